@@ -1,0 +1,88 @@
+"""Randomness that belongs to an image, not to a batch, a process or a moment.
+
+Every seed is a hash of what it stands for (data set, sample, attack, purpose ...). Two runs that split the same
+images over other batches, workers or orders therefore draw the same numbers for each image.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def content_seed(*parts: object) -> int:
+    """Hash the parts' texts into a seed in [0, 2**63)."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+class Randomness:
+    """One random stream per image of a batch.
+
+    Numbers are drawn on the CPU, image by image, and moved to ``device``, so that a CUDA run draws what a CPU run draws.
+    With ``copies`` = n each image stands for n neighbouring rows of the batch (rows ``i*n ... i*n+n-1``), as in a vote.
+
+    Args:
+        seeds: one seed per image, usually from :func:`content_seed`.
+        device: where drawn tensors are put.
+        copies: rows per image.
+    """
+
+    def __init__(self, seeds: Iterable[int], device: torch.device | str = "cpu", copies: int = 1) -> None:
+        self.seeds = [int(seed) for seed in seeds]
+        self.device = torch.device(device)
+        self.copies = copies
+        self._generators: list[torch.Generator | None] = [None] * len(self.seeds)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def rows(self) -> int:
+        """Number of batch rows that a draw covers."""
+        return len(self.seeds) * self.copies
+
+    def _generator(self, image: int) -> torch.Generator:
+        generator = self._generators[image]
+        if generator is None:
+            generator = torch.Generator().manual_seed(self.seeds[image])
+            self._generators[image] = generator
+        return generator
+
+    def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Draw U[low, high) of shape (rows, *shape), float32."""
+        drawn = torch.empty(len(self), self.copies, *shape)
+        for image in range(len(self)):
+            drawn[image].uniform_(low, high, generator=self._generator(image))
+        return drawn.flatten(0, 1).to(self.device)
+
+    def normal(self, shape: Sequence[int], std: float = 1.0) -> Tensor:
+        """Draw N(0, std**2) of shape (rows, *shape), float32."""
+        drawn = torch.empty(len(self), self.copies, *shape)
+        for image in range(len(self)):
+            drawn[image].normal_(0.0, std, generator=self._generator(image))
+        return drawn.flatten(0, 1).to(self.device)
+
+    def poisson(self, rates: Tensor) -> Tensor:
+        """Draw Poisson counts for ``rates`` of shape (rows, ...), same shape."""
+        per_image = rates.cpu().reshape(len(self), self.copies, *rates.shape[1:])
+        drawn = [torch.poisson(rate, generator=self._generator(i)) for i, rate in enumerate(per_image)]
+        return (torch.stack(drawn) if drawn else per_image).flatten(0, 1).to(self.device)
+
+    def take(self, images: Tensor | Sequence[int]) -> "Randomness":
+        """Return the streams of some images; they go on where they stand and stay shared with this object."""
+        index = images.tolist() if isinstance(images, Tensor) else list(images)
+        part = Randomness([self.seeds[i] for i in index], self.device, self.copies)
+        part._generators = [self._generator(i) for i in index]
+        return part
+
+    def fork(self, *purpose: object) -> "Randomness":
+        """Return fresh streams for a purpose; they do not depend on what was drawn before."""
+        return Randomness([content_seed(seed, *purpose) for seed in self.seeds], self.device, self.copies)
+
+    def repeated(self, copies: int) -> "Randomness":
+        """Return these streams, each serving ``copies`` neighbouring rows."""
+        part = self.take(range(len(self)))
+        part.copies = copies
+        return part

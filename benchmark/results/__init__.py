@@ -1,0 +1,1 @@
+"""Per-sample result rows and their Parquet schema."""

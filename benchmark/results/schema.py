@@ -1,0 +1,82 @@
+"""The one schema of a result row, shared by the harness that writes it and the leaderboard that reads it.
+
+One row is one image under one cell (track, attack, norm, eps) or one frame of a corruption sequence. Every number on
+the site is computed from these rows. This module imports no torch.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised when a column is added or changes meaning; readers accept every version up to this one."""
+
+TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+"""Tracks in the order in which pages show them."""
+
+ATTACK_TRACKS = ("no-box", "black-box", "white-box", "adaptive")
+"""Tracks whose cells enter the worst case over all tracks."""
+
+HEADLINE_EPS = 8.0
+"""L-inf budget, in 1/255, at which entries are ranked."""
+
+
+def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, kind, metadata={"description": meaning})
+
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    [
+        _column("submission", _TEXT, "name of the submission"),
+        _column("submission_hash", _TEXT, "sha256 over its manifest, code and the weights for this data set"),
+        _column("dataset", _TEXT, "name of the data set card"),
+        _column("dataset_hash", _TEXT, "sha256 over the split's images, labels and ids"),
+        _column("split", _TEXT, "split of the data set, 'test' for official rows"),
+        _column("sample_id", pa.string(), "id of the image inside the data set"),
+        _column("group_id", pa.string(), "patient, or the sample itself where no patient is known"),
+        _column("task", _TEXT, "binary, multiclass, multilabel or segmentation"),
+        _column("matrix_version", _TEXT, "version of the threat-model matrix"),
+        _column("matrix_hash", _TEXT, "sha256 of the matrix file"),
+        _column("profile", _TEXT, "'official' or 'quick': which budgets of the matrix were used"),
+        _column("official", pa.bool_(), "true when profile, subset and cells are the official ones"),
+        _column("individual", pa.bool_(), "true when every cell attacked every image (--individual)"),
+        _column("track", _TEXT, "clean, corruption, no-box, black-box, white-box, adaptive"),
+        _column(
+            "attack", _TEXT, "cell of the matrix, or the perturbation's name in the corruption track; 'none' in clean"
+        ),
+        _column("suite", _TEXT, "group that the cell belongs to, such as 'autoattack'; empty for a single attack"),
+        _column("norm", _TEXT, "'linf', 'l2'; empty for clean and corruption"),
+        _column("eps_255", pa.float64(), "budget in units of 1/255; null for clean and corruption"),
+        _column("severity", pa.int8(), "1..5 in the corruption track, else null"),
+        _column("frame", pa.int16(), "frame of a corruption sequence, 0 = clean start, else null"),
+        _column("seed", pa.int64(), "seed of this image under this cell"),
+        _column("status", _TEXT, "'ok', or 'gap' when the cell could not run on this image"),
+        _column("reason", _TEXT, "why there is a gap; empty otherwise"),
+        _column("label", pa.int16(), "true class; null for a unit-wide gap row"),
+        _column("pred_clean", pa.int16(), "deployed label on the clean image, -1 = abstained"),
+        _column("pred", pa.int16(), "deployed label on this row's image (first draw), -1 = abstained"),
+        _column("correct", pa.bool_(), "right in at least half of the judge's draws and right on the clean image"),
+        _column("abstained", pa.bool_(), "the deployed defense abstained (first draw)"),
+        _column("draws", pa.int16(), "judge's draws: 1 for a deterministic defense"),
+        _column("right_draws", pa.int16(), "draws in which the deployed label was the true one"),
+        _column("score", pa.float32(), "acceptance score of the detector; null without one"),
+        _column("prob_true", pa.float32(), "deployed probability of the true class (first draw)"),
+        _column("probs", pa.list_(pa.float32()), "deployed probabilities (first draw); null in the corruption track"),
+        _column("metric", pa.float32(), "task specific (Dice, IoU ...); null for classification"),
+        _column("spared", pa.bool_(), "the verdict follows from a nested cell, so the attack was not run here"),
+        _column("broken_by", _TEXT, "'attack@eps' that felled the image when this row was spared; empty otherwise"),
+        _column("linf", pa.float32(), "L-inf distance to the clean image, in [0, 1]"),
+        _column("l2", pa.float32(), "L2 distance to the clean image"),
+        _column("queries", pa.int64(), "forward passes that the attack spent on this image"),
+        _column("gradients", pa.int64(), "backward passes that the attack spent on this image"),
+        _column("seconds", pa.float32(), "attack time divided by the images of its batch"),
+        _column("device", _TEXT, "cpu or cuda"),
+        _column("harness_version", _TEXT, "version of the benchmark package"),
+        _column("git_commit", _TEXT, "commit of the harness, '+dirty' when changed, empty when unknown"),
+        _column("started_at", _TEXT, "UTC start of the unit, ISO 8601"),
+    ],
+    metadata={"medrobustbench_schema": str(SCHEMA_VERSION)},
+)
+
+NOT_IDENTITY = ("seconds", "device", "harness_version", "git_commit", "started_at")
+"""Columns that may differ between two runs of the same unit; all others must be equal."""

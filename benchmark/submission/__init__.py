@@ -1,0 +1,1 @@
+"""Entries of the benchmark: manifest, loading, scaffold and contract."""

@@ -1,0 +1,128 @@
+"""``submission.toml``: what an entry says about itself. Imports no torch, so the site can read it."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from benchmark.errors import BenchError, did_you_mean
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
+"""Names of submissions: lower case, digits and underscores; they become folder, column and file names."""
+
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paper(_Strict):
+    """Where the defense was published."""
+
+    title: str
+    authors: list[str]
+    venue: str
+    year: Annotated[int, Field(ge=1950, le=2100)]
+    url: str = ""
+    bibtex: str
+
+
+class Weights(_Strict):
+    """One weight file of the entry, for one data set."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+    @field_validator("file")
+    @classmethod
+    def _safetensors(cls, value: str) -> str:
+        if not value.endswith(".safetensors"):
+            raise ValueError(
+                f"'{value}' is not a .safetensors file; convert it with safetensors.torch.save_file(model.state_dict(), ...)"
+            )
+        if Path(value).is_absolute() or ".." in Path(value).parts:
+            raise ValueError(f"'{value}' must lie inside the submission's folder; give a relative path without '..'")
+        return value
+
+
+class ClaimedNumber(_Strict):
+    """A number that the entry's own paper reports, shown beside ours."""
+
+    dataset: str
+    attack: str
+    eps_255: Annotated[float, Field(ge=0)]
+    metric: str
+    value: float
+    source: str
+
+
+class Manifest(_Strict):
+    """The whole of ``submission.toml``; unknown fields are refused."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    title: str
+    authors: Annotated[list[str], Field(min_length=1)]
+    task: Literal["classification", "multilabel", "segmentation"]
+    datasets: Annotated[list[str], Field(min_length=1)]
+    architecture: str
+    defense_family: Literal[
+        "none", "adversarial training", "pre-processing", "randomisation", "detection", "ensemble", "other"
+    ]
+    summary: str = ""
+    entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py:[A-Za-z_][A-Za-z0-9_]*$")] = (
+        "defense.py:build"
+    )
+    revision: Annotated[int, Field(ge=1)]
+    baseline: bool = False
+    stochastic: bool = False
+    gradient: bool = True
+    weights: dict[str, Weights] = Field(default_factory=dict)
+    paper: Paper | None = None
+    claims: list[ClaimedNumber] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _weights_for_known_datasets(self) -> "Manifest":
+        for dataset in self.weights:
+            if dataset not in self.datasets:
+                raise ValueError(
+                    f"weights.{dataset} is given, but '{dataset}' is not in datasets; add it there or remove the weights"
+                )
+        return self
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Turn pydantic's first complaint into one clause: the field and what is wrong with it."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"field '{where}' is missing; add it"
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    given = "" if first["type"] == "value_error" else f" (given: {str(first['input'])[:80]!r})"
+    return f"field '{where}': {message}{given}"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``folder/submission.toml``.
+
+    Raises:
+        BenchError: the file is missing, is not TOML, has an unknown or wrong field, or names another folder.
+    """
+    path = folder / "submission.toml"
+    if not path.is_file():
+        raise BenchError(f"{folder} has no submission.toml; create an entry with 'bench new NAME'.")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise BenchError(f"{path}: {explain(error, list(Manifest.model_fields))}.") from None
+    if manifest.name != folder.name:
+        raise BenchError(f"{path}: name is '{manifest.name}' but the folder is '{folder.name}'; make them equal.")
+    return manifest
