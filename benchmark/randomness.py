@@ -20,7 +20,7 @@ def content_seed(*parts: object) -> int:
 class Randomness:
     """One random stream per image of a batch.
 
-    Numbers are drawn on the CPU, image by image, and moved to ``device``, so that a CUDA run draws what a CPU run draws.
+    Numbers are drawn on the CPU, image by image, and moved to ``device``: a CUDA run draws what a CPU run draws.
     With ``copies`` = n each image stands for n neighbouring rows of the batch (rows ``i*n ... i*n+n-1``), as in a vote.
 
     Args:
@@ -80,6 +80,10 @@ class Randomness:
     def fork(self, *purpose: object) -> "Randomness":
         """Return fresh streams for a purpose; they do not depend on what was drawn before."""
         return Randomness([content_seed(seed, *purpose) for seed in self.seeds], self.device, self.copies)
+
+    def restarted(self) -> "Randomness":
+        """Return the same streams from their very start."""
+        return Randomness(self.seeds, self.device, self.copies)
 
     def repeated(self, copies: int) -> "Randomness":
         """Return these streams, each serving ``copies`` neighbouring rows."""

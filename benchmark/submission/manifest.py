@@ -1,13 +1,12 @@
 """``submission.toml``: what an entry says about itself. Imports no torch, so the site can read it."""
 
-import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import BenchError, did_you_mean
+from benchmark.errors import BenchError
+from benchmark.toml_model import Strict, read_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
 """Names of submissions: lower case, digits and underscores; they become folder, column and file names."""
@@ -15,11 +14,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Paper(_Strict):
+class Paper(Strict):
     """Where the defense was published."""
 
     title: str
@@ -30,7 +25,7 @@ class Paper(_Strict):
     bibtex: str
 
 
-class Weights(_Strict):
+class Weights(Strict):
     """One weight file of the entry, for one data set."""
 
     file: str
@@ -41,14 +36,14 @@ class Weights(_Strict):
     def _safetensors(cls, value: str) -> str:
         if not value.endswith(".safetensors"):
             raise ValueError(
-                f"'{value}' is not a .safetensors file; convert it with safetensors.torch.save_file(model.state_dict(), ...)"
+                f"'{value}' is not a .safetensors file; convert it with safetensors.torch.save_file(state_dict, ...)"
             )
         if Path(value).is_absolute() or ".." in Path(value).parts:
             raise ValueError(f"'{value}' must lie inside the submission's folder; give a relative path without '..'")
         return value
 
 
-class ClaimedNumber(_Strict):
+class ClaimedNumber(Strict):
     """A number that the entry's own paper reports, shown beside ours."""
 
     dataset: str
@@ -59,7 +54,7 @@ class ClaimedNumber(_Strict):
     source: str
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """The whole of ``submission.toml``; unknown fields are refused."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -88,22 +83,9 @@ class Manifest(_Strict):
         for dataset in self.weights:
             if dataset not in self.datasets:
                 raise ValueError(
-                    f"weights.{dataset} is given, but '{dataset}' is not in datasets; add it there or remove the weights"
+                    f"weights.{dataset} is given, but '{dataset}' is not in datasets; add it or remove the weights"
                 )
         return self
-
-
-def explain(error: ValidationError, known: list[str]) -> str:
-    """Turn pydantic's first complaint into one clause: the field and what is wrong with it."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
-        return f"field '{where}' is missing; add it"
-    message = re.sub(r"^Value error, ", "", first["msg"])
-    given = "" if first["type"] == "value_error" else f" (given: {str(first['input'])[:80]!r})"
-    return f"field '{where}': {message}{given}"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -115,14 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / "submission.toml"
     if not path.is_file():
         raise BenchError(f"{folder} has no submission.toml; create an entry with 'bench new NAME'.")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
-    try:
-        manifest = Manifest.model_validate(raw)
-    except ValidationError as error:
-        raise BenchError(f"{path}: {explain(error, list(Manifest.model_fields))}.") from None
+    manifest = read_toml(path, Manifest)
     if manifest.name != folder.name:
         raise BenchError(f"{path}: name is '{manifest.name}' but the folder is '{folder.name}'; make them equal.")
     return manifest

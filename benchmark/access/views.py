@@ -1,0 +1,184 @@
+"""An attack receives a view, and the view is the threat model (survey, Figure 3).
+
+A view counts what an attack spends per image. An attack addresses its images by ``rows``, their places in the batch
+that the view was made for, so that it can go on with some of them and the counts stay true.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.defense import Defense
+from benchmark.randomness import Randomness, content_seed
+from benchmark.task import Objective
+
+Forward = Callable[[Tensor, Randomness], Tensor]
+"""Maps images (n, C, H, W) and their draw to logits (S, n, K), S samples of a random pipeline."""
+
+
+class QueryBudgetExceeded(Exception):
+    """An attack asked for more queries than its budget allows: a fault of the attack, no success of the defense."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the target: ``loss`` (n,), ``gradient`` (n, C, H, W), ``logits`` (n, K); all detached."""
+
+    loss: Tensor
+    gradient: Tensor
+    logits: Tensor
+
+
+class _Counting:
+    """Counts per image, kept on the CPU."""
+
+    def __init__(self, draw: Randomness) -> None:
+        self._draw = draw
+        self.queries = torch.zeros(len(draw), dtype=torch.int64)
+        self.gradients = torch.zeros(len(draw), dtype=torch.int64)
+
+    def _next_draw(self, rows: Tensor) -> Randomness:
+        """Fresh randomness for this look; a function of the image's own number of looks, not of the batch's."""
+        seeds = [self._draw.seeds[row] for row in rows.tolist()]
+        if self.stochastic:
+            looks = self.queries[rows].tolist()
+            seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
+        return Randomness(seeds, self._draw.device)
+
+    stochastic: bool = False
+
+
+class GradientView(_Counting):
+    """Gives logits and gradients: of a surrogate (no-box), the bare classifier (white-box) or everything (adaptive).
+
+    Args:
+        forward: the differentiable target.
+        num_classes: K.
+        draw: the attacker's randomness, one stream per image of the batch.
+        stochastic: whether two looks at one image may differ.
+        samples: forward passes that one look costs per image.
+    """
+
+    def __init__(
+        self, forward: Forward, num_classes: int, draw: Randomness, *, stochastic: bool = False, samples: int = 1
+    ) -> None:
+        super().__init__(draw)
+        self._forward = forward
+        self.num_classes = num_classes
+        self.stochastic = stochastic
+        self._samples = samples
+
+    def evaluate(self, images: Tensor, objective: Objective, rows: Tensor) -> Evaluation:
+        """Value and gradient of an objective, averaged over the samples of a random pipeline (EOT).
+
+        Args:
+            images: (n, C, H, W) current iterates of the images ``rows``.
+            objective: maps logits (n, K) to values (n,).
+            rows: (n,) int64 places in the view's batch, on the CPU.
+        """
+        draw = self._next_draw(rows)
+        self.queries[rows] += self._samples
+        self.gradients[rows] += self._samples
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_(True)
+            logits = self._forward(leaf, draw)
+            loss = torch.stack([objective(sample) for sample in logits]).mean(dim=0)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        return Evaluation(loss.detach(), gradient, _mean_logits(logits.detach()))
+
+    @torch.no_grad()
+    def logits(self, images: Tensor, rows: Tensor) -> Tensor:
+        """Logits (n, K) without a gradient; of a random pipeline the log of the mean softmax."""
+        draw = self._next_draw(rows)
+        self.queries[rows] += self._samples
+        return _mean_logits(self._forward(images, draw))
+
+    def differentiable(self, images: Tensor) -> Tensor:
+        """Logits (n, K) with autograd attached, for attacks of other libraries.
+
+        The view cannot tell images apart here, so the cost is spread evenly over its batch. Deterministic targets only.
+
+        Raises:
+            ValueError: the target is stochastic.
+        """
+        if self.stochastic:
+            raise ValueError("a stochastic target has no single differentiable function; use evaluate")
+        share = -(-len(images) // max(1, len(self.queries)))
+        self.queries += share
+        if torch.is_grad_enabled() and images.requires_grad:
+            self.gradients += share
+        return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
+
+
+class ScoreView(_Counting):
+    """Answers queries with the deployed scores and label, counts them per image and stops at the budget.
+
+    Args:
+        defense: the deployed defense.
+        draw: randomness of the deployed system's answers, one stream per image.
+        budget: queries per image.
+    """
+
+    def __init__(self, defense: Defense, draw: Randomness, budget: int) -> None:
+        super().__init__(draw)
+        self._defense = defense
+        self.num_classes = defense.num_classes
+        self.stochastic = defense.stochastic
+        self.budget = budget
+
+    def remaining(self, rows: Tensor) -> Tensor:
+        """(n,) int64 queries left for these images."""
+        return self.budget - self.queries[rows]
+
+    def query(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities (n, K) and the deployed label (n,), -1 = abstained.
+
+        Raises:
+            QueryBudgetExceeded: an image has no query left.
+        """
+        if len(rows) and int(self.remaining(rows).min()) < 1:
+            raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
+        draw = self._next_draw(rows)
+        self.queries[rows] += 1
+        decision = self._defense.predict(images, draw)
+        return decision.probs.clamp_min(1e-30).log(), decision.label
+
+
+def _mean_logits(logits: Tensor) -> Tensor:
+    if logits.shape[0] == 1:
+        return logits[0]
+    return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(logits.shape[0])
+
+
+def _of_classifier(classifier: nn.Module, num_classes: int, draw: Randomness) -> GradientView:
+    return GradientView(lambda images, _: classifier(images).unsqueeze(0), num_classes, draw)
+
+
+def no_box(surrogate: nn.Module, num_classes: int, draw: Randomness) -> GradientView:
+    """Only a surrogate that the attacker trained; the target is not within reach at all."""
+    return _of_classifier(surrogate, num_classes, draw)
+
+
+def white_box(defense: Defense, draw: Randomness) -> GradientView:
+    """Gradients of the undefended classifier, the setting in which the seed papers report their defenses."""
+    return _of_classifier(defense.classifier, defense.num_classes, draw)
+
+
+def adaptive(defense: Defense, draw: Randomness, eot_samples: int) -> GradientView:
+    """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT)."""
+    samples = eot_samples if defense.stochastic else 1
+    return GradientView(
+        lambda images, look: defense.adaptive_logits(images, look, samples),
+        defense.num_classes,
+        draw,
+        stochastic=defense.stochastic,
+        samples=samples,
+    )
+
+
+def black_box(defense: Defense, draw: Randomness, budget: int) -> ScoreView:
+    """Deployed scores and labels, ``budget`` queries per image."""
+    return ScoreView(defense, draw, budget)

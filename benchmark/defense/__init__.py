@@ -1,0 +1,7 @@
+"""A defense is a deployed system: stages, a classifier and, where it votes, a vote."""
+
+from benchmark.defense.decision import Decision
+from benchmark.defense.defense import Defense, Vote
+from benchmark.defense.stage import Stage
+
+__all__ = ["Decision", "Defense", "Stage", "Vote"]

@@ -1,0 +1,132 @@
+"""The deployed defense and the differentiable twin that an adaptive attacker builds of it."""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.defense.decision import Decision
+from benchmark.defense.stage import Stage
+from benchmark.randomness import Randomness
+
+ROWS_PER_PASS = 2048
+"""Rows that a forward pass of a voting defense holds at once; it bounds memory and changes no result."""
+
+
+class Vote(Protocol):
+    """Turns the classifier's answers on n random copies of an image into one decision."""
+
+    copies: int
+
+    def decide(self, logits: Tensor) -> Decision:
+        """Decide from logits of shape (N, n, K)."""
+        ...
+
+
+class Defense(nn.Module):
+    """Stages, then a classifier, then (optionally) a vote over random copies.
+
+    The classifier maps (N, C, H, W) images in [0, 1] to (N, K) logits; normalisation lives inside it.
+
+    Args:
+        classifier: the undefended network.
+        num_classes: K.
+        stages: steps before the classifier, in order.
+        vote: how the answers on random copies become one decision; None for a single pass.
+
+    Raises:
+        ValueError: a vote is given but no stage is stochastic, so that all copies would be equal.
+    """
+
+    def __init__(
+        self, classifier: nn.Module, num_classes: int, stages: Sequence[Stage] = (), vote: Vote | None = None
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.num_classes = num_classes
+        self.stages = nn.ModuleList(stages)
+        self.vote = vote
+        if vote is not None and not self.stochastic:
+            raise ValueError("a vote needs at least one stochastic stage: without one all copies are equal")
+        self.eval()
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether two calls of :meth:`predict` on one image may differ."""
+        return any(stage.stochastic for stage in self._stages())
+
+    @property
+    def plain(self) -> bool:
+        """Whether the defense is its bare classifier, so that white-box and adaptive attacks coincide."""
+        return len(self.stages) == 0 and self.vote is None
+
+    def _stages(self) -> list[Stage]:
+        return [stage for stage in self.stages if isinstance(stage, Stage)]
+
+    def _through_stages(self, images: Tensor, draw: Randomness, copies: int, bpda: bool) -> Tensor:
+        """Pass images through the stages; from the first stochastic stage on each image has ``copies`` rows."""
+        rows = images
+        spread = draw
+        for position, stage in enumerate(self._stages()):
+            if stage.stochastic and spread is draw and copies > 1:
+                rows = rows.repeat_interleave(copies, dim=0)
+                spread = draw.repeated(copies)
+            stage_draw = spread.fork("stage", position)
+            rows = stage.bpda(rows, stage_draw) if bpda else stage(rows, stage_draw)
+        if rows.shape[0] != images.shape[0] * copies:
+            rows = rows.repeat_interleave(copies, dim=0)
+        return rows
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, draw: Randomness) -> Decision:
+        """Decide as deployed.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+            draw: the randomness of this call, one stream per image.
+        """
+        copies = self.vote.copies if self.vote is not None else 1
+        block = max(1, ROWS_PER_PASS // copies)
+        parts = [
+            self._decide(
+                images[start : start + block], draw.take(range(start, min(start + block, len(images)))), copies
+            )
+            for start in range(0, len(images), block)
+        ]
+        return Decision.cat(parts) if parts else self._empty(images)
+
+    def _decide(self, images: Tensor, draw: Randomness, copies: int) -> Decision:
+        logits = self.classifier(self._through_stages(images, draw, copies, bpda=False))
+        if self.vote is not None:
+            return self.vote.decide(logits.reshape(len(images), copies, self.num_classes))
+        return Decision(probs=logits.softmax(dim=1), label=logits.argmax(dim=1))
+
+    def _empty(self, images: Tensor) -> Decision:
+        return Decision(
+            probs=torch.empty(0, self.num_classes, device=images.device),
+            label=torch.empty(0, dtype=torch.int64, device=images.device),
+        )
+
+    def adaptive_logits(self, images: Tensor, draw: Randomness, copies: int) -> Tensor:
+        """Differentiable logits of the whole pipeline through BPDA.
+
+        A vote's stand-in is the log of the mean softmax over the copies (the expected vote, softened).
+
+        Args:
+            images: (N, C, H, W), may require grad.
+            draw: the attacker's own randomness, one stream per image.
+            copies: random copies per image (EOT samples).
+
+        Returns:
+            (S, N, K): S = 1 for a voting defense, else one slice per copy, whose losses EOT averages.
+        """
+        if not self.stochastic:
+            copies = 1
+        logits = self.classifier(self._through_stages(images, draw, copies, bpda=True))
+        logits = logits.reshape(len(images), copies, self.num_classes)
+        if self.vote is not None:
+            mean = logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(copies)
+            return mean.unsqueeze(0)
+        return logits.transpose(0, 1)
