@@ -1,0 +1,1 @@
+"""Data sets: cards, loaders and the :class:`~benchmark.data.split.Split` that everything downstream receives."""

@@ -1,0 +1,57 @@
+"""The official evaluation subset of a test split: the same images for everybody, whoever draws them."""
+
+import hashlib
+
+from benchmark.data.card import Card
+from benchmark.data.split import Split
+from benchmark.errors import BenchError
+
+
+def official_subset(card: Card, test_split: Split) -> Split:
+    """Return the official images of ``test_split`` in the order of the split.
+
+    The ids are those that the card fixes; a card without ids draws them by its rule (:func:`stratified_ids`).
+
+    Raises:
+        BenchError: the split is another data set's or not the test split, or lacks an official id.
+    """
+    if test_split.dataset != card.name or test_split.name != "test":
+        raise BenchError(
+            f"the official subset of '{card.name}' belongs to its test split, not to split '{test_split.name}' of "
+            f"'{test_split.dataset}'; load split 'test' of '{card.name}'."
+        )
+    ids = card.official.ids or stratified_ids(test_split, card.official.count, card.official.exclude)
+    chosen = test_split.by_ids(ids)
+    order = {name: place for place, name in enumerate(test_split.ids)}
+    return chosen.subset(sorted(range(len(chosen)), key=lambda i: order[chosen.ids[i]]))
+
+
+def stratified_ids(split: Split, count: int, exclude: list[str]) -> list[str]:
+    """Draw ``count`` ids, each class in proportion to its share of the images that are not excluded.
+
+    Within a class the ids with the smallest SHA-256 are taken, so the choice depends on names and labels alone.
+    Fractions are settled by largest remainder (ties: the lower class first). The ids come in the split's order.
+
+    Raises:
+        BenchError: fewer than ``count`` images are left.
+    """
+    barred = set(exclude)
+    by_class: list[list[str]] = [[] for _ in split.classes]
+    for name, label in zip(split.ids, split.labels.tolist(), strict=True):
+        if name not in barred:
+            by_class[label].append(name)
+    total = sum(map(len, by_class))
+    if total < count:
+        raise BenchError(
+            f"split '{split.name}' of '{split.dataset}' has {total} images to choose from but {count} are asked for; "
+            "lower official.count in the card."
+        )
+    shares = [len(names) * count / total for names in by_class]
+    quotas = [int(share) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda c: (quotas[c] - shares[c], c))
+    for label in by_remainder[: count - sum(quotas)]:
+        quotas[label] += 1
+    chosen: set[str] = set()
+    for names, quota in zip(by_class, quotas, strict=True):
+        chosen.update(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:quota])
+    return [name for name in split.ids if name in chosen]

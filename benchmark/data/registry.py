@@ -1,0 +1,114 @@
+"""Finding data sets by name, loading their splits, and saying what is missing and how to get it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmark.data.card import SPLITS, Card, SplitName, read_card
+from benchmark.data.files import checked_file, default_data_dir
+from benchmark.data.loaders import load_medmnist, load_npz, medmnist_class
+from benchmark.data.official import official_subset
+from benchmark.data.split import Split
+from benchmark.data.synthetic_split import load_synthetic
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.root import Root, find_root
+
+__all__ = ["Availability", "availability", "find_card", "load_split", "official_subset", "prepare"]
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a data set can be loaded here.
+
+    Attributes:
+        dataset: name of the card.
+        state: ``available``, ``missing`` (no file) or ``broken`` (a file, but not the right one).
+        sentence: where it is, or exactly how to get it.
+    """
+
+    dataset: str
+    state: Literal["available", "missing", "broken"]
+    sentence: str
+
+
+def find_card(name: str, root: Root | None = None) -> Card:
+    """Read the card of data set ``name``.
+
+    Raises:
+        BenchError: there is no such data set, or its card is wrong.
+    """
+    folder = (root or find_root()).datasets
+    known = [path.parent.name for path in folder.glob("*/dataset.toml")]
+    if name not in known:
+        raise BenchError(f"there is no data set '{name}' in {folder}.{did_you_mean(name, known)}")
+    return read_card(folder / name)
+
+
+def load_split(
+    card_or_name: Card | str, split: SplitName = "test", root: Root | None = None, data_dir: Path | None = None
+) -> Split:
+    """Load one split of a data set; nothing is downloaded.
+
+    Args:
+        card_or_name: a card, or the name of one below ``root``.
+        split: train, val or test.
+        root: the project's root; found from the current folder when not given.
+        data_dir: where data files lie; default ``BENCH_DATA``, else the user's cache folder.
+
+    Raises:
+        BenchError: unknown name or split, or a missing, damaged or wrong file.
+    """
+    card = find_card(card_or_name, root) if isinstance(card_or_name, str) else card_or_name
+    if split not in SPLITS:
+        raise BenchError(f"data set '{card.name}' has no split '{split}'.{did_you_mean(split, SPLITS)}")
+    where = data_dir or default_data_dir()
+    if card.loader == "synthetic":
+        return load_synthetic(card, split)
+    return load_medmnist(card, split, where) if card.loader == "medmnist" else load_npz(card, split, where)
+
+
+def availability(card: Card, data_dir: Path | None = None) -> Availability:
+    """Tell whether the data set's file is here and is the right one."""
+    where = data_dir or default_data_dir()
+    if card.loader == "synthetic":
+        return Availability(card.name, "available", "drawn on this machine at first use; nothing to download.")
+    try:
+        path = checked_file(card, where)
+    except BenchError as error:
+        state: Literal["missing", "broken"] = "broken" if (where / card.files[0].name).exists() else "missing"
+        return Availability(card.name, state, str(error))
+    return Availability(card.name, "available", f"{path} has the right checksum.")
+
+
+def prepare(card: Card, data_dir: Path | None = None) -> Availability:
+    """Make a data set ready: draw the synthetic one, download a MedMNIST one; others cannot be fetched for the user.
+
+    Raises:
+        BenchError: the download failed, or the file must be got by hand.
+    """
+    where = data_dir or default_data_dir()
+    if card.loader == "synthetic":
+        for split in SPLITS:
+            load_synthetic(card, split)
+        return availability(card, where)
+    state = availability(card, where)
+    if state.state == "available":
+        return state
+    if state.state == "broken" or card.loader == "npz":
+        raise BenchError(state.sentence)
+    _download_medmnist(card, where)
+    checked_file(card, where)
+    return availability(card, where)
+
+
+def _download_medmnist(card: Card, data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        medmnist_class(card)(split="test", root=str(data_dir), download=True)
+    except (RuntimeError, OSError) as error:
+        cause = error.__context__ or error
+        url = card.files[0].how_to_get.split()[-1]
+        raise BenchError(
+            f"downloading {card.files[0].name} failed ({type(cause).__name__}: {str(cause).splitlines()[0][:120]}); "
+            f"fetch {url} on a machine with network and put it into {data_dir}."
+        ) from None

@@ -1,0 +1,49 @@
+"""Reading a TOML file into a strict pydantic model, with one clear sentence for each mistake. Imports no torch."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import BenchError, did_you_mean
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def explain(error: ValidationError, known: list[str]) -> str:
+    """Turn pydantic's first complaint into one clause: the field and what is wrong with it."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"field '{where}' is missing; add it"
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    given = "" if first["type"] == "value_error" else f" (given: {str(first['input'])[:80]!r})"
+    return f"field '{where}': {message}{given}"
+
+
+def read_toml(path: Path, model: type[Model]) -> Model:
+    """Read an existing TOML file into ``model``.
+
+    Raises:
+        BenchError: the file is not TOML, or has an unknown, missing or wrong field.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        sentence = explain(error, list(model.model_fields))
+        raise BenchError(f"{path}: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from None
