@@ -1,6 +1,6 @@
 """What every attack is, and the geometry they share."""
 
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from benchmark.task import Classification
 
 class GradientAttack(Protocol):
     """An attack that follows gradients."""
+
+    knowledge: ClassVar[Literal["gradient"]]
 
     def __call__(
         self,
@@ -38,6 +40,8 @@ class GradientAttack(Protocol):
 class ScoreAttack(Protocol):
     """An attack that asks queries; arguments as in :class:`GradientAttack`."""
 
+    knowledge: ClassVar[Literal["scores"]]
+
     def __call__(
         self,
         view: ScoreView,
@@ -62,3 +66,13 @@ def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:
 def all_rows(images: Tensor) -> Tensor:
     """(N,) places of all images of a batch, as views want them."""
     return torch.arange(len(images))
+
+
+def choose(mask: Tensor, chosen: Tensor, otherwise: Tensor) -> Tensor:
+    """Per image: ``chosen`` where ``mask`` (N,) holds, else ``otherwise``; both (N, ...)."""
+    return torch.where(mask.reshape(-1, *[1] * (chosen.dim() - 1)), chosen, otherwise)
+
+
+def ascent_signs(gradient: Tensor) -> Tensor:
+    """Sign of a gradient, the steepest ascent in L-inf; a component that is not a number asks for no step."""
+    return gradient.nan_to_num(nan=0.0).sign()

@@ -1,0 +1,225 @@
+"""Auto-PGD (Croce & Hein 2020): ascent whose step size looks after itself."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from benchmark.access import GradientView
+from benchmark.attacks.base import all_rows, ascent_signs, choose, project_linf
+from benchmark.attacks.pgd import check_at_least_one
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.randomness import Randomness
+from benchmark.task import Classification
+
+LOSSES = ("cross_entropy", "dlr", "targeted")
+MOMENTUM = 0.75
+"""Weight of the new step against the last one (Algorithm 1: alpha)."""
+
+FINAL_LOOKS = 4
+"""Fresh looks by which a stochastic view decides between the iterates kept."""
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+_LossAt = Callable[[Tensor], Loss]
+"""Gives, for some places of the batch, the loss of those images."""
+
+
+@dataclass(frozen=True)
+class Apgd:
+    """Auto-PGD in L-inf (Croce & Hein 2020, Algorithm 1) with the losses of AutoAttack.
+
+    All decisions (step size, checkpoints, restarts from the best point) are taken per image. Every run goes on to its
+    last iteration and keeps, per image, the iterate of the highest margin max_{k != y} z_k - z_y: it is a misclassified
+    one if any was, and the farthest behind the boundary, so that it survives rounding and transfers to a defended
+    system best. For a stochastic view a single look misleads, and the highest of many looks most of all: the latest
+    iterate seen fooled and the one of highest margin are looked at four times more and the better one is returned.
+
+    One run costs ``iterations`` + 1 gradients and forward passes per image, times EOT samples (plus 8 looks without
+    gradient for a stochastic view). Further restarts and targets are spent only on images still standing;
+    "targeted" asks one more look at the clean image, to order the targets.
+
+    Args:
+        iterations: steps of one run.
+        loss: "cross_entropy", "dlr", or "targeted" (targeted DLR, one run per target class).
+        restarts: random starts (per target).
+        n_targets: most likely wrong classes tried by "targeted"; None means K - 1, at most 9.
+        rho: share of successful steps below which the step size is halved.
+
+    Raises:
+        BenchError: a parameter is out of range.
+    """
+
+    iterations: int = 100
+    loss: str = "cross_entropy"
+    restarts: int = 1
+    n_targets: int | None = None
+    rho: float = 0.75
+    knowledge: ClassVar[Literal["gradient"]] = "gradient"
+
+    def __post_init__(self) -> None:
+        check_at_least_one("apgd", iterations=self.iterations, restarts=self.restarts)
+        if self.n_targets is not None:
+            check_at_least_one("apgd", n_targets=self.n_targets)
+        if self.loss not in LOSSES:
+            raise BenchError(f"apgd: unknown loss '{self.loss}'.{did_you_mean(self.loss, LOSSES)}")
+
+    def __call__(
+        self,
+        view: GradientView,
+        task: Classification,
+        images: Tensor,
+        labels: Tensor,
+        eps_255: float,
+        draw: Randomness,
+    ) -> Tensor:
+        """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
+        candidates = images.clone()
+        best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        rows = all_rows(images)
+        for purpose, loss_at in self._runs(view, task, images, labels):
+            if len(rows) == 0:
+                break
+            place = rows.to(images.device)
+            run = _Run(view, task, loss_at(place), eps_255 / 255, self.iterations, self.rho)
+            found, margin, fooled = run(images[place], labels[place], rows, draw.take(rows).fork(*purpose))
+            candidates[place] = choose(fooled | (margin > best[place]), found, candidates[place])
+            best[place] = torch.maximum(margin, best[place])
+            rows = rows[~fooled.cpu()]
+        return candidates
+
+    def _runs(
+        self, view: GradientView, task: Classification, images: Tensor, labels: Tensor
+    ) -> Iterator[tuple[tuple[object, ...], _LossAt]]:
+        """Yield each run's name for the random streams, and its loss."""
+        if len(images) == 0:
+            return
+        if self.loss != "targeted":
+            loss = task.dlr if self.loss == "dlr" else task.cross_entropy
+            for restart in range(self.restarts):
+                yield (self.loss, restart), lambda _: loss
+            return
+        clean = view.logits(images, all_rows(images))
+        for rank in range(target_count(task, self.n_targets)):
+            targets = task.targets(clean, labels, rank)
+            for restart in range(self.restarts):
+                yield (self.loss, rank, restart), partial(_targeted, task, targets)
+
+
+def target_count(task: Classification, wanted: int | None) -> int:
+    """Target classes to try: ``wanted`` or 9, never more than the K - 1 wrong ones."""
+    return min(task.num_classes - 1, wanted if wanted is not None else 9)
+
+
+def _targeted(task: Classification, targets: Tensor, place: Tensor) -> Loss:
+    chosen = targets[place]
+    return lambda logits, labels: task.targeted_dlr(logits, labels, chosen)
+
+
+def checkpoints(iterations: int) -> list[int]:
+    """Iterations at which the step size is reconsidered (section 3.3: shares .22, then less by .03, at least .06)."""
+    shares = [0.0, 0.22]
+    while shares[-1] < 1:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
+    # Rounding first: 0.41 * 100 is a hair above 41 in floating point and would become 42.
+    return sorted({math.ceil(round(share * iterations, 6)) for share in shares[1:] if share <= 1})
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One start of Algorithm 1; ``eps`` in [0, 1]."""
+
+    view: GradientView
+    task: Classification
+    loss: Loss
+    eps: float
+    iterations: int
+    rho: float
+
+    def __call__(self, images: Tensor, labels: Tensor, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the kept iterates (n, C, H, W), their margins (n,) and whether they fool the view (n,)."""
+        keeper = _Keeper(self.view, self.task, labels, rows)
+        iterate = self._start(images, draw)
+        look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
+        keeper.offer(iterate, look.logits)
+        gradient, last = look.gradient, look.loss
+        best, best_gradient, best_loss = iterate, gradient, look.loss
+        step = torch.full_like(look.loss, 2 * self.eps)
+        rises = torch.zeros_like(look.loss)
+        loss_at_check, halved_at_check = best_loss, torch.ones_like(labels, dtype=torch.bool)
+        before = iterate
+        checks, previous_check = checkpoints(self.iterations), 0
+        for k in range(1, self.iterations + 1):
+            moved = self._move(images, iterate, before, gradient, step, first=k == 1)
+            before, iterate = iterate, moved
+            look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
+            keeper.offer(iterate, look.logits)
+            gradient = look.gradient
+            rises = rises + (look.loss > last)
+            last = look.loss
+            better = look.loss > best_loss
+            best, best_gradient = choose(better, iterate, best), choose(better, gradient, best_gradient)
+            best_loss = torch.where(better, look.loss, best_loss)
+            if k in checks:
+                few_rises = rises < self.rho * (k - previous_check)
+                stalled = ~halved_at_check & (best_loss <= loss_at_check)
+                halve = few_rises | stalled
+                step = torch.where(halve, step / 2, step)
+                iterate, gradient = choose(halve, best, iterate), choose(halve, best_gradient, gradient)
+                rises, loss_at_check, halved_at_check = torch.zeros_like(rises), best_loss, halve
+                previous_check = k
+        return keeper.result()
+
+    def _start(self, images: Tensor, draw: Randomness) -> Tensor:
+        """Uniform noise scaled to reach the sphere, as in AutoAttack."""
+        noise = draw.uniform(images.shape[1:], -1, 1)
+        largest = noise.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+        return project_linf(images + self.eps * noise / largest, images, self.eps)
+
+    def _move(
+        self, images: Tensor, iterate: Tensor, before: Tensor, gradient: Tensor, step: Tensor, *, first: bool
+    ) -> Tensor:
+        signs = ascent_signs(gradient)
+        ahead = project_linf(iterate + step[:, None, None, None] * signs, images, self.eps)
+        if first:
+            return ahead
+        mixed = iterate + MOMENTUM * (ahead - iterate) + (1 - MOMENTUM) * (iterate - before)
+        return project_linf(mixed, images, self.eps)
+
+
+class _Keeper:
+    """Keeps per image what a run will return."""
+
+    def __init__(self, view: GradientView, task: Classification, labels: Tensor, rows: Tensor) -> None:
+        self._view, self._task, self._labels, self._rows = view, task, labels, rows
+        self._margin: Tensor | None = None
+
+    def offer(self, iterate: Tensor, logits: Tensor) -> None:
+        """Consider an iterate with the logits that the view showed for it."""
+        margin, fooled = self._task.margin(logits, self._labels), self._task.fooled(logits, self._labels)
+        if self._margin is None:
+            self._margin, self._fooled = margin, fooled
+            self._highest = self._latest = iterate
+            return
+        higher = margin > self._margin
+        self._highest = choose(higher, iterate, self._highest)
+        self._margin = torch.where(higher, margin, self._margin)
+        self._fooled = self._fooled | fooled
+        if self._view.stochastic:
+            self._latest = choose(fooled, iterate, self._latest)
+
+    def result(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the kept iterates, their margins and whether they fool the view."""
+        assert self._margin is not None
+        if not self._view.stochastic:
+            return self._highest, self._margin, self._fooled
+        highest, latest = self._looked_at_again(self._highest), self._looked_at_again(self._latest)
+        margin = torch.maximum(highest, latest)
+        return choose(latest > highest, self._latest, self._highest), margin, margin > 0
+
+    def _looked_at_again(self, iterate: Tensor) -> Tensor:
+        margins = [self._task.margin(self._view.logits(iterate, self._rows), self._labels) for _ in range(FINAL_LOOKS)]
+        return torch.stack(margins).mean(dim=0)

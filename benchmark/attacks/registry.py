@@ -1,0 +1,41 @@
+"""Attacks by the name under which the matrix asks for them."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from benchmark.attacks.apgd import Apgd
+from benchmark.attacks.base import Attack
+from benchmark.attacks.fab import FabT
+from benchmark.attacks.fgsm import Fgsm
+from benchmark.attacks.pgd import CwLinf, Pgd
+from benchmark.attacks.square import Square
+from benchmark.errors import BenchError, did_you_mean
+
+ATTACKS: dict[str, type[Any]] = {
+    "fgsm": Fgsm,
+    "pgd": Pgd,
+    "cw-linf": CwLinf,
+    "apgd": Apgd,
+    "fab-t": FabT,
+    "square": Square,
+}
+
+
+def build(method: str, params: Mapping[str, object]) -> Attack:
+    """Return the attack ``method`` with these parameters; the rest keep their defaults.
+
+    Raises:
+        BenchError: the method, or a parameter of it, is unknown or out of range.
+    """
+    if method not in ATTACKS:
+        raise BenchError(f"Unknown attack '{method}'.{did_you_mean(method, ATTACKS)}")
+    known = {field.name: field.default for field in fields(ATTACKS[method])}
+    for name in params:
+        if name not in known:
+            raise BenchError(f"Attack '{method}' has no parameter '{name}'.{did_you_mean(name, known)}")
+    try:
+        attack: Attack = ATTACKS[method](**params)
+    except TypeError as error:
+        raise BenchError(f"Attack '{method}' has a parameter of the wrong type in {dict(params)}: {error}.") from error
+    return attack
