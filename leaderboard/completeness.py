@@ -1,0 +1,90 @@
+"""Why an entry cannot be ranked: gaps, missing tracks or images, mixed versions."""
+
+import numpy as np
+import pandas as pd
+
+from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, TRACKS
+from leaderboard.corruption import sequences
+from leaderboard.entries import Entry, is_unit_wide
+from leaderboard.verdicts import Verdicts
+
+PERTURBATIONS = 14
+SEVERITIES = 5
+"""Size of Robust-Benchmark (paper 004, section on the benchmark's construction)."""
+
+ONE_OF_EACH = ("submission_hash", "dataset_hash", "matrix_hash")
+"""Provenance columns in which all rows of an entry must agree."""
+
+
+def problems(entry: Entry, judged: Verdicts) -> list[str]:
+    """Return the reasons, each a clause, that keep an entry off the ranks; empty for a complete official one."""
+    found = [] if entry.official else ["unofficial run"]
+    present = set(entry.provenance("track"))
+    found += [f"track {track} is missing" for track in TRACKS if track not in present]
+    found += [
+        f"its rows come from {len(entry.provenance(column))} different values of {column}"
+        for column in ONE_OF_EACH
+        if len(entry.provenance(column)) > 1
+    ]
+    found += _gaps(entry.rows)
+    found += _unjudged(judged, entry.rows)
+    found += [
+        f"track {track} has no cell at the headline budget"
+        for track in ATTACK_TRACKS
+        if track in present and track not in _tracks_at_headline(judged)
+    ]
+    found += _clean_coverage(judged)
+    return found + _corruption_coverage(entry)
+
+
+def _corruption_coverage(entry: Entry) -> list[str]:
+    corrupted = sequences(entry)
+    if corrupted is None:
+        return []
+    kinds, levels = len(corrupted.perturbations), len(corrupted.severities)
+    if (kinds, levels) != (PERTURBATIONS, SEVERITIES):
+        return [
+            f"corruption track has {kinds} of {PERTURBATIONS} perturbations and {levels} of {SEVERITIES} severities"
+        ]
+    if corrupted.gaps and not (entry.track("corruption")["status"] == "gap").any():
+        return [f"{corrupted.gaps} corruption sequences are incomplete"]
+    return []
+
+
+def _gaps(rows: pd.DataFrame) -> list[str]:
+    gaps = rows[(rows["status"] != "ok").to_numpy()]
+    if gaps.empty:
+        return []
+    told = gaps.assign(
+        cell=gaps["track"].astype(str) + " " + gaps["attack"].astype(object).fillna("").astype(str),
+        why=gaps["reason"].astype(object).fillna("").astype(str),
+        whole=is_unit_wide(gaps),
+    )
+    found = []
+    for (cell, why), part in told.groupby(["cell", "why"], sort=True):
+        images = part.loc[~part["whole"], "sample_id"].nunique()
+        where = f"on {images} image{'s' if images != 1 else ''}" if images else "on a whole chunk of images"
+        found.append(f"gap in {str(cell).strip()} {where}" + (f" ({why})" if why else ""))
+    return found
+
+
+def _tracks_at_headline(judged: Verdicts) -> set[str]:
+    return {cell.track for cell in judged.cells if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)}
+
+
+def _unjudged(judged: Verdicts, rows: pd.DataFrame) -> list[str]:
+    """Tell of cells without a verdict on some image where no gap row has told it already."""
+    gaps = rows[(rows["status"] != "ok").to_numpy()]
+    told = {(str(row.track), str(row.attack)) for row in gaps[["track", "attack"]].drop_duplicates().itertuples()}
+    whole_tracks = {str(track) for track in gaps.loc[is_unit_wide(gaps), "track"].unique()}
+    images = len(judged.images)
+    return [
+        f"no verdict in {cell.track} {cell.attack} at {cell.eps_255:g}/255 for {int(count)} of {images} images"
+        for cell, count in zip(judged.cells, np.isnan(judged.scores).sum(axis=0), strict=True)
+        if count and (cell.track, cell.attack) not in told and cell.track not in whole_tracks
+    ]
+
+
+def _clean_coverage(judged: Verdicts) -> list[str]:
+    absent = int(np.isnan(judged.clean).sum())
+    return [f"{absent} attacked images have no clean verdict"] if absent else []

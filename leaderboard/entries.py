@@ -1,0 +1,53 @@
+"""An entry: all rows of one submission on one data set, official and unofficial ones apart."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Rows of one submission on one data set with one ``official`` mark."""
+
+    submission: str
+    dataset: str
+    official: bool
+    rows: pd.DataFrame
+
+    def track(self, name: str) -> pd.DataFrame:
+        """Return the rows of one track."""
+        return self.rows[self.rows["track"] == name]
+
+    def provenance(self, column: str) -> list[str]:
+        """Return the distinct, non-empty values of a column, sorted."""
+        values = self.rows[column].dropna().unique().tolist()
+        return sorted({str(value) for value in values if str(value)})
+
+    @property
+    def task(self) -> str:
+        """Task of the data set, 'multiclass' when no row tells."""
+        return next(iter(self.provenance("task")), "multiclass")
+
+
+RequiredCells = Callable[[Entry], set[tuple[str, str, str, float]]]
+"""Names the (track, attack, norm, eps in 1/255) that an entry must have verdicts for."""
+
+
+def entries(rows: pd.DataFrame) -> list[Entry]:
+    """Split rows into entries, sorted by data set, submission, unofficial ones last."""
+    if rows.empty:
+        return []
+    keys = ["dataset", "submission", "official"]
+    grouped = rows.groupby(keys, observed=True, sort=False)
+    found = [
+        Entry(str(submission), str(dataset), bool(official), part.reset_index(drop=True))
+        for (dataset, submission, official), part in grouped
+    ]
+    return sorted(found, key=lambda entry: (entry.dataset, entry.submission, not entry.official))
+
+
+def is_unit_wide(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows are gaps of a whole unit and name no image."""
+    named = rows["sample_id"].notna() & (rows["sample_id"] != "")
+    return ~named | ((rows["status"] == "gap") & rows["label"].isna())

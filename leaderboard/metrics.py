@@ -1,0 +1,236 @@
+"""From rows to records: every number of the board with its bootstrap interval."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
+from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
+from leaderboard.clean import clean_metrics
+from leaderboard.corruption import Sequences, sequences
+from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+from leaderboard.verdicts import Verdicts, verdicts
+
+__all__ = ["ALL_TRACKS", "HEADLINE", "WORST_CASE", "Record", "headline", "records"]
+
+BASELINE = "natural"
+"""Submission against which relative flip probability is measured, per data set."""
+
+
+def records(rows: pd.DataFrame, required: RequiredCells | None = None, baseline: str = BASELINE) -> list[Record]:
+    """Compute every record of every entry in ``rows`` (as :func:`leaderboard.rows.read_rows` gives them).
+
+    Args:
+        rows: result rows of any number of submissions and data sets, official and unofficial.
+        required: names the cells that an entry must have verdicts for, usually from the matrix; else those it has.
+        baseline: submission that relative flip probabilities refer to.
+    """
+    found: list[Record] = []
+    everyone = entries(rows)
+    for entry in everyone:
+        found += _clean_records(entry)
+        found += _attack_records(entry, verdicts(entry, required))
+        found += _query_records(entry)
+        found += _corruption_records(entry, _baseline_of(entry, everyone, baseline))
+    return found
+
+
+def headline(found: Iterable[Record], submission: str, dataset: str, official: bool = True) -> Record | None:
+    """Return the record that ranks an entry: worst case over all tracks at the headline budget; None without one."""
+    for record in found:
+        if (record.submission, record.dataset, record.official) == (submission, dataset, official) and (
+            record.track,
+            record.attack,
+            record.metric,
+            record.norm,
+            record.eps_255,
+        ) == (ALL_TRACKS, WORST_CASE, HEADLINE, "linf", HEADLINE_EPS):
+            return record
+    return None
+
+
+def _record(
+    entry: Entry,
+    track: str,
+    metric: str,
+    value: float,
+    bounds: tuple[float, float],
+    n: int,
+    *,
+    attack: str = "none",
+    norm: str = "",
+    eps_255: float | None = None,
+    severity: int | None = None,
+    complete: bool = True,
+) -> Record:
+    low, high = bounds
+    return Record(
+        entry.submission, entry.dataset, track, attack, norm, eps_255, severity, metric,
+        float(value), float(low), float(high), n, entry.official, complete,
+    )  # fmt: skip
+
+
+def _clean_records(entry: Entry) -> list[Record]:
+    found: list[Record] = []
+
+    def add(metric: str, value: float, low: float, high: float, n: int) -> None:
+        found.append(_record(entry, "clean", metric, value, (low, high), n))
+
+    clean_metrics(entry, add)
+    return found
+
+
+def _attack_records(entry: Entry, judged: Verdicts) -> list[Record]:
+    """Worst case per track and over all, every suite and cell, per norm and eps; clean on the same images."""
+    if not judged.images:
+        return []
+    named: list[tuple[str, str, str, float, str]] = []
+    scores: list[Floats] = []
+    complete: list[bool] = []
+
+    def take(
+        track: str, attack: str, norm: str, eps: float, columns: list[int], metric: str, whole: bool = True
+    ) -> None:
+        worst, sure = judged.worst(columns)
+        named.append((track, attack, norm, eps, metric))
+        scores.append(worst)
+        complete.append(whole and bool(sure.all()))
+
+    for norm, eps in sorted({(cell.norm, cell.eps_255) for cell in judged.cells}):
+        here = [c for c, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == (norm, eps)]
+        tracks = [track for track in ATTACK_TRACKS if any(judged.cells[c].track == track for c in here)]
+        for track in tracks:
+            columns = [c for c in here if judged.cells[c].track == track]
+            take(track, WORST_CASE, norm, eps, columns, HEADLINE)
+            for suite in sorted({judged.suites[c] for c in columns} - {""}):
+                members = [c for c in columns if judged.suites[c] == suite]
+                take(track, suite, norm, eps, members, _cell_metric(judged, members))
+            for column in columns:
+                take(track, judged.cells[column].attack, norm, eps, [column], _cell_metric(judged, [column]))
+        take(ALL_TRACKS, WORST_CASE, norm, eps, here, HEADLINE, whole=norm != "linf" or tracks == list(ATTACK_TRACKS))
+    resamples = bootstrap(judged.groups)
+    table = np.stack(scores, axis=1)
+    low, high = interval(resamples.means(table))
+    found = [
+        _record(entry, track, metric, table[:, i].mean(), (low[i], high[i]), len(table),
+                attack=attack, norm=norm, eps_255=eps, complete=complete[i])
+        for i, (track, attack, norm, eps, metric) in enumerate(named)
+    ]  # fmt: skip
+    return found + _clean_on_subset(entry, judged, resamples)
+
+
+def _cell_metric(judged: Verdicts, columns: list[int]) -> str:
+    """Name the metric: where other cells spared images from these, the figure counts their falls too."""
+    return HEADLINE if all(judged.individual[column] for column in columns) else f"{HEADLINE}_cumulative"
+
+
+def _clean_on_subset(entry: Entry, judged: Verdicts, resamples: Bootstrap) -> list[Record]:
+    if np.isnan(judged.clean).any():
+        return []
+    low, high = interval(resamples.means(judged.clean[:, None]))
+    value, n = judged.clean.mean(), len(judged.clean)
+    return [_record(entry, "clean", "accuracy_on_attacked_subset", value, (low[0], high[0]), n)]
+
+
+def _query_records(entry: Entry) -> list[Record]:
+    """Median number of queries per black-box cell over the images that the cell really attacked."""
+    rows = entry.track("black-box")
+    rows = rows[(rows["status"] == "ok") & ~rows["spared"] & (rows["queries"] > 0)]
+    found = []
+    by_cell = rows.groupby(["attack", "norm", "eps_255"], observed=True, sort=True)
+    for (attack, norm, eps), part in by_cell:
+        queries = part["queries"].to_numpy(dtype=np.float64)
+        resamples = bootstrap(part["group_id"].astype(object).fillna(part["sample_id"]).astype(str).tolist())
+        value = _weighted_median(queries, np.ones((1, len(queries))))[0]
+        low, high = interval(np.concatenate([_weighted_median(queries, w) for w in resamples.weights()])[:, None])
+        found.append(
+            _record(entry, "black-box", "queries_median", value, (low[0], high[0]), len(queries),
+                    attack=str(attack), norm=str(norm), eps_255=float(str(eps)))
+        )  # fmt: skip
+    return found
+
+
+def _weighted_median(values: Floats, weights: Floats) -> Floats:
+    """Lower median of ``values`` (n) under each row of ``weights`` (r, n)."""
+    order = np.argsort(values, kind="stable")
+    running = np.cumsum(weights[:, order], axis=1)
+    place = (running >= running[:, -1:] / 2).argmax(axis=1)
+    return np.asarray(values[order][place], dtype=np.float64)
+
+
+def _baseline_of(entry: Entry, everyone: list[Entry], name: str) -> Entry | None:
+    """Find the baseline judged under the same mark, else the official one."""
+    same = [other for other in everyone if (other.submission, other.dataset) == (name, entry.dataset)]
+    same.sort(key=lambda other: (other.official != entry.official, not other.official))
+    return same[0] if same else None
+
+
+def _corruption_records(entry: Entry, baseline: Entry | None) -> list[Record]:
+    own = sequences(entry)
+    if own is None:
+        return []
+    found = _flip_records(entry, own)
+    reference = sequences(baseline) if baseline is not None else None
+    if reference is not None and _comparable(own, reference):
+        found += _relative_records(entry, own, reference)
+    return found
+
+
+def _comparable(own: Sequences, other: Sequences) -> bool:
+    """Tell whether both saw the same images, perturbations and severities."""
+    return (own.images, own.perturbations, own.severities) == (other.images, other.perturbations, other.severities)
+
+
+def _grids(values: Floats) -> Floats:
+    """Per image: each (perturbation, severity), each perturbation, each severity, all: shape (n, p*s + p + s + 1)."""
+    n = len(values)
+    parts = (values.reshape(n, -1), values.mean(axis=2), values.mean(axis=1), values.mean(axis=(1, 2))[:, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _grid_names(own: Sequences) -> list[tuple[str, int | None]]:
+    each: list[tuple[str, int | None]] = [(p, s) for p in own.perturbations for s in own.severities]
+    each += [(p, None) for p in own.perturbations]
+    each += [("mean", s) for s in own.severities]
+    return [*each, ("mean", None)]
+
+
+def _flip_records(entry: Entry, own: Sequences) -> list[Record]:
+    """Flip probability and accuracy; images whose sequence is missing are left out and the record marked so."""
+    found = []
+    resamples = bootstrap(own.groups)
+    for metric, values in (("flip_probability", own.flips), ("accuracy", own.right)):
+        grid = _grids(values)
+        known = np.isfinite(grid)
+        filled = np.where(known, grid, 0.0)
+        count = known.sum(axis=0)
+        low, high = interval(resamples.ratios(filled, known.astype(np.float64)))
+        for i, (attack, severity) in enumerate(_grid_names(own)):
+            if count[i] == 0:
+                continue
+            name = f"mean_{metric}" if attack == "mean" and metric == "flip_probability" else metric
+            found.append(
+                _record(entry, "corruption", name, filled[:, i].sum() / count[i], (low[i], high[i]), int(count[i]),
+                        attack=attack, severity=severity, complete=bool(known[:, i].all()))
+            )  # fmt: skip
+    return found
+
+
+def _relative_records(entry: Entry, own: Sequences, reference: Sequences) -> list[Record]:
+    """FP(model) / FP(baseline), resampled together; left out where the baseline never flips or images are missing."""
+    above, below = _grids(own.flips), _grids(reference.flips)
+    resamples = bootstrap(own.groups)
+    found = []
+    drawn = resamples.ratios(np.nan_to_num(above), np.nan_to_num(below))
+    low, high = interval(drawn)
+    for i, (attack, severity) in enumerate(_grid_names(own)):
+        whole = bool(np.isfinite(above[:, i]).all() and np.isfinite(below[:, i]).all())
+        if whole and below[:, i].sum() > 0:
+            value = above[:, i].sum() / below[:, i].sum()
+            found.append(
+                _record(entry, "corruption", "relative_flip_probability", value, (low[i], high[i]), len(above),
+                        attack=attack, severity=severity)
+            )  # fmt: skip
+    return found

@@ -1,0 +1,116 @@
+"""Who is ranked, where, and why somebody is not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from benchmark.results.schema import HEADLINE_EPS
+from leaderboard.bootstrap import Floats, bootstrap, interval
+from leaderboard.completeness import problems
+from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.verdicts import Verdicts, verdicts
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Place of an entry on its data set's board.
+
+    ``rank`` is None for an entry that is shown without being ranked; ``reasons`` then says why. ``tied`` is true where
+    another entry holds the same rank. ``value``, ``low``, ``high`` are the worst-case robust accuracy at 8/255 over all
+    tracks, in [0, 1], over ``n`` images; NaN where nothing was attacked at that budget.
+    """
+
+    submission: str
+    dataset: str
+    official: bool
+    rank: int | None
+    tied: bool
+    value: float
+    low: float
+    high: float
+    n: int
+    reasons: tuple[str, ...]
+
+
+def rank(rows: pd.DataFrame, required: RequiredCells | None = None) -> list[Standing]:
+    """Rank every data set's entries by worst-case robust accuracy at 8/255 over all attack tracks.
+
+    An entry's rank is 1 + the number of ranked entries that are better beyond doubt: those for which the 95 % interval
+    of the paired bootstrap difference lies above 0. Entries that the data cannot tell apart from the same set of better
+    ones share a rank. Unofficial and incomplete entries, and entries judged on other images or another matrix than the
+    board's majority, are returned without a rank, after the ranked ones.
+
+    Returns:
+        Standings sorted by data set, rank, then value.
+    """
+    by_dataset: dict[str, list[Entry]] = {}
+    for entry in entries(rows):
+        by_dataset.setdefault(entry.dataset, []).append(entry)
+    return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], required)]
+
+
+def _board(members: list[Entry], required: RequiredCells | None) -> list[Standing]:
+    judged = [verdicts(entry, required) for entry in members]
+    reasons = [problems(entry, verdict) for entry, verdict in zip(members, judged, strict=True)]
+    candidates = [i for i, why in enumerate(reasons) if not why]
+    for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates]):
+        reasons[candidates[outsider]] = ["judged on other images or another matrix than the rest of this board"]
+    candidates = [i for i, why in enumerate(reasons) if not why]
+    worst = [_headline_scores(verdict) for verdict in judged]
+    ranks = _ranks([worst[i] for i in candidates], judged[candidates[0]].groups if candidates else [])
+    standings = []
+    for i, entry in enumerate(members):
+        place = ranks[candidates.index(i)] if i in candidates else None
+        low = high = np.array([np.nan])
+        if len(worst[i]):
+            low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
+        standings.append(
+            Standing(
+                entry.submission, entry.dataset, entry.official, place, place is not None and ranks.count(place) > 1,
+                float(worst[i].mean()) if len(worst[i]) else float("nan"),
+                float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
+            )
+        )  # fmt: skip
+    return sorted(standings, key=_order)
+
+
+def _order(standing: Standing) -> tuple[bool, int, float, str, bool]:
+    place = standing.rank if standing.rank is not None else 0
+    return (
+        standing.rank is None,
+        place,
+        -np.nan_to_num(standing.value, nan=-1.0),
+        standing.submission,
+        not standing.official,
+    )
+
+
+def _headline_scores(judged: Verdicts) -> Floats:
+    columns = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    return judged.worst(columns)[0] if columns else np.zeros(0)
+
+
+def _setting(entry: Entry, judged: Verdicts) -> tuple[object, ...]:
+    """What must be equal for two entries to stand on one board."""
+    return (tuple(judged.images), tuple(entry.provenance("dataset_hash")), tuple(entry.provenance("matrix_hash")))
+
+
+def _outsiders(settings: list[tuple[object, ...]]) -> list[int]:
+    """Return the indices of settings that are not the most common one (the first of equally common ones)."""
+    if not settings:
+        return []
+    usual = max(settings, key=settings.count)
+    return [i for i, setting in enumerate(settings) if setting != usual]
+
+
+def _ranks(scores: list[Floats], groups: list[str]) -> list[int]:
+    """Rank entries by per-image scores on the same images: 1 + number of entries that are better beyond doubt."""
+    if not scores:
+        return []
+    resampled = bootstrap(groups).means(np.stack(scores, axis=1))
+    better = [
+        sum(bool(interval((resampled[:, j] - resampled[:, i])[:, None])[0][0] > 0) for j in range(len(scores)))
+        for i in range(len(scores))
+    ]
+    return [1 + count for count in better]

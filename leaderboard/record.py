@@ -1,0 +1,60 @@
+"""One number of the board."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+
+WORST_CASE = "worst-case"
+"""``attack`` of a record that takes the worst cell per image."""
+
+ALL_TRACKS = "all"
+"""``track`` of a record that spans every attack track."""
+
+HEADLINE = "robust_accuracy"
+"""Metric by which entries are ranked, at ``HEADLINE_EPS`` over all tracks, worst case."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value with its 95 % interval.
+
+    ``eps_255`` is in units of 1/255; shares lie in [0, 1]; ``n`` counts the images behind the value. ``complete`` is
+    false where some image lacked a verdict: it then counts against the defense, and the entry is not ranked.
+    """
+
+    submission: str
+    dataset: str
+    track: str
+    attack: str
+    norm: str
+    eps_255: float | None
+    severity: int | None
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    official: bool
+    complete: bool = True
+
+
+def as_json(records: Iterable[Record]) -> str:
+    """Return the records as a JSON list of objects; a value that does not exist is null."""
+    plain = [
+        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        for row in map(asdict, records)
+    ]
+    return json.dumps(plain, indent=1, allow_nan=False) + "\n"
+
+
+def as_csv(records: Iterable[Record]) -> str:
+    """Return the records as CSV with a header line; absent values are empty."""
+    text = io.StringIO()
+    names = [field.name for field in fields(Record)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in asdict(record).items()} for record in records)
+    return text.getvalue()

@@ -1,0 +1,247 @@
+"""Numbers worked out by hand against the records."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from leaderboard.bootstrap import bootstrap, interval
+from leaderboard.clean import weighted_auc
+from leaderboard.metrics import records
+from leaderboard.record import as_csv, as_json
+
+
+def value(found, **wanted):
+    """The one record with these fields."""
+    hits = [r for r in found if all(getattr(r, name) == wish for name, wish in wanted.items())]
+    assert len(hits) == 1, (wanted, hits)
+    return hits[0]
+
+
+def test_clean_accuracy_counts_the_whole_split_and_abstentions_as_not_right(table, pretend):
+    rows = pretend("natural", tracks=("clean",)).rows()
+    rows[3].update(pred=-1, abstained=True, correct=False, right_draws=0)
+    found = records(table(rows))
+    assert value(found, metric="accuracy").value == pytest.approx(11 / 12)
+    assert value(found, metric="abstention_rate").value == pytest.approx(1 / 12)
+
+
+def test_balanced_accuracy_is_the_mean_of_the_sensitivities(table, pretend):
+    labels = (0,) * 9 + (1,) * 3
+    found = records(table(pretend("natural", labels=labels, tracks=("clean",), wrong_clean=frozenset({9, 10}))))
+    assert value(found, metric="accuracy").value == pytest.approx(10 / 12)
+    assert value(found, metric="sensitivity_class_0").value == 1.0
+    assert value(found, metric="sensitivity_class_1").value == pytest.approx(1 / 3)
+    assert value(found, metric="balanced_accuracy").value == pytest.approx(2 / 3)
+    assert value(found, metric="majority_class_rate").value == pytest.approx(9 / 12)
+
+
+def test_auc_equals_scikit_learns_with_ties():
+    generator = np.random.default_rng(0)
+    positive = generator.integers(0, 2, 200).astype(float)
+    scores = np.round(generator.random(200) + 0.3 * positive, 1)
+    weights = generator.integers(0, 4, (3, 200)).astype(float)
+    ours = weighted_auc(scores, positive, weights)
+    theirs = [roc_auc_score(positive, scores, sample_weight=w) for w in weights]
+    assert ours == pytest.approx(theirs)
+
+
+def test_auc_of_several_classes_is_the_macro_mean_of_one_against_rest(table, pretend):
+    generator = np.random.default_rng(1)
+    rows = pretend("natural", labels=(0, 1, 2) * 20, attacked=0, tracks=("clean",)).rows()
+    drawn = generator.dirichlet((1, 1, 1), 60)
+    for one, probs in zip(rows, drawn, strict=True):
+        one.update(task="multiclass", probs=probs.tolist())
+    kept = np.array([one["probs"] for one in rows], dtype=np.float32)
+    labels = [one["label"] for one in rows]
+    theirs = roc_auc_score(labels, kept / kept.sum(1, keepdims=True), multi_class="ovr", average="macro")
+    assert value(records(table(rows)), metric="auc").value == pytest.approx(theirs, abs=1e-6)
+
+
+def test_worst_case_is_taken_per_image_not_per_attack(table, pretend):
+    """Two attacks fell different images: each alone leaves 7 of 10, together they leave 4."""
+    falls = {("white-box", "pgd-20", i): 8.0 for i in (1, 2, 3)} | {("white-box", "square", i): 8.0 for i in (4, 5, 6)}
+    found = records(table(pretend("natural", falls=falls, spare=False)))
+    at = {"track": "white-box", "eps_255": 8.0, "metric": "robust_accuracy"}
+    assert value(found, attack="pgd-20", **at).value == pytest.approx(0.7)
+    assert value(found, attack="square", **at).value == pytest.approx(0.7)
+    assert value(found, attack="autoattack", **at).value == pytest.approx(0.7)
+    assert value(found, attack="worst-case", **at).value == pytest.approx(0.4)
+    assert value(found, attack="worst-case", track="white-box", eps_255=4.0).value == 1.0
+
+
+def test_worst_case_over_all_tracks_joins_the_tracks_per_image(table, pretend):
+    falls = {("no-box", "pgd-20", 0): 2.0, ("black-box", "square", 1): 4.0, ("adaptive", "apgd-ce", 2): 8.0}
+    found = records(table(pretend("natural", falls=falls, wrong_clean=frozenset({9}))))
+    overall = [value(found, track="all", eps_255=eps, attack="worst-case").value for eps in (1.0, 2.0, 4.0, 8.0)]
+    assert overall == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert value(found, metric="accuracy_on_attacked_subset").value == pytest.approx(0.9)
+
+
+def test_spared_work_gives_the_same_worst_case_and_cells_named_cumulative(table, pretend):
+    falls = {("white-box", "fgsm", i): 2.0 for i in range(4)} | {("white-box", "apgd-ce", i): 4.0 for i in range(6)}
+    spared = records(table(pretend("natural", falls=falls)))
+    alone = records(table(pretend("natural", falls=falls, spare=False)))
+    for eps in (1.0, 2.0, 4.0, 8.0):
+        wanted = {"track": "white-box", "attack": "worst-case", "eps_255": eps}
+        assert value(spared, **wanted).value == value(alone, **wanted).value
+    cell = {"track": "white-box", "attack": "square", "eps_255": 8.0}
+    assert value(alone, **cell).metric == "robust_accuracy"
+    assert value(alone, **cell).value == 1.0
+    assert value(spared, **cell).metric == "robust_accuracy_cumulative"
+    assert value(spared, **cell).value == pytest.approx(0.4)
+
+
+def test_a_gap_counts_against_the_defense_and_marks_the_record(table, pretend):
+    rows = pretend("natural").rows()
+    for one in rows:
+        if one["track"] == "black-box" and one["sample_id"] == "00002":
+            one.update(status="gap", reason="out of memory", correct=None, pred=None, draws=None, right_draws=None)
+    found = records(table(rows))
+    worst = value(found, track="black-box", attack="worst-case", eps_255=8.0)
+    assert worst.value == pytest.approx(0.9)
+    assert not worst.complete
+    assert value(found, track="all", eps_255=8.0).value == pytest.approx(0.9)
+    assert not value(found, track="all", eps_255=8.0).complete
+
+
+def test_an_image_missing_from_one_cell_is_not_robust(table, pretend):
+    rows = [
+        one for one in pretend("natural").rows()
+        if not (one["attack"] == "fgsm" and one["sample_id"] == "00004" and one["eps_255"] == 8.0)
+    ]  # fmt: skip
+    found = records(table(rows))
+    assert value(found, track="white-box", attack="worst-case", eps_255=8.0).value == pytest.approx(0.9)
+    assert value(found, track="white-box", attack="worst-case", eps_255=4.0).value == 1.0
+
+
+def test_a_required_cell_without_rows_leaves_no_image_robust(table, pretend):
+    rows = table(pretend("natural"))
+    found = records(rows, required=lambda entry: {("white-box", "fab-t", "linf", 8.0)})
+    worst = value(found, track="white-box", attack="worst-case", eps_255=8.0)
+    assert (worst.value, worst.complete) == (0.0, False)
+
+
+def test_a_stochastic_defense_is_reported_as_the_mean_over_draws_under_the_worst_cell(table, pretend):
+    """Image 0: 3 of 4 draws under one cell, 1 of 4 under another: it counts a quarter; all others stand whole."""
+    rows = pretend("vote", spare=False).rows()
+    for one in rows:
+        one.update(draws=4, right_draws=4)
+        if one["track"] == "adaptive" and one["sample_id"] == "00000" and one["eps_255"] == 8.0:
+            if one["attack"] == "pgd-20":
+                one.update(right_draws=3)
+            if one["attack"] == "square":
+                one.update(right_draws=1, correct=False)
+    worst = value(records(table(rows)), track="all", attack="worst-case", eps_255=8.0)
+    assert worst.value == pytest.approx(9.25 / 10)
+
+
+def test_a_stochastic_image_that_is_wrong_clean_counts_nothing_however_often_it_was_right(table, pretend):
+    rows = pretend("vote", spare=False).rows()
+    for one in rows:
+        one.update(draws=4, right_draws=4)
+        if one["sample_id"] == "00000":
+            one.update(correct=False, right_draws=1 if one["track"] == "clean" else 3)
+    found = records(table(rows))
+    assert value(found, track="all", attack="worst-case", eps_255=8.0).value == pytest.approx(0.9)
+    assert value(found, track="clean", metric="accuracy").value == pytest.approx(11.25 / 12)
+
+
+def test_a_spared_stochastic_row_takes_the_share_of_the_row_that_broke_it(table, pretend):
+    rows = pretend("vote", falls={("white-box", "fgsm", 0): 2.0}).rows()
+    for one in rows:
+        one.update(draws=4, right_draws=4 if one["correct"] else 1)
+        if one["spared"]:
+            one.update(draws=0, right_draws=None)
+    worst = value(records(table(rows)), track="white-box", attack="worst-case", eps_255=8.0)
+    assert worst.value == pytest.approx(9.25 / 10)
+
+
+def test_flip_probability_compares_noise_with_frame_0_and_the_rest_with_their_neighbour(table, pretend):
+    """Odd frames wrong, frames 0..4, every other image: noise flips in 2 of 4 pairs, the others in 4 of 4."""
+    found = records(table(pretend("natural", tracks=("corruption",), flip_every=2)))
+    noise = value(found, attack="shot_noise", severity=3, metric="flip_probability")
+    other = value(found, attack="rotate", severity=3, metric="flip_probability")
+    assert noise.value == pytest.approx(0.5 * 0.5)
+    assert other.value == pytest.approx(0.5 * 1.0)
+    mean = value(found, attack="mean", severity=None, metric="mean_flip_probability")
+    assert mean.value == pytest.approx(0.5 * (3 * 0.5 + 11 * 1.0) / 14)
+
+
+def test_corruption_accuracy_leaves_out_the_clean_frame(table, pretend):
+    found = records(table(pretend("natural", tracks=("corruption",), flip_every=1)))
+    assert value(found, attack="snow", severity=5, metric="accuracy").value == pytest.approx(0.5)
+
+
+def test_relative_flip_probability_is_the_ratio_to_the_natural_baseline(table, pretend):
+    natural = pretend("natural", tracks=("corruption",), flip_every=2)
+    steady = pretend("pgd_at", tracks=("corruption",), flip_every=5)
+    found = records(table(natural, steady))
+    wanted = {"attack": "mean", "severity": None, "metric": "relative_flip_probability"}
+    assert value(found, submission="natural", **wanted).value == pytest.approx(1.0)
+    assert value(found, submission="pgd_at", **wanted).value == pytest.approx(2 / 5)
+
+
+def test_a_gap_in_a_corruption_sequence_leaves_the_image_out_and_says_so(table, pretend):
+    rows = pretend("natural", tracks=("corruption",), flip_every=2).rows()
+    for one in rows:
+        if (one["sample_id"], one["attack"], one["severity"], one["frame"]) == ("00000", "snow", 1, 2):
+            one.update(status="gap", pred=None, reason="crash")
+    snow = value(records(table(rows)), attack="snow", severity=1, metric="flip_probability")
+    assert (snow.n, snow.complete) == (9, False)
+    assert snow.value == pytest.approx(4 / 9)
+
+
+def test_median_queries_are_those_of_the_images_that_were_attacked(table, pretend):
+    found = records(table(pretend("natural", wrong_clean=frozenset({9}))))
+    median = value(found, metric="queries_median", attack="square", eps_255=8.0)
+    assert (median.value, median.n) == (500.0, 9)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    generator = np.random.default_rng(3)
+    covered = 0
+    for trial in range(200):
+        right = (generator.random(100) < 0.7).astype(float)
+        groups = [f"{trial}-{i}" for i in range(100)]
+        low, high = interval(bootstrap(groups).means(right[:, None]))
+        covered += bool(low[0] <= 0.7 <= high[0])
+    assert 0.89 <= covered / 200 <= 1.0
+
+
+def test_images_of_one_patient_widen_the_interval():
+    values = np.repeat(np.arange(20) % 2, 5).astype(float)[:, None]
+    apart = interval(bootstrap([str(i) for i in range(100)]).means(values))
+    together = interval(bootstrap([str(i // 5) for i in range(100)]).means(values))
+    assert together[1][0] - together[0][0] > 1.5 * (apart[1][0] - apart[0][0])
+
+
+def test_intervals_are_the_same_in_every_run_and_order(table, pretend):
+    rows = table(pretend("natural", falls={("white-box", "fgsm", i): 8.0 for i in range(4)}, flip_every=3))
+    bootstrap.__globals__["_cached"].cache_clear()
+    assert records(rows) == records(rows.sample(frac=1.0, random_state=0).reset_index(drop=True))
+
+
+def test_records_are_written_as_valid_json_and_csv(table, pretend):
+    found = records(table(pretend("natural", tracks=("clean",))))
+    plain = json.loads(as_json(found))
+    assert plain[0]["metric"] == "accuracy"
+    assert plain[0]["eps_255"] is None
+    assert (
+        as_csv(found).splitlines()[0].startswith("submission,dataset,track,attack,norm,eps_255,severity,metric,value")
+    )
+
+
+def test_three_hundred_thousand_corruption_rows_take_seconds(table, pretend):
+    small = table(pretend("natural", attacked=2, tracks=("corruption",), frames=21, flip_every=2))
+    copies = [
+        small.assign(sample_id=small["sample_id"] + f"-{i}", group_id=small["group_id"] + f"-{i}") for i in range(103)
+    ]
+    rows = pd.concat(copies, ignore_index=True)
+    assert len(rows) > 300_000
+    start = time.perf_counter()
+    records(rows)
+    assert time.perf_counter() - start < 20

@@ -1,0 +1,98 @@
+"""Who is ranked and who is not."""
+
+from leaderboard.ranking import rank
+
+
+def falls(track, attack, images, eps=8.0):
+    return {(track, attack, image): eps for image in images}
+
+
+def places(standings):
+    return {(s.submission, s.official): s.rank for s in standings}
+
+
+MANY = {"labels": (0, 1) * 30, "attacked": 60, "frames": 2}
+
+
+def test_the_more_robust_entry_stands_first(table, pretend):
+    weak = pretend("weak", **MANY, falls=falls("white-box", "fgsm", range(40)))
+    strong = pretend("strong", **MANY, falls=falls("white-box", "fgsm", range(5)))
+    assert places(rank(table(weak, strong))) == {("strong", True): 1, ("weak", True): 2}
+
+
+def test_entries_that_the_data_cannot_tell_apart_share_a_rank(table, pretend):
+    one = pretend("one", **MANY, falls=falls("white-box", "fgsm", range(20)))
+    two = pretend("two", **MANY, falls=falls("adaptive", "square", range(2, 23)))
+    last = pretend("last", **MANY, falls=falls("no-box", "pgd-20", range(55)))
+    standings = rank(table(one, two, last))
+    assert places(standings) == {("one", True): 1, ("two", True): 1, ("last", True): 3}
+    assert [s.tied for s in standings] == [True, True, False]
+
+
+def test_a_difference_on_the_same_images_is_a_paired_one(table, pretend):
+    """38 against 30 of 60: intervals of the two overlap, yet every image that differs differs one way."""
+    one = pretend("one", **MANY, falls=falls("white-box", "fgsm", range(22)))
+    two = pretend("two", **MANY, falls=falls("white-box", "fgsm", range(30)))
+    standings = rank(table(one, two))
+    assert standings[0].low < standings[1].high
+    assert places(standings) == {("one", True): 1, ("two", True): 2}
+
+
+def test_an_unofficial_entry_is_never_ranked(table, pretend):
+    fresh = pretend("mine", changes={"official": False, "profile": "quick"})
+    standings = rank(table(pretend("natural"), fresh))
+    assert places(standings) == {("natural", True): 1, ("mine", False): None}
+    assert standings[1].reasons == ("unofficial run",)
+
+
+def test_an_entry_with_a_gap_is_shown_not_ranked(table, pretend):
+    rows = pretend("holed").rows()
+    for one in rows:
+        if one["attack"] == "fgsm" and one["sample_id"] == "00001":
+            one.update(status="gap", reason="no gradient", correct=None)
+    (standing,) = rank(table(rows))
+    assert standing.rank is None
+    assert standing.reasons == ("gap in white-box fgsm on 1 image (no gradient)",)
+    assert standing.value == 0.9
+
+
+def test_a_gap_of_a_whole_chunk_keeps_the_entry_off_the_ranks(table, pretend):
+    rows = pretend("holed").rows()
+    crashed = {**rows[-1], "sample_id": "", "status": "gap", "reason": "crash", "label": None, "correct": None}
+    (standing,) = rank(table([*rows, crashed]))
+    assert standing.rank is None
+    assert "on a whole chunk of images (crash)" in standing.reasons[0]
+
+
+def test_an_entry_without_one_track_is_not_ranked(table, pretend):
+    (standing,) = rank(table(pretend("short", tracks=("clean", "corruption", "no-box", "black-box", "white-box"))))
+    assert standing.rank is None
+    assert standing.reasons == ("track adaptive is missing",)
+
+
+def test_an_entry_with_a_missing_perturbation_is_not_ranked(table, pretend):
+    (standing,) = rank(table(pretend("short", perturbations=("snow", "shot_noise"))))
+    assert standing.reasons == ("corruption track has 2 of 14 perturbations and 5 of 5 severities",)
+
+
+def test_an_entry_whose_required_cell_is_missing_is_not_ranked(table, pretend):
+    (standing,) = rank(table(pretend("short")), required=lambda entry: {("adaptive", "fab-t", "linf", 8.0)})
+    assert standing.reasons == ("no verdict in adaptive fab-t at 8/255 for 10 of 10 images",)
+
+
+def test_an_entry_mixed_from_two_revisions_is_not_ranked(table, pretend):
+    first = pretend("mixed", tracks=("clean", "corruption", "no-box")).rows()
+    second = pretend("mixed", tracks=("black-box", "white-box", "adaptive"), changes={"submission_hash": "e" * 64})
+    (standing,) = rank(table([*first, *second.rows()]))
+    assert standing.reasons == ("its rows come from 2 different values of submission_hash",)
+
+
+def test_an_entry_judged_on_other_images_does_not_stand_on_the_same_board(table, pretend):
+    standings = rank(table(pretend("one"), pretend("two"), pretend("other", attacked=8)))
+    assert places(standings) == {("one", True): 1, ("two", True): 1, ("other", True): None}
+    assert standings[-1].reasons == ("judged on other images or another matrix than the rest of this board",)
+
+
+def test_boards_of_two_data_sets_are_ranked_apart(table, pretend):
+    standings = rank(table(pretend("one"), pretend("two", dataset="skin")))
+    assert [(s.dataset, s.rank) for s in standings] == [("films", 1), ("skin", 1)]
