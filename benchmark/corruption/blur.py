@@ -11,7 +11,6 @@ from benchmark.corruption.pixels import (
     gaussian_blurred,
     motion_taps,
     relative_size,
-    rounded,
     truncated,
 )
 from benchmark.corruption.warp import affine
@@ -33,7 +32,7 @@ def motion_blur(images: Tensor, course: Course) -> Iterator[Tensor]:
     for step in course.steps:
         strength = course.strength(step)
         taps = motion_taps(size, radius=10 * strength, sigma=3 * strength, angle=4 * step - 120)
-        yield rounded(filtered(images, taps))
+        yield truncated(filtered(images, taps))
 
 
 def zoom_blur(images: Tensor, course: Course) -> Iterator[Tensor]:

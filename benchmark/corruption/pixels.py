@@ -24,12 +24,12 @@ Taps = dict[tuple[int, int], float]
 
 
 def truncated(images: Tensor) -> Tensor:
-    """Clip to [0, 1] and cut down to the 8-bit level below, as NumPy's and torchvision's uint8 casts do."""
+    """Clip to [0, 1] and cut down to the 8-bit level below, as uint8 casts and ImageMagick do."""
     return torch.floor(images.clamp(0, 1) * 255 + _LEVEL_SLACK) / 255
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Clip to [0, 1] and round to the nearest 8-bit level, as OpenCV and ImageMagick do."""
+    """Clip to [0, 1] and round to the nearest 8-bit level, as OpenCV does."""
     return torch.floor(images.clamp(0, 1) * 255 + 0.5) / 255
 
 
@@ -111,15 +111,17 @@ def motion_taps(size: float, radius: float, sigma: float, angle: float) -> Taps:
         sigma: fading of the trail in reference pixels.
         angle: degrees, clockwise from the right.
 
-    Offsets are rounded to whole reference pixels as ImageMagick does, then scaled to the image.
+    Offsets are rounded to whole reference pixels as ImageMagick does (in its order of operations, which decides the
+    ties at multiples of 30 degrees), then scaled to the image.
     """
     grid, pitch = max(size, 1.0), min(size, 1.0)
     count = 2 * math.ceil(radius * grid) + 1
-    along, across = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    across, along = count * math.sin(math.radians(angle)), count * math.cos(math.radians(angle))
+    length = math.hypot(across, along)
     return placed(
         (
-            pitch * math.ceil(k * across - 0.5),
-            pitch * math.ceil(k * along - 0.5),
+            pitch * math.ceil(k * across / length - 0.5),
+            pitch * math.ceil(k * along / length - 0.5),
             math.exp(-0.5 * (k / (sigma * grid)) ** 2),
         )
         for k in range(count)

@@ -18,7 +18,6 @@ from benchmark.corruption.pixels import (
     motion_taps,
     placed,
     relative_size,
-    rounded,
     truncated,
 )
 from benchmark.corruption.warp import stretched
@@ -49,7 +48,7 @@ def snow(images: Tensor, course: Course) -> Iterator[Tensor]:
     whitened = torch.maximum(images, luminance(images) * 1.5 + 0.5)
     for step in course.steps:
         strength = course.strength(step)
-        falling = rounded(filtered(flakes, motion_taps(size, radius=14, sigma=4, angle=4 * step - 150)))
+        falling = truncated(filtered(flakes, motion_taps(size, radius=14, sigma=4, angle=4 * step - 150)))
         scene = images + (whitened - images) * (0.15 * strength)
         yield truncated(scene + (falling + falling.flip(-1, -2)) * strength)
 
