@@ -1,8 +1,8 @@
 """Seeded procedural chest films: soft tissue, lungs, heart, bones, film noise, and four findings.
 
 Nothing is copied from a patient. An image depends on (VERSION, split, index, size) alone, so any part of the set can be
-drawn anywhere, in any order. All lengths are in half image widths: x runs from -1 (image left, the patient's right) to 1,
-y from -1 (top) to 1. Thickness is an attenuation in arbitrary units; bright means dense, as on a film.
+drawn anywhere, in any order. Lengths are in half image widths: x runs from -1 (image left, the patient's right)
+to 1, y from -1 (top) to 1. Thickness is an attenuation in arbitrary units; bright means dense, as on a film.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.randomness import content_seed
 
-VERSION = 1
+VERSION = 2
 """Version of the generator: raise it whenever a pixel can change."""
 
 CLASSES = ("normal", "opacity", "cardiomegaly", "effusion")
@@ -25,7 +25,7 @@ FINDINGS = ("opacity", "nodule", "cardiomegaly", "effusion")
 
 _UNIFORMS = 160
 _OVERSAMPLING = 2
-_CHUNK = 64
+_CHUNK = 16
 
 Array = NDArray[Any]
 
@@ -85,7 +85,7 @@ def _draw_chunk(split: str, indices: Sequence[int], size: int) -> Films:
     film = _expose(draws, thickness)
     grain = np.stack([generator.random((4, size, size)).sum(axis=0) - 2.0 for generator in generators])
     # The sum of four uniform numbers has variance 1/3: close to normal, and its stream is stable across numpy versions.
-    film = film + draws.uniform(0.01, 0.03) * np.sqrt(3.0) * grain
+    film = film + draws.uniform(0.01, 0.035) * np.sqrt(3.0) * grain
     return Films(
         images=np.rint(np.clip(film, 0.0, 1.0) * 255.0).astype(np.uint8),
         labels=label.reshape(-1),
@@ -116,13 +116,13 @@ def _thickness(draws: _Draws, present: list[Array], texture: Array, size: int) -
 
 
 def _grid(draws: _Draws, pixels: int) -> tuple[Array, Array]:
-    """Return the patient's coordinates of each pixel: shifted, turned, and scaled by position before the detector."""
+    """Return the patient's coordinates of each pixel: shifted, turned, scaled by the distance to the detector."""
     axis = (np.arange(pixels) + 0.5) / pixels * 2.0 - 1.0
-    angle = draws.uniform(-0.10, 0.10)
-    across = axis[None, None, :] - draws.uniform(-0.09, 0.09)
-    down = axis[None, :, None] - draws.uniform(-0.09, 0.09)
-    x = (np.cos(angle) * across + np.sin(angle) * down) / draws.uniform(0.88, 1.08)
-    y = (np.cos(angle) * down - np.sin(angle) * across) / draws.uniform(0.90, 1.10)
+    angle = draws.uniform(-0.15, 0.15)
+    across = axis[None, None, :] - draws.uniform(-0.13, 0.13)
+    down = axis[None, :, None] - draws.uniform(-0.13, 0.13)
+    x = (np.cos(angle) * across + np.sin(angle) * down) / draws.uniform(0.84, 1.10)
+    y = (np.cos(angle) * down - np.sin(angle) * across) / draws.uniform(0.86, 1.12)
     return x, y
 
 
@@ -167,8 +167,8 @@ class _Chest:
     @staticmethod
     def _diaphragm(draws: _Draws, across: Array, x: Array, level: Array) -> Array:
         """Return the y of the domes: high in the middle of each lung, falling to the costophrenic angle outside."""
-        dome = draws.uniform(0.16, 0.26)
-        lift = draws.uniform(-0.02, 0.08)
+        dome = draws.uniform(0.13, 0.27)
+        lift = draws.uniform(-0.05, 0.10)
         bend = np.where(across > 0.0, 1.0, 0.35) * np.minimum(np.abs(across + 0.1), 1.4) ** 2
         return np.asarray(level + 0.10 - dome * (1.0 - bend) - lift * (x < 0.0))
 
@@ -178,8 +178,8 @@ class _Chest:
 
 
 def _heart(draws: _Draws, enlarged: Array, chest: _Chest, x: Array, y: Array) -> Array:
-    """Return the heart's shadow; its width against the chest's is at most 0.48 when normal, at least 0.52 if enlarged."""
-    ratio = np.where(enlarged > 0, draws.uniform(0.54, 0.66), draws.uniform(0.36, 0.48))
+    """Return the heart's shadow; enlarged means wider than half the chest (cardiothoracic ratio)."""
+    ratio = np.where(enlarged > 0, draws.uniform(0.50, 0.61), draws.uniform(0.39, 0.50))
     half = ratio * (chest.centre + chest.half_width)
     shift = draws.uniform(0.24, 0.40) * half
     tall = draws.uniform(0.30, 0.38) + 0.25 * (half - 0.32)
@@ -204,7 +204,7 @@ def _vessels(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
         total += draws.uniform(0.10, 0.28) * hilum
         for _ in range(3):
             at_x, at_y = chest.place(np.full((1, 1, 1), side), draws.uniform(-0.6, 0.5), draws.uniform(-0.6, 0.5))
-            total += draws.uniform(0.0, 0.14) * _blob(x, y, at_x, at_y, draws.uniform(0.03, 0.06))
+            total += draws.uniform(0.0, 0.20) * _blob(x, y, at_x, at_y, draws.uniform(0.03, 0.06))
     return total
 
 
@@ -217,7 +217,7 @@ def _consolidation(draws: _Draws, chest: _Chest, cloud: Array, x: Array, y: Arra
     for _ in range(3):
         move_x, move_y = draws.uniform(-0.12, 0.12), draws.uniform(-0.14, 0.14)
         total += draws.uniform(0.6, 1.0) * _blob(x, y, at_x + move_x, at_y + move_y, draws.uniform(0.07, 0.14))
-    return np.asarray(draws.uniform(0.18, 0.45) * np.minimum(total, 1.3) * (1.0 + 0.5 * cloud))
+    return np.asarray(draws.uniform(0.07, 0.37) * np.minimum(total, 1.3) * (1.0 + 0.5 * cloud))
 
 
 def _nodule(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
@@ -225,17 +225,17 @@ def _nodule(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     side = np.where(draws.coin(0.5) > 0, 1.0, -1.0)
     across = draws.uniform(np.where(side > 0, 0.1, -0.5), 0.55)
     at_x, at_y = chest.place(side, across, draws.uniform(-0.6, 0.35))
-    radius = draws.uniform(0.08, 0.13)
-    return draws.uniform(0.35, 0.65) * _edge(radius - np.hypot(x - at_x, y - at_y), 0.03)
+    radius = draws.uniform(0.07, 0.12)
+    return draws.uniform(0.18, 0.52) * _edge(radius - np.hypot(x - at_x, y - at_y), 0.03)
 
 
 def _effusion(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     """Return fluid over the diaphragm of one side: a blunted angle, its surface rising towards the chest wall."""
     side = np.where(draws.coin(0.5) > 0, 1.0, -1.0)
-    level = chest.middle + (0.62 - draws.uniform(0.02, 0.34)) * chest.half_height
+    level = chest.middle + (0.62 - draws.uniform(-0.06, 0.18)) * chest.half_height
     outwards = (side * x - chest.centre) / chest.half_width
-    rise = draws.uniform(0.10, 0.22) * np.clip(outwards + 0.3, 0.0, 1.5) ** 2
-    return np.asarray(_edge(y - (level - rise), 0.05) * (side * x > 0.0) * draws.uniform(0.65, 0.95))
+    rise = draws.uniform(0.05, 0.18) * np.clip(outwards + 0.3, 0.0, 1.5) ** 2
+    return np.asarray(_edge(y - (level - rise), 0.05) * (side * x > 0.0) * draws.uniform(0.35, 0.95))
 
 
 def _ribs(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
