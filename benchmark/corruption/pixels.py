@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.corruption.catalogue import REFERENCE_SIZE
 
 # Float error must not push a whole level below itself when levels are truncated.
-_LEVEL_SLACK = 1e-3
+_LEVEL_SLACK = 2e-4
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in luminance (ITU-R BT.601)."""
