@@ -1,0 +1,66 @@
+"""Records and standings arranged for pages: look a number up by what it is."""
+
+from collections.abc import Iterable
+
+from benchmark.results.schema import HEADLINE_EPS
+from leaderboard.ranking import Standing
+from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+
+EntryKey = tuple[str, str, bool]
+"""(submission, data set, official)."""
+
+
+class Book:
+    """All records of the board.
+
+    Args:
+        records: from :func:`leaderboard.metrics.records`.
+        standings: from :func:`leaderboard.ranking.rank`.
+    """
+
+    def __init__(self, records: Iterable[Record], standings: Iterable[Standing]) -> None:
+        self.records = list(records)
+        self.standings = list(standings)
+        self._of: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
+        for record in self.records:
+            key = (record.submission, record.dataset, record.official)
+            place = (record.track, record.attack, record.norm, record.eps_255, record.severity, record.metric)
+            self._of.setdefault(key, {})[place] = record
+
+    def get(
+        self,
+        entry: EntryKey,
+        track: str,
+        metric: str,
+        attack: str = "none",
+        norm: str = "",
+        eps: float | None = None,
+        severity: int | None = None,
+    ) -> Record | None:
+        """Return one record, None where there is none."""
+        return self._of.get(entry, {}).get((track, attack, norm, eps, severity, metric))
+
+    def of(self, entry: EntryKey) -> list[Record]:
+        """Return all records of an entry."""
+        return list(self._of.get(entry, {}).values())
+
+    def worst(self, entry: EntryKey, track: str = ALL_TRACKS, eps: float = HEADLINE_EPS) -> Record | None:
+        """Return the worst-case robust accuracy of a track, or over all of them."""
+        return self.get(entry, track, HEADLINE, WORST_CASE, "linf", eps)
+
+    def cell(self, entry: EntryKey, track: str, attack: str, norm: str, eps: float) -> Record | None:
+        """Return a cell's robust accuracy, alone or cumulative, whichever the run gives."""
+        alone = self.get(entry, track, HEADLINE, attack, norm, eps)
+        return alone or self.get(entry, track, f"{HEADLINE}_cumulative", attack, norm, eps)
+
+    def datasets(self) -> list[str]:
+        """Names of data sets with an entry, sorted."""
+        return sorted({standing.dataset for standing in self.standings})
+
+    def standings_of(self, *, dataset: str | None = None, submission: str | None = None) -> list[Standing]:
+        """Return the standings of a data set or of a submission, in board order."""
+        return [
+            standing
+            for standing in self.standings
+            if dataset in (None, standing.dataset) and submission in (None, standing.submission)
+        ]

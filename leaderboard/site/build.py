@@ -1,0 +1,155 @@
+"""Write the site: pages, downloads and the few static files they need."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from benchmark.data.card import Card, all_cards
+from benchmark.errors import BenchError
+from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.root import Root
+from benchmark.submission.manifest import Manifest, read_manifest
+from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.metrics import records
+from leaderboard.ranking import Standing, rank
+from leaderboard.rows import to_frame, to_table
+from leaderboard.site.book import Book
+from leaderboard.site.downloads import Download, write_downloads
+from leaderboard.site.entrypage import section
+from leaderboard.site.matrix import MatrixView
+from leaderboard.site.render import render
+
+STATIC = Path(__file__).parent / "static"
+
+_SAFE_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything the pages are made from."""
+
+    book: Book
+    entries: dict[tuple[str, str, bool], Entry]
+    manifests: dict[str, Manifest]
+    cards: dict[str, Card]
+    matrix: MatrixView | None
+    downloads: tuple[Download, ...]
+
+
+def build_site(
+    rows: pd.DataFrame,
+    root: Root,
+    out_dir: Path,
+    fresh_results: pd.DataFrame | None = None,
+    matrix: MatrixView | None = None,
+    required: RequiredCells | None = None,
+) -> Path:
+    """Build the whole site into ``out_dir`` and return its first page, ``out_dir/index.html``.
+
+    Args:
+        rows: official rows, from :func:`leaderboard.rows.read_rows`.
+        root: where manifests and data set cards are found.
+        out_dir: made if needed; files of an earlier site in it are replaced.
+        fresh_results: rows of the reader's own runs: shown beside the official ones, marked unofficial, never ranked.
+        matrix: the threat-model matrix as the site shows it, from :func:`leaderboard.site.matrix_view`.
+        required: the cells that an entry must have, as in :func:`leaderboard.ranking.rank`.
+
+    Raises:
+        BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
+    """
+    together = _side_by_side(rows, fresh_results)
+    found = entries(together)
+    for entry in found:
+        _check_names(entry)
+    book = Book(records(together, required), rank(together, required))
+    _clear(out_dir)
+    site = Site(
+        book=book,
+        entries={(entry.submission, entry.dataset, entry.official): entry for entry in found},
+        manifests=_manifests(root, {entry.submission for entry in found}),
+        cards=all_cards(root.datasets),
+        matrix=matrix,
+        downloads=write_downloads(out_dir, found, book),
+    )
+    shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
+    _pages(site, out_dir)
+    return out_dir / "index.html"
+
+
+def _side_by_side(rows: pd.DataFrame, fresh: pd.DataFrame | None) -> pd.DataFrame:
+    """Join official and fresh rows; a fresh run is unofficial whatever it says and replaces older unofficial ones."""
+    if fresh is None or fresh.empty:
+        return rows
+    units = ["submission", "dataset"]
+    ran = set(fresh[units].astype(object).drop_duplicates().itertuples(index=False, name=None))
+    again = [pair in ran for pair in rows[units].astype(object).itertuples(index=False, name=None)]
+    kept = rows[rows["official"].to_numpy(dtype=bool) | ~pd.Series(again, dtype=bool).to_numpy()]
+    return to_frame(pa.concat_tables([to_table(kept), to_table(fresh.assign(official=False))]))
+
+
+def _check_names(entry: Entry) -> None:
+    for kind, name in (("submission", entry.submission), ("dataset", entry.dataset)):
+        if not _SAFE_NAME.match(name):
+            raise BenchError(f"result rows name the {kind} '{name}', which cannot be a file name; correct the rows.")
+
+
+def _manifests(root: Root, names: set[str]) -> dict[str, Manifest]:
+    """Read the manifests of entries with results; an entry whose folder is gone is shown by its name alone."""
+    folders = {name: root.submissions / name for name in sorted(names)}
+    return {name: read_manifest(folder) for name, folder in folders.items() if folder.is_dir()}
+
+
+def _clear(out_dir: Path) -> None:
+    """Remove what an earlier build left, and nothing else."""
+    if out_dir.is_file():
+        raise BenchError(f"{out_dir} is a file; give a folder for the site.")
+    for name in ("assets", "data", "entries"):
+        if (out_dir / name).is_dir():
+            shutil.rmtree(out_dir / name)
+    out_dir.mkdir(parents=True, exist_ok=True)
+
+
+def _pages(site: Site, out_dir: Path) -> None:
+    shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": ATTACK_TRACKS}
+    pages: dict[str, dict[str, object]] = {
+        "index.html": {"boards": [(name, _board(site, name)) for name in site.book.datasets()]},
+        "matrix.html": {"matrix": site.matrix},
+        "datasets.html": {"cards": site.cards},
+        "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
+        "downloads.html": {"downloads": site.downloads},
+    }
+    for name, context in pages.items():
+        text = render(f"{name}.j2", {**shared, "page": name, **context})
+        (out_dir / name).write_text(text, encoding="utf-8")
+    (out_dir / "entries").mkdir()
+    for submission in sorted({standing.submission for standing in site.book.standings}):
+        context = {**shared, **_entry_context(site, submission), "up": "../", "page": ""}
+        text = render("entry.html.j2", context)
+        (out_dir / "entries" / f"{submission}.html").write_text(text, encoding="utf-8")
+
+
+def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
+    standings = site.book.standings_of(dataset=dataset)
+    return {
+        "ranked": [standing for standing in standings if standing.rank is not None],
+        "unranked": [standing for standing in standings if standing.rank is None],
+    }
+
+
+def _entry_context(site: Site, submission: str) -> dict[str, object]:
+    standings = site.book.standings_of(submission=submission)
+    sections = [
+        section(
+            site.book,
+            standing,
+            site.entries[(submission, standing.dataset, standing.official)],
+            site.cards[standing.dataset].classes if standing.dataset in site.cards else [],
+        )
+        for standing in sorted(standings, key=lambda one: (not one.official, one.dataset))
+    ]
+    return {"name": submission, "manifest": site.manifests.get(submission), "sections": sections}

@@ -1,0 +1,46 @@
+"""Raw data beside the pages: rows per data set as Parquet, all records as CSV and JSON."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from leaderboard.entries import Entry
+from leaderboard.record import as_csv, as_json
+from leaderboard.rows import to_table
+from leaderboard.site.book import Book
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of the site: its path below the site, what it holds, and its size in bytes."""
+
+    path: str
+    text: str
+    size: int
+    dataset: str = ""
+    official: bool = True
+
+
+def write_downloads(out_dir: Path, found: list[Entry], book: Book) -> tuple[Download, ...]:
+    """Write ``data/`` and list what is in it."""
+    folder = out_dir / "data"
+    folder.mkdir(parents=True)
+    made: list[Download] = []
+    for official in (True, False):
+        word = "official" if official else "unofficial"
+        for dataset in sorted({entry.dataset for entry in found if entry.official == official}):
+            parts = [entry.rows for entry in found if (entry.dataset, entry.official) == (dataset, official)]
+            path = folder / (f"{dataset}.parquet" if official else f"{dataset}-unofficial.parquet")
+            pq.write_table(pa.concat_tables([to_table(part) for part in parts]), path, compression="zstd")
+            text = f"Every {word} row on {dataset}: one row per image and cell"
+            made.append(Download(f"data/{path.name}", text, path.stat().st_size, dataset, official))
+        some = [record for record in book.records if record.official == official]
+        if some or official:
+            for suffix, write in (("csv", as_csv), ("json", as_json)):
+                path = folder / (f"records.{suffix}" if official else f"records-unofficial.{suffix}")
+                path.write_text(write(some), encoding="utf-8")
+                text = f"Every {word} number with its interval, as {suffix.upper()}"
+                made.append(Download(f"data/{path.name}", text, path.stat().st_size, "", official))
+    return tuple(made)

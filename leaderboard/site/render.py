@@ -1,0 +1,72 @@
+"""Templates to text: Jinja2 with autoescape on for every template, and the filters that pages share."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benchmark.results.schema import HEADLINE_EPS, TRACKS
+from leaderboard.record import Record
+from leaderboard.site.charts import interval_bar
+from leaderboard.site.tracks import METRIC_TEXT, TRACK_TEXT
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, context: Mapping[str, object]) -> str:
+    """Render one template of the site's folder."""
+    return _environment().get_template(template).render(context)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        # True, not select_autoescape(): that one goes by suffix and would leave '.html.j2' unescaped.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent, span=span, number=number, size=size, web=web, words=_words, metric=metric_words
+    )
+    environment.globals.update(
+        interval_bar=interval_bar, TRACK_TEXT=TRACK_TEXT, TRACKS=TRACKS, HEADLINE_EPS=HEADLINE_EPS
+    )
+    return environment
+
+
+def percent(record: Record) -> str:
+    """Return the value in percent with one decimal."""
+    return f"{record.value * 100:.1f}"
+
+
+def span(record: Record) -> str:
+    """Return the 95 % interval in percent."""
+    return f"{record.low * 100:.1f}–{record.high * 100:.1f}"
+
+
+def number(value: float) -> str:
+    """Return a number without trailing zeros, thousands apart."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def size(count: int) -> str:
+    """Return bytes as kB or MB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(count / 1e3, 0.1):.1f} kB"
+
+
+def web(url: str) -> str:
+    """Return the address if it is a web address, else nothing: 'javascript:' and the like are never linked."""
+    return url if url.startswith(("https://", "http://")) else ""
+
+
+def metric_words(name: str) -> str:
+    """Return a metric's words."""
+    return METRIC_TEXT.get(name, name.replace("_", " "))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,32 @@
+"""Recompute the board's headline number from the rows, with pandas alone.
+
+python recompute.py data/DATASET.parquet
+"""
+
+import sys
+
+import pandas as pd
+
+ATTACK_TRACKS = ["no-box", "black-box", "white-box", "adaptive"]
+
+rows = pd.read_parquet(sys.argv[1])
+image = ["submission", "sample_id"]
+rows[image] = rows[image].astype(str)
+
+# Share of the judge's draws that were right; a deterministic defense has one draw. A gap has no share.
+drawn = (rows["draws"] > 1) & rows["right_draws"].notna()
+rows["share"] = (rows["right_draws"] / rows["draws"]).where(drawn, rows["correct"].astype("float64"))
+rows.loc[rows["status"] != "ok", "share"] = float("nan")
+
+# An image that is wrong without any attack is not robust.
+clean = rows[rows["track"] == "clean"].set_index(image)["correct"]
+attacked = rows[rows["track"].isin(ATTACK_TRACKS) & (rows["norm"] == "linf") & (rows["eps_255"] == 8)].copy()
+right_clean = clean.reindex(pd.MultiIndex.from_frame(attacked[image])).to_numpy(dtype=bool)
+attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
+
+# One line per image, one column per attack; the worst attack decides, and a missing verdict is not robustness.
+attacked["cell"] = attacked["track"].astype(str) + " " + attacked["attack"].astype(str)
+for name, entry in attacked.groupby("submission"):
+    verdicts = entry.pivot(index="sample_id", columns="cell", values="share")
+    worst = verdicts.min(axis=1, skipna=False).fillna(0.0)
+    print(f"{name},{worst.mean():.6f},{len(worst)}")

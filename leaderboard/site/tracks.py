@@ -1,0 +1,43 @@
+"""Words for tracks and metrics, used by every page."""
+
+TRACK_TEXT = {
+    "clean": ("Clean", "Honest images of the whole test split."),
+    "corruption": ("Corruption", "Fourteen natural perturbations at five severities; nobody attacks."),
+    "no-box": ("No-box", "The attacker has never seen the target: images are crafted on a surrogate."),
+    "black-box": ("Black-box", "The attacker asks the deployed system for scores, up to a number of queries."),
+    "white-box": ("White-box", "The attacker has the gradients of the classifier, but ignores the defense around it."),
+    "adaptive": ("Adaptive", "The attacker knows everything and attacks through the whole defense (BPDA and EOT)."),
+    "all": ("All tracks", "Per image, the worst of every attack of every track."),
+}
+"""Track -> (title, one sentence)."""
+
+METRIC_TEXT = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+    "abstention_rate": "abstention rate",
+    "majority_class_rate": "rate of the majority class",
+    "accuracy_on_attacked_subset": "accuracy on the attacked images",
+    "robust_accuracy": "robust accuracy",
+    "mean_flip_probability": "mean flip probability",
+    "relative_flip_probability": "relative flip probability",
+}
+"""Metric -> words."""
+
+PERTURBATIONS = (
+    "gaussian_noise",
+    "shot_noise",
+    "speckle_noise",
+    "gaussian_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "spatter",
+    "brightness",
+    "translate",
+    "rotate",
+    "shear",
+    "scale",
+    "tilt",
+)
+"""Order of perturbations on pages; others follow in alphabetical order."""
