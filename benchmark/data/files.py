@@ -25,7 +25,7 @@ def user_cache() -> Path:
 def default_data_dir() -> Path:
     """Return the folder named by the environment variable ``BENCH_DATA``, else the user's cache folder."""
     given = os.environ.get("BENCH_DATA", "")
-    return Path(given) if given else user_cache()
+    return Path(given).expanduser() if given else user_cache()
 
 
 def checked_file(card: Card, data_dir: Path) -> Path:
@@ -38,14 +38,13 @@ def checked_file(card: Card, data_dir: Path) -> Path:
     path = data_dir / wanted.name
     if not path.is_file():
         raise BenchError(f"data set '{card.name}' needs {wanted.name} in {data_dir}; {wanted.how_to_get}.")
-    again = f"delete it and {wanted.how_to_get}"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
     if _matches(content, wanted):
         return path
-    raise BenchError(f"{path} {_what_it_is(content, wanted)}; {again}.")
+    raise BenchError(f"{path} {_what_it_is(content, wanted)}; delete it and {wanted.how_to_get}.")
 
 
 def _matches(content: bytes, wanted: DataFile) -> bool:
@@ -57,13 +56,14 @@ def _matches(content: bytes, wanted: DataFile) -> bool:
 def _what_it_is(content: bytes, wanted: DataFile) -> str:
     if not content:
         return "is empty"
-    if content.lstrip()[:1] == b"<":
+    if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
         return "is a web page saved as npz, not the data"
     if not content.startswith(b"PK"):
         return "is not an npz file"
     # The end-of-archive record is at most 22 bytes plus a 64 KiB comment from the end.
     if b"PK\x05\x06" not in content[-(22 + 65535) :]:
-        return f"is truncated after {len(content)} bytes"
+        whole = f" of {wanted.bytes}" if wanted.bytes else ""
+        return f"is truncated: it has {len(content)}{whole} bytes and no end-of-archive record"
     listed = [f"sha256 {value[:12]}…" for value in wanted.sha256] + ([f"md5 {wanted.md5}"] if wanted.md5 else [])
     return (
         f"has the wrong checksum (sha256 {hashlib.sha256(content).hexdigest()[:12]}…, "

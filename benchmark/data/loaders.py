@@ -37,6 +37,14 @@ def medmnist_class(card: Card) -> Any:
     return getattr(medmnist, medmnist.INFO[flag]["python_class"])
 
 
+def medmnist_url(card: Card) -> str:
+    """Return the address from which the ``medmnist`` package downloads the card's file."""
+    import medmnist
+
+    flag = card.medmnist.flag if card.medmnist else ""
+    return str(medmnist.INFO[flag]["url"])
+
+
 def load_npz(card: Card, split: SplitName, data_dir: Path) -> Split:
     """Load a split from one npz file whose array names stand in the card's ``[npz]`` table.
 

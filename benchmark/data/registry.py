@@ -6,7 +6,7 @@ from typing import Literal
 
 from benchmark.data.card import SPLITS, Card, SplitName, read_card
 from benchmark.data.files import checked_file, default_data_dir
-from benchmark.data.loaders import load_medmnist, load_npz, medmnist_class
+from benchmark.data.loaders import load_medmnist, load_npz, medmnist_class, medmnist_url
 from benchmark.data.official import official_subset
 from benchmark.data.split import Split
 from benchmark.data.synthetic_split import load_synthetic
@@ -45,7 +45,7 @@ def find_card(name: str, root: Root | None = None) -> Card:
 
 
 def load_split(
-    card_or_name: Card | str, split: SplitName = "test", root: Root | None = None, data_dir: Path | None = None
+    card_or_name: Card | str, split: str = "test", root: Root | None = None, data_dir: Path | None = None
 ) -> Split:
     """Load one split of a data set; nothing is downloaded.
 
@@ -59,12 +59,13 @@ def load_split(
         BenchError: unknown name or split, or a missing, damaged or wrong file.
     """
     card = find_card(card_or_name, root) if isinstance(card_or_name, str) else card_or_name
-    if split not in SPLITS:
+    wanted: SplitName | None = next((name for name in SPLITS if name == split), None)
+    if wanted is None:
         raise BenchError(f"data set '{card.name}' has no split '{split}'.{did_you_mean(split, SPLITS)}")
     where = data_dir or default_data_dir()
     if card.loader == "synthetic":
-        return load_synthetic(card, split)
-    return load_medmnist(card, split, where) if card.loader == "medmnist" else load_npz(card, split, where)
+        return load_synthetic(card, wanted)
+    return load_medmnist(card, wanted, where) if card.loader == "medmnist" else load_npz(card, wanted, where)
 
 
 def availability(card: Card, data_dir: Path | None = None) -> Availability:
@@ -102,13 +103,15 @@ def prepare(card: Card, data_dir: Path | None = None) -> Availability:
 
 
 def _download_medmnist(card: Card, data_dir: Path) -> None:
+    dataset = medmnist_class(card)
+    name = card.files[0].name
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        medmnist_class(card)(split="test", root=str(data_dir), download=True)
+        dataset(split="test", root=str(data_dir), download=True)
     except (RuntimeError, OSError) as error:
+        # medmnist hides the network's own error behind a page of advice.
         cause = error.__context__ or error
-        url = card.files[0].how_to_get.split()[-1]
         raise BenchError(
-            f"downloading {card.files[0].name} failed ({type(cause).__name__}: {str(cause).splitlines()[0][:120]}); "
-            f"fetch {url} on a machine with network and put it into {data_dir}."
+            f"downloading {name} failed ({type(cause).__name__}: {str(cause).strip().splitlines()[0][:120]}); fetch "
+            f"{medmnist_url(card)} on a machine with network and save it as {data_dir / name}."
         ) from None

@@ -44,7 +44,8 @@ class Defense(nn.Module):
         self, classifier: nn.Module, num_classes: int, stages: Sequence[Stage] = (), vote: Vote | None = None
     ) -> None:
         super().__init__()
-        self.classifier = classifier
+        # On a CPU the narrow networks run a fifth faster in this layout.
+        self.classifier = classifier.to(memory_format=torch.channels_last)
         self.num_classes = num_classes
         self.stages = nn.ModuleList(stages)
         self.vote = vote

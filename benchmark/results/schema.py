@@ -65,6 +65,7 @@ SCHEMA = pa.schema(
         _column("metric", pa.float32(), "task specific (Dice, IoU ...); null for classification"),
         _column("spared", pa.bool_(), "the verdict follows from a nested cell, so the attack was not run here"),
         _column("broken_by", _TEXT, "'attack@eps' that felled the image when this row was spared; empty otherwise"),
+        _column("same_as", _TEXT, "track whose rows these are, where a plain classifier makes two views coincide"),
         _column("linf", pa.float32(), "L-inf distance to the clean image, in [0, 1]"),
         _column("l2", pa.float32(), "L2 distance to the clean image"),
         _column("queries", pa.int64(), "forward passes that the attack spent on this image"),

@@ -1,0 +1,110 @@
+"""``bench evaluate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError
+
+DEFAULT_DATASET = "synthetic_cxr"
+"""The embedded data set, which needs no download."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate_command)
+
+
+def evaluate_command(
+    context: typer.Context,
+    submissions: Annotated[
+        list[str] | None, typer.Argument(help="Names or folders; the shipped baselines when not given.")
+    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option("--dataset", "-d", help="Data set; repeat for several.")] = None,
+    track: Annotated[list[str] | None, typer.Option("--track", "-t", help="Track; repeat for several.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="Budgets of the matrix: official, or quick for a first look.")
+    ] = "official",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images; makes the run unofficial.")] = None,
+    individual: Annotated[bool, typer.Option("--individual", help="Every cell attacks every image.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder of the result rows.")] = Path("results"),
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core when not given.")] = None,
+    engine: Annotated[str, typer.Option(help="Where units run; 'local' is the only engine yet.")] = "local",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images attacked at once; lower it when memory is short.")
+    ] = 64,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+    site: Annotated[bool, typer.Option("--site/--no-site", help="Build the site afterwards.")] = True,
+) -> None:
+    """Run the threat-model matrix and the corruption sequences against submissions, write rows, build the site."""
+    import os
+
+    import torch
+
+    from benchmark.engine import RunSettings, evaluate
+    from benchmark.engine.pool import Event
+    from benchmark.matrix import load_matrix
+    from benchmark.submission import all_entries
+
+    if engine != "local":
+        raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
+    if device not in ("cpu", "cuda"):
+        raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
+    if results.exists() and not results.is_dir():
+        raise BenchError(f"--results {results} is a file; give a folder.")
+    root = root_of(context)
+    matrix, _ = load_matrix()
+    matrix.profile_named(profile)
+    datasets = dataset or [DEFAULT_DATASET]
+    names = submissions or [
+        entry.name
+        for entry in all_entries(root)
+        if entry.manifest.baseline and set(entry.manifest.datasets) & set(datasets)
+    ]
+    settings = RunSettings(
+        root=root.path,
+        results=results,
+        data_dir=data_dir,
+        profile=profile,
+        individual=individual,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+    )
+    console = Console()
+    columns = (
+        TextColumn("[bold]{task.description}", table_column=None),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting", total=1.0)
+
+        def show(event: Event, share: float) -> None:
+            progress.update(task, completed=share, description=str(event.unit))
+            if event.failure:
+                progress.console.print(f"[red]failed[/red] {event.unit}: {event.failure}", highlight=False)
+
+        crew = workers or os.cpu_count() or 1
+        report = evaluate(settings, names, datasets, track or list(matrix.tracks), crew, show)
+        progress.update(task, completed=1.0, description="evaluated")
+    console.print(f"{len(report.files)} files of rows under {results}/")
+    if report.failures:
+        console.print(
+            f"[red]{len(report.failures)} units failed[/red]; they show as gaps. The same command tries again."
+        )
+    if site:
+        from benchmark.cli.board import build_and_tell
+
+        build_and_tell(root, results, Path("site"), console)
+    if report.failures:
+        raise typer.Exit(1)

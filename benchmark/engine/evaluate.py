@@ -1,0 +1,120 @@
+"""Evaluating submissions: plan the units, run them, join their rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmark.engine.pool import Event, work
+from benchmark.engine.run_unit import gap_table, part_path
+from benchmark.engine.settings import RunSettings, Unit
+from benchmark.engine.workplace import Workplace
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.results.store import read_table, refuse_to_replace_official, write_table
+
+WEIGHT = {"clean": 1, "corruption": 20, "no-box": 5, "black-box": 40, "white-box": 25, "adaptive": 30}
+"""Rough cost of a unit of each track, for the estimate of the progress bar."""
+
+
+@dataclass
+class RunReport:
+    """What a run made: the files written and the units that failed, with the reason."""
+
+    files: list[Path] = field(default_factory=list)
+    failures: dict[Unit, str] = field(default_factory=dict)
+
+
+def plan(
+    workplace: Workplace, submissions: Sequence[str], datasets: Sequence[str], tracks: Sequence[str]
+) -> list[Unit]:
+    """All units of a run; those that others may draw on come first.
+
+    Raises:
+        BenchError: an unknown track or data set, data that is not here, or a submission that no data set suits.
+    """
+    for track in tracks:
+        if track not in workplace.matrix.tracks:
+            raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, workplace.matrix.tracks)}")
+    pairs = [
+        (submission, dataset)
+        for dataset in datasets
+        for submission in submissions
+        if dataset in workplace.entry(submission).manifest.datasets
+    ]
+    for submission in submissions:
+        if not any(submission == name for name, _ in pairs):
+            own = ", ".join(workplace.entry(submission).manifest.datasets)
+            raise BenchError(
+                f"submission '{submission}' names none of the data sets {', '.join(datasets)}; "
+                f"choose one of its own with --dataset: {own}."
+            )
+    return [
+        Unit(submission, dataset, track, chunk)
+        for track in workplace.matrix.tracks
+        if track in tracks
+        for submission, dataset in pairs
+        for chunk in range(workplace.chunks(dataset, track))
+    ]
+
+
+def evaluate(
+    settings: RunSettings,
+    submissions: Sequence[str],
+    datasets: Sequence[str],
+    tracks: Sequence[str],
+    workers: int = 1,
+    on_event: Callable[[Event, float], None] = lambda _event, _share: None,
+) -> RunReport:
+    """Run what is missing and write one file of rows per submission, data set and track.
+
+    Interrupted runs lose the unit in hand and nothing else: the same call goes on from there.
+
+    Args:
+        settings: how to run.
+        submissions: names or folders.
+        datasets: names of cards.
+        tracks: names of tracks.
+        workers: processes.
+        on_event: told each event and the share of the whole run that is done.
+
+    Raises:
+        BenchError: bad names, missing data, or a results folder that holds official rows this run must not replace.
+    """
+    workplace = Workplace(settings)
+    units = plan(workplace, submissions, datasets, tracks)
+    for unit in units:
+        refuse_to_replace_official(_file_of(workplace, unit), workplace.official)
+    report = RunReport()
+    total = sum(WEIGHT[unit.track] for unit in units)
+    shares = dict.fromkeys(units, 0.0)
+    missing = [unit for unit in units if read_table(part_path(workplace, unit)) is None]
+    for unit in set(units) - set(missing):
+        shares[unit] = 1.0
+    try:
+        for event in work(settings, missing, workers):
+            shares[event.unit] = 1.0 if event.finished or event.failure else event.share
+            if event.failure:
+                report.failures[event.unit] = event.failure
+            on_event(event, sum(WEIGHT[unit.track] * share for unit, share in shares.items()) / max(1, total))
+    finally:
+        report.files += _join(workplace, units, report.failures)
+    return report
+
+
+def _file_of(workplace: Workplace, unit: Unit) -> Path:
+    name = workplace.entry(unit.submission).name
+    return workplace.settings.results / unit.dataset / name / f"{unit.track}.parquet"
+
+
+def _join(workplace: Workplace, units: Sequence[Unit], failures: dict[Unit, str]) -> list[Path]:
+    """Write each track's rows in order of chunks; a unit without rows leaves a gap that says why."""
+    files: dict[Path, list[pa.Table]] = {}
+    for unit in sorted(units, key=lambda unit: unit.chunk):
+        table = read_table(part_path(workplace, unit))
+        if table is None:
+            table = gap_table(workplace, unit, failures.get(unit, "not run: the evaluation was interrupted"))
+        files.setdefault(_file_of(workplace, unit), []).append(table)
+    for path, tables in files.items():
+        write_table(pa.concat_tables(tables).unify_dictionaries(), path)
+    return sorted(files)

@@ -1,0 +1,122 @@
+"""Worker processes that may die: each unit is handed to one, and a death is reported, not spread."""
+
+import multiprocessing
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from benchmark.engine.run_unit import run_unit
+from benchmark.engine.settings import RunSettings, Unit
+from benchmark.engine.workplace import Workplace
+from benchmark.errors import BenchError
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a unit: a share done, the end (share 1), or a failure with its reason."""
+
+    unit: Unit
+    share: float
+    failure: str = ""
+    finished: bool = False
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    unit: Unit | None = None
+
+
+def work(settings: RunSettings, units: Iterable[Unit], workers: int) -> Iterator[Event]:
+    """Run units and yield what happens, in no particular order.
+
+    One worker runs in this process; more run in processes of their own, each with one thread, so that sums are the
+    same everywhere.
+    """
+    if workers == 1:
+        yield from _work_here(settings, units)
+        return
+    context = multiprocessing.get_context("spawn")
+    waiting = list(units)
+    crew: list[_Worker] = []
+
+    def hire() -> _Worker:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, settings), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    try:
+        crew = [hire() for _ in range(min(workers, len(waiting)))]
+        while True:
+            for place, worker in enumerate(crew):
+                if worker.unit is None and waiting:
+                    worker.unit = waiting.pop(0)
+                    try:
+                        worker.pipe.send(worker.unit)
+                    except OSError:
+                        waiting.insert(0, worker.unit)
+                        crew[place] = hire()
+            busy = {worker.pipe: worker for worker in crew if worker.unit is not None}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                event = _news(worker)
+                yield event
+                if event.finished or event.failure:
+                    worker.unit = None
+                if not worker.process.is_alive() and event.failure:
+                    crew[crew.index(worker)] = hire()
+    finally:
+        for worker in crew:
+            worker.process.terminate()
+        for worker in crew:
+            worker.process.join()
+
+
+def _news(worker: _Worker) -> Event:
+    """Read a worker's message; a closed pipe means that it died."""
+    assert worker.unit is not None
+    try:
+        event = worker.pipe.recv()
+    except (EOFError, OSError):
+        worker.process.join()
+        return Event(worker.unit, 0.0, f"the worker process died (exit code {worker.process.exitcode})")
+    assert isinstance(event, Event)
+    return event
+
+
+def _serve(pipe: Connection, settings: RunSettings) -> None:
+    """Life of a worker process."""
+    workplace = Workplace(settings)
+    while True:
+        try:
+            unit = pipe.recv()
+        except (EOFError, OSError, KeyboardInterrupt):
+            return
+        pipe.send(_attempt(workplace, unit, pipe.send))
+
+
+def _attempt(workplace: Workplace, unit: Unit, tell: Callable[[Event], None]) -> Event:
+    try:
+        run_unit(workplace, unit, lambda share: tell(Event(unit, share)))
+    except BenchError as error:
+        return Event(unit, 0.0, str(error))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Event(unit, 0.0, f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})")
+    return Event(unit, 1.0, finished=True)
+
+
+def _work_here(settings: RunSettings, units: Iterable[Unit]) -> Iterator[Event]:
+    workplace = Workplace(settings)
+    for unit in units:
+        news: list[Event] = []
+        last = _attempt(workplace, unit, news.append)
+        yield from news
+        yield last

@@ -1,0 +1,131 @@
+"""Collecting the rows of a unit as columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from torch import Tensor
+
+from benchmark import __version__
+from benchmark.data.split import Split
+from benchmark.engine.settings import Unit
+from benchmark.engine.workplace import Workplace
+from benchmark.judge import Verdicts
+from benchmark.results.schema import SCHEMA
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The deployed system's answer on one image of one cell, as it enters a row."""
+
+    pred: int
+    right_draws: int
+    draws: int
+    abstained: bool
+    score: float | None
+    prob_true: float
+    probs: list[float]
+
+    @property
+    def right(self) -> bool:
+        """Right in at least half of the draws."""
+        return self.right_draws * 2 >= self.draws
+
+
+def outcomes(verdicts: Verdicts, labels: Tensor) -> list[Outcome]:
+    """One outcome per image."""
+    first = verdicts.first
+    scores = [None] * len(labels) if first.score is None else first.score.tolist()
+    probs = first.probs.tolist()
+    return [
+        Outcome(pred, right, verdicts.draws, pred == -1, score, row[label], row)
+        for pred, right, score, row, label in zip(
+            first.label.tolist(), verdicts.right_draws.tolist(), scores, probs, labels.tolist(), strict=True
+        )
+    ]
+
+
+class RowBook:
+    """Rows of one unit; what is common to all of them is filled in once, at the end."""
+
+    def __init__(self, workplace: Workplace, unit: Unit, split: Split) -> None:
+        self._workplace = workplace
+        self._unit = unit
+        self._split = split
+        self._labels = split.labels.tolist()
+        self._rows: list[dict[str, Any]] = []
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def add(self, image: int, outcome: Outcome | None, pred_clean: int | None, correct: bool, **cell: Any) -> None:
+        """Add the row of one image; ``outcome`` is None where there is nothing to report (a gap)."""
+        row: dict[str, Any] = {
+            "sample_id": self._split.ids[image],
+            "group_id": self._split.groups[image],
+            "label": self._labels[image],
+            "pred_clean": pred_clean,
+            "correct": correct,
+            "status": "ok",
+            "reason": "",
+            "suite": "",
+            "norm": "",
+            "spared": False,
+            "broken_by": "",
+            "same_as": "",
+            "queries": 0,
+            "gradients": 0,
+            "seconds": 0.0,
+        }
+        if outcome is not None:
+            row |= {
+                "pred": outcome.pred,
+                "abstained": outcome.abstained,
+                "draws": outcome.draws,
+                "right_draws": outcome.right_draws,
+                "score": outcome.score,
+                "prob_true": outcome.prob_true,
+                "probs": outcome.probs,
+            }
+        self._rows.append(row | cell)
+
+    def add_gap(self, image: int, pred_clean: int | None, reason: str, **cell: Any) -> None:
+        """Add a row that says that this cell could not run on this image."""
+        self.add(image, None, pred_clean, False, status="gap", reason=reason[:500], **cell)
+
+    def table(self) -> pa.Table:
+        """All rows under the schema."""
+        workplace, unit = self._workplace, self._unit
+        entry = workplace.entry(unit.submission)
+        common = {
+            "submission": entry.name,
+            "submission_hash": entry.content_hash(unit.dataset),
+            "dataset": unit.dataset,
+            "dataset_hash": workplace.split(unit.dataset, unit.track).content_hash,
+            "split": self._split.name,
+            "task": workplace.card(unit.dataset).task,
+            "matrix_version": workplace.matrix.version,
+            "matrix_hash": workplace.matrix_hash,
+            "profile": workplace.settings.profile,
+            "official": workplace.official,
+            "individual": workplace.settings.individual,
+            "track": unit.track,
+            "device": workplace.device.type,
+            "harness_version": __version__,
+            "git_commit": workplace.git_commit,
+            "started_at": self._started,
+        }
+        return to_table([common | row for row in self._rows])
+
+
+def to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows under the schema; a column that a row does not name is null."""
+    columns = {
+        field.name: pa.array([row.get(field.name) for row in rows], _plain(field.type)).cast(field.type)
+        for field in SCHEMA
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,0 +1,87 @@
+"""Running one unit, or finding it already done."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from benchmark.engine.attack_track import AttackTrack, Shot, shots_of
+from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
+from benchmark.engine.rows import RowBook
+from benchmark.engine.settings import Unit
+from benchmark.engine.workplace import Workplace
+from benchmark.matrix import Cell
+from benchmark.results.store import read_table, write_table
+
+PARTS = ".parts"
+"""Folder of finished units inside the results folder; a later run picks up what it finds there."""
+
+
+def part_path(workplace: Workplace, unit: Unit) -> Path:
+    """Where a finished unit lies; its name holds the unit's identity, so that a stale part is never found."""
+    entry = workplace.entry(unit.submission)
+    name = f"{unit.track}-{unit.chunk:03d}-{workplace.identity(unit)}.parquet"
+    return workplace.settings.results / PARTS / unit.dataset / entry.name / name
+
+
+def run_unit(workplace: Workplace, unit: Unit, progress: Progress = lambda _: None) -> pa.Table:
+    """Return the unit's rows, computing and storing them unless they are there."""
+    path = part_path(workplace, unit)
+    table = read_table(path)
+    if table is None:
+        torch.set_num_threads(1)
+        table = _compute(workplace, unit, progress)
+        write_table(table, path)
+    return table
+
+
+def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
+    if unit.track == "clean":
+        return run_clean(workplace, unit, progress)
+    if unit.track == "corruption":
+        return run_corruption(workplace, unit, progress)
+    stochastic, plain = workplace.kind(unit)
+    if unit.track == "adaptive" and plain:
+        white_box = run_unit(workplace, Unit(unit.submission, unit.dataset, "white-box", unit.chunk), progress)
+        return _as_adaptive(white_box)
+    return AttackTrack(workplace, unit, _shared(workplace, unit, stochastic, plain)).run(progress)
+
+
+def _as_adaptive(white_box: pa.Table) -> pa.Table:
+    """A plain classifier has nothing to adapt to: its white-box rows count as its adaptive ones, and say so."""
+    size = white_box.num_rows
+    changed = {"track": "adaptive", "same_as": "white-box"}
+    for name, value in changed.items():
+        field = white_box.schema.field(name)
+        place = white_box.schema.get_field_index(name)
+        white_box = white_box.set_column(place, field, pa.array([value] * size).cast(field.type))
+    return white_box
+
+
+def _shared(
+    workplace: Workplace, unit: Unit, stochastic: bool, plain: bool
+) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
+    """Where this defense makes two views coincide, hand out what the other unit computed.
+
+    The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
+    deterministic defense are the same in the adaptive and the black-box track.
+    """
+
+    def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
+        coincide = plain if unit.track == "white-box" else not stochastic
+        if not coincide:
+            return None
+        track, name = cell.same_as.split("/")
+        return shots_of(run_unit(workplace, Unit(unit.submission, unit.dataset, track, unit.chunk)), name)
+
+    return shots
+
+
+def gap_table(workplace: Workplace, unit: Unit, reason: str) -> pa.Table:
+    """Rows that say that a whole unit could not run; they are shown, never stored as done, never counted as robust."""
+    split = workplace.images_of(unit)
+    book = RowBook(workplace, unit, split)
+    for image in range(len(split)):
+        book.add_gap(image, None, reason, attack="none")
+    return book.table()

@@ -1,0 +1,45 @@
+"""What a run is asked to do, and the unit that it is made of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How units are run; nothing here but ``profile``, ``individual`` and ``limit`` may alter a row.
+
+    Attributes:
+        root: the project's folder.
+        results: folder of the result rows.
+        data_dir: folder of data files; None for the default.
+        profile: profile of the matrix.
+        individual: every cell attacks every image.
+        limit: at most so many images of the official subset; None for the profile's own number.
+        device: cpu or cuda.
+        batch_size: images attacked at once, a matter of memory.
+    """
+
+    root: Path
+    results: Path
+    data_dir: Path | None = None
+    profile: str = "official"
+    individual: bool = False
+    limit: int | None = None
+    device: str = "cpu"
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work: its rows depend on these four names alone (and on the files that they name).
+
+    ``submission`` is a name below ``submissions/`` or the path of an entry's folder.
+    """
+
+    submission: str
+    dataset: str
+    track: str
+    chunk: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.submission).name}/{self.dataset}/{self.track}/{self.chunk}"

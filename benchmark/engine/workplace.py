@@ -1,0 +1,120 @@
+"""Everything that a unit reads, loaded once per process."""
+
+import subprocess
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+
+from benchmark import __version__
+from benchmark.data.card import Card
+from benchmark.data.official import official_subset, stratified_ids
+from benchmark.data.registry import find_card, load_split
+from benchmark.data.split import Split
+from benchmark.defense import Defense
+from benchmark.engine.settings import RunSettings, Unit
+from benchmark.matrix import Matrix, Profile, load_matrix
+from benchmark.randomness import content_seed
+from benchmark.root import Root
+from benchmark.submission import Entry, find_entry
+from benchmark.surrogates import surrogate_hash
+
+
+class Workplace:
+    """Cards, splits, entries and the matrix of one run."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self.settings = settings
+        self.root = Root(settings.root)
+        self.device = torch.device(settings.device)
+        self.matrix: Matrix
+        self.matrix, self.matrix_hash = load_matrix()
+        self.card = lru_cache(maxsize=None)(self._card)
+        self.split = lru_cache(maxsize=4)(self._split)
+        self.entry = lru_cache(maxsize=None)(self._entry)
+        self.stochastic = lru_cache(maxsize=None)(self._stochastic)
+
+    @property
+    def profile(self) -> Profile:
+        """Budgets of this run."""
+        return self.matrix.profile_named(self.settings.profile)
+
+    @property
+    def official(self) -> bool:
+        """Whether rows of this run may be ranked."""
+        return self.profile.official and self.settings.limit is None and not self.settings.individual
+
+    @cached_property
+    def git_commit(self) -> str:
+        """Commit of the harness, ``+dirty`` when its code was changed; empty outside a checkout."""
+        folder = Path(__file__).parents[1]
+
+        def git(*words: str) -> str:
+            answer = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+            return answer.stdout.strip() if answer.returncode == 0 else ""
+
+        try:
+            commit = git("rev-parse", "HEAD")
+            return f"{commit}+dirty" if commit and git("status", "--porcelain", "--", ".") else commit
+        except OSError:
+            return ""
+
+    def _card(self, dataset: str) -> Card:
+        return find_card(dataset, self.root)
+
+    def _entry(self, submission: str) -> Entry:
+        return find_entry(self.root, submission)
+
+    def build(self, unit: Unit) -> Defense:
+        """A fresh copy of the unit's defense on the run's device."""
+        return self.entry(unit.submission).build(self.card(unit.dataset)).to(self.device)
+
+    def _stochastic(self, submission: str, dataset: str) -> tuple[bool, bool]:
+        defense = self.entry(submission).build(self.card(dataset))
+        return defense.stochastic, defense.plain
+
+    def kind(self, unit: Unit) -> tuple[bool, bool]:
+        """Whether the unit's defense is stochastic, and whether it is a plain classifier."""
+        return self.stochastic(unit.submission, unit.dataset)
+
+    def _split(self, dataset: str, track: str) -> Split:
+        card = self.card(dataset)
+        test = load_split(card, "test", self.root, self.settings.data_dir)
+        bounds = [self.settings.limit, self.profile.images]
+        if track == "clean" and not any(bounds):
+            return test
+        official = official_subset(card, test)
+        if track == "corruption":
+            bounds += [self.matrix.corruption.images, self.profile.corruption_images]
+        count = min([len(official), *(bound for bound in bounds if bound)])
+        return official.by_ids(stratified_ids(official, count, []))
+
+    def chunks(self, dataset: str, track: str) -> int:
+        """Number of chunks that a track's images are cut into."""
+        return -(-len(self.split(dataset, track)) // self.matrix.chunk)
+
+    def images_of(self, unit: Unit) -> Split:
+        """The unit's images, in index order."""
+        split = self.split(unit.dataset, unit.track)
+        start = unit.chunk * self.matrix.chunk
+        return split.subset(range(start, min(start + self.matrix.chunk, len(split))))
+
+    def identity(self, unit: Unit) -> str:
+        """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
+
+        The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change.
+        """
+        parts = (
+            __version__,
+            self.matrix_hash,
+            self.settings.profile,
+            self.settings.individual,
+            self.settings.limit,
+            self.entry(unit.submission).content_hash(unit.dataset),
+            surrogate_hash(self.root, unit.dataset) if unit.track == "no-box" else "",
+            self.split(unit.dataset, unit.track).content_hash,
+            self.settings.device,
+            unit.track,
+            unit.chunk,
+        )
+        return f"{content_seed(*parts):016x}"

@@ -1,0 +1,65 @@
+"""The judge: a fresh copy of the deployed defense, which sees images and never labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.defense import Decision, Defense
+from benchmark.randomness import Randomness, content_seed
+from benchmark.task import Classification
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the deployed defense decided on N images, put beside the labels afterwards.
+
+    Attributes:
+        first: the decision of the first draw.
+        right_draws: (N,) int64, draws in which the deployed label was the true one.
+        draws: number of draws; 1 for a deterministic defense.
+    """
+
+    first: Decision
+    right_draws: Tensor
+    draws: int
+
+    @property
+    def right(self) -> Tensor:
+        """(N,) bool: right in at least half of the draws."""
+        return self.right_draws * 2 >= self.draws
+
+
+class Judge:
+    """Puts images to the deployed defense, repeatedly where it is random.
+
+    Args:
+        defense: a copy that no attack has touched.
+        task: says what a right decision is.
+        draws: repetitions for a stochastic defense.
+        device: where the defense runs.
+    """
+
+    def __init__(self, defense: Defense, task: Classification, draws: int, device: torch.device) -> None:
+        self._defense = defense.to(device).eval()
+        self._task = task
+        self._device = device
+        self.draws = draws if defense.stochastic else 1
+
+    def judge(self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]]) -> Verdicts:
+        """Decide, then compare.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+            labels: (N,) int64; used after the defense has decided.
+            purpose: per image what its randomness derives from (data set, sample, cell ...).
+        """
+        decisions = [
+            self._defense.predict(
+                images, Randomness((content_seed("judge", *parts, draw) for parts in purpose), self._device)
+            )
+            for draw in range(self.draws)
+        ]
+        right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
+        return Verdicts(decisions[0], right, self.draws)

@@ -1,0 +1,167 @@
+"""The matrix file as typed data."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
+from benchmark.toml_model import Strict, read_toml
+
+MATRIX_FILE = Path(__file__).parent / "matrix-v0.toml"
+"""The matrix in force. Version 0 may still gain cells; from version 1 on a changed cell means a new version."""
+
+Positive = Annotated[int, Field(ge=1)]
+AttackTrack = Literal["no-box", "black-box", "white-box", "adaptive"]
+Params = dict[str, int | float | str | bool]
+
+
+class Cell(Strict):
+    """One attack of one track.
+
+    Attributes:
+        name: what rows and pages call it, unique inside its track.
+        method: the attack's name in the attack registry; ``params`` are its parameters.
+        suite: group reported together, such as ``autoattack``; empty for a single attack.
+        eps_255: budgets in units of 1/255, ascending.
+        cost: ``cheap`` cells run with eps rising on what still stands, ``dear`` ones from the largest eps down.
+        when: kind of defense that meets the cell: one without randomness, one with, or both.
+        stochastic: parameters that differ for a randomised defense.
+        same_as: ``track/name`` of a cell with the same view, parameters and seed wherever the defense makes the two
+            views coincide; it is computed once, there.
+    """
+
+    track: AttackTrack
+    name: str
+    method: str
+    suite: str = ""
+    norm: Literal["linf"] = "linf"
+    eps_255: Annotated[list[float], Field(min_length=1)]
+    cost: Literal["cheap", "dear"]
+    when: Literal["always", "deterministic", "stochastic"] = "always"
+    params: Params = Field(default_factory=dict)
+    stochastic: Params = Field(default_factory=dict)
+    same_as: str = ""
+    knowledge: str
+    objective: str
+    source: str
+
+    @model_validator(mode="after")
+    def _eps_ascending(self) -> "Cell":
+        if self.eps_255 != sorted(set(self.eps_255)) or self.eps_255[0] <= 0:
+            raise ValueError(f"cell '{self.name}': eps_255 must be positive and ascending, not {self.eps_255}")
+        return self
+
+    def applies(self, stochastic: bool) -> bool:
+        """Whether a defense of this kind meets the cell."""
+        return self.when == "always" or (self.when == "stochastic") == stochastic
+
+
+class Corruption(Strict):
+    """The corruption track: Robust-Benchmark's sequences.
+
+    ``images`` of the official subset are used: 14 perturbations x 5 severities x 21 frames of each are many.
+    """
+
+    mode: Literal["paper", "released-code"]
+    severities: list[Annotated[int, Field(ge=1, le=5)]]
+    images: Positive
+    source: str
+
+
+class Profile(Strict):
+    """How much of the matrix a run spends.
+
+    Attributes:
+        official: whether rows made with it may be ranked.
+        images: at most so many images of the official subset; None for all.
+        judge_draws: the judge's draws for a randomised defense, odd.
+        eot_samples: draws of a randomised pipeline that one gradient averages over.
+        caps: upper bounds on attack parameters.
+        eps_255: budgets kept; None for all.
+        severities, corruption_images: bounds on the corruption track; None for the matrix's own.
+    """
+
+    official: bool
+    images: Positive | None = None
+    judge_draws: Positive
+    eot_samples: Positive
+    caps: dict[str, Positive] = Field(default_factory=dict)
+    eps_255: list[float] | None = None
+    severities: list[int] | None = None
+    corruption_images: Positive | None = None
+
+    @model_validator(mode="after")
+    def _odd_draws(self) -> "Profile":
+        if self.judge_draws % 2 == 0:
+            raise ValueError(f"judge_draws is {self.judge_draws}; an odd number leaves no tie")
+        return self
+
+
+class Matrix(Strict):
+    """The whole matrix file."""
+
+    version: str
+    chunk: Positive
+    corruption: Corruption
+    profile: dict[str, Profile]
+    cell: list[Cell]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Matrix":
+        names = [(cell.track, cell.name) for cell in self.cell]
+        for track, name in names:
+            if names.count((track, name)) > 1:
+                raise ValueError(f"cell '{track}/{name}' stands twice")
+        known = {f"{track}/{name}" for track, name in names}
+        for cell in self.cell:
+            if cell.same_as and cell.same_as not in known:
+                raise ValueError(f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', which is no cell")
+            if HEADLINE_EPS not in cell.eps_255:
+                raise ValueError(f"cell '{cell.track}/{cell.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
+        return self
+
+    def cells(self, track: str, *, stochastic: bool, profile: str) -> list[Cell]:
+        """Cells of a track that a defense of this kind meets, cut down to a profile's budgets."""
+        bounds = self.profile_named(profile)
+        return [
+            _within(cell, bounds, stochastic) for cell in self.cell if cell.track == track and cell.applies(stochastic)
+        ]
+
+    def profile_named(self, name: str) -> Profile:
+        """Return a profile.
+
+        Raises:
+            BenchError: there is none of that name.
+        """
+        if name not in self.profile:
+            raise BenchError(f"the matrix has no profile '{name}'.{did_you_mean(name, self.profile)}")
+        return self.profile[name]
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """All tracks, in order."""
+        return ("clean", "corruption", *ATTACK_TRACKS)
+
+
+def _within(cell: Cell, profile: Profile, stochastic: bool) -> Cell:
+    """Apply a randomised defense's parameters, then the profile's caps."""
+    params: Params = {
+        name: min(value, profile.caps[name]) if name in profile.caps and isinstance(value, (int, float)) else value
+        for name, value in {**cell.params, **(cell.stochastic if stochastic else {})}.items()
+    }
+    eps = [value for value in cell.eps_255 if profile.eps_255 is None or value in profile.eps_255]
+    return cell.model_copy(update={"params": params, "eps_255": eps, "stochastic": {}})
+
+
+def load_matrix(path: Path = MATRIX_FILE) -> tuple[Matrix, str]:
+    """Read the matrix and return it with the sha256 of its file.
+
+    Raises:
+        BenchError: the file is missing or wrong.
+    """
+    if not path.is_file():
+        raise BenchError(f"the matrix file {path} is missing; reinstall medrobustbench.")
+    return read_toml(path, Matrix), hashlib.sha256(path.read_bytes()).hexdigest()

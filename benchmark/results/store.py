@@ -1,0 +1,45 @@
+"""Writing result tables: atomic, schema-checked, official rows protected."""
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark.errors import BenchError
+from benchmark.files import write_atomically
+from benchmark.results.schema import SCHEMA
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write rows as compressed Parquet, in one move."""
+    sink = io.BytesIO()
+    pq.write_table(table.cast(SCHEMA), sink, compression="zstd", compression_level=9)
+    write_atomically(path, sink.getvalue())
+
+
+def read_table(path: Path) -> pa.Table | None:
+    """Read a part that this version wrote; None when it is missing or damaged, so that it is made again."""
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError):
+        return None
+    return table.cast(SCHEMA) if set(table.schema.names) == set(SCHEMA.names) else None
+
+
+def refuse_to_replace_official(path: Path, official: bool) -> None:
+    """Keep a casual run from overwriting an official number.
+
+    Raises:
+        BenchError: ``path`` holds official rows and the new ones are not.
+    """
+    if official or not path.is_file():
+        return
+    table = read_table(path)
+    if table is not None and any(table.column("official").to_pylist()):
+        raise BenchError(
+            f"{path} holds official rows and this run is not official (limit, profile or --individual); "
+            "give another folder with --results."
+        )

@@ -1,0 +1,171 @@
+"""Loading an entry: its manifest, its code by path, its weights."""
+
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from benchmark.data.card import Card
+from benchmark.defense import Defense
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.root import Root
+from benchmark.submission.manifest import Manifest, read_manifest
+from benchmark.submission.weights import load_into, read_weights
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a submission's ``build`` is told: the data set's facts and the entry's own weights, no images, no labels.
+
+    Attributes:
+        dataset: name of the data set card.
+        num_classes: K.
+        channels: 1 or 3.
+        size: height and width of the images in pixels.
+        weights: the tensors of the weight file for this data set, float32; empty where the manifest names none.
+        source: what to call the weights in a message.
+    """
+
+    dataset: str
+    num_classes: int
+    channels: int
+    size: int
+    weights: dict[str, Tensor]
+    source: str
+
+    def load_weights(self, network: Network) -> Network:
+        """Load the entry's weights into a network and return it in eval mode.
+
+        Raises:
+            BenchError: the manifest names no weights for this data set, or they do not fit.
+        """
+        if not self.weights:
+            raise BenchError(f"the manifest names no weights for '{self.dataset}'; add [weights.{self.dataset}].")
+        return load_into(network, self.weights, self.source)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """Name of the submission."""
+        return self.manifest.name
+
+    def content_hash(self, dataset: str) -> str:
+        """sha256 over the manifest, the entry's Python files and the weights for one data set."""
+        digest = hashlib.sha256()
+        for path in [self.folder / "submission.toml", *sorted(self.folder.rglob("*.py"))]:
+            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        weights = self.manifest.weights.get(dataset)
+        digest.update((weights.sha256 if weights else "no weights").encode())
+        return digest.hexdigest()
+
+    def build(self, card: Card) -> Defense:
+        """Build a fresh copy of the deployed defense for a data set.
+
+        Raises:
+            BenchError: the entry does not name the data set, its weights are unfit, its code fails or returns
+                something other than a Defense of the data set's classes.
+        """
+        if card.name not in self.manifest.datasets:
+            raise BenchError(
+                f"submission '{self.name}' does not name data set '{card.name}'; "
+                f"add it to datasets in its submission.toml or choose one of: {', '.join(self.manifest.datasets)}."
+            )
+        file, function = self.manifest.entry_point.split(":")
+        module = _load_module(self.folder / file, self.name)
+        build = getattr(module, function, None)
+        if not callable(build):
+            raise BenchError(f"{self.folder / file} has no function '{function}', which the entry point names; add it.")
+        defense = self._call(build, self._context(card), self.folder / file)
+        if not isinstance(defense, Defense):
+            raise BenchError(f"{self.folder / file}: {function} returned {type(defense).__name__}; return a Defense.")
+        if defense.num_classes != len(card.classes):
+            raise BenchError(
+                f"{self.folder / file}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
+                f"{len(card.classes)}; use context.num_classes."
+            )
+        return defense.eval()
+
+    def _context(self, card: Card) -> BuildContext:
+        named = self.manifest.weights.get(card.name)
+        path = self.folder / named.file if named else None
+        return BuildContext(
+            dataset=card.name,
+            num_classes=len(card.classes),
+            channels=card.channels,
+            size=card.size,
+            weights=read_weights(path, named.sha256) if path and named else {},
+            source=str(path),
+        )
+
+    def _call(self, build: object, context: BuildContext, path: Path) -> object:
+        assert callable(build)
+        try:
+            return build(context)
+        except BenchError:
+            raise
+        except Exception as error:
+            raise BenchError(
+                f"{path}: building the defense for '{context.dataset}' failed with {type(error).__name__}: {error}; "
+                "run 'bench validate' after mending it."
+            ) from error
+
+
+def _load_module(path: Path, name: str) -> ModuleType:
+    """Import a file by path under a private name, so that no submission can shadow another or a package."""
+    if not path.is_file():
+        raise BenchError(f"{path} is missing, but the manifest's entry point names it; add the file.")
+    private = f"_medrobustbench_submission_{name}"
+    spec = importlib.util.spec_from_file_location(private, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[private] = module
+    try:
+        spec.loader.exec_module(module)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise BenchError(f"{path} cannot be imported: {type(error).__name__}: {error}; mend that file.") from error
+    return module
+
+
+def find_entry(root: Root, name_or_path: str) -> Entry:
+    """Find an entry by its name under ``submissions/``, or by the path of its folder.
+
+    Raises:
+        BenchError: no such entry, or a broken manifest.
+    """
+    as_path = Path(name_or_path)
+    if (as_path / "submission.toml").is_file():
+        return Entry(as_path.resolve(), read_manifest(as_path.resolve()))
+    folder = root.submissions / name_or_path
+    if not folder.is_dir() or as_path.name != name_or_path:
+        raise BenchError(
+            f"submission '{name_or_path}' is neither a folder nor a name under {root.submissions}."
+            f"{did_you_mean(name_or_path, entry_names(root))}"
+        )
+    return Entry(folder, read_manifest(folder))
+
+
+def entry_names(root: Root) -> list[str]:
+    """Names of all folders under ``submissions/`` that hold a manifest."""
+    return sorted(path.parent.name for path in root.submissions.glob("*/submission.toml"))
+
+
+def all_entries(root: Root) -> list[Entry]:
+    """All entries under ``submissions/``."""
+    return [find_entry(root, name) for name in entry_names(root)]

@@ -1,0 +1,79 @@
+"""``recipe.toml``: everything that decides a weight file besides the data."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from benchmark.errors import BenchError
+from benchmark.root import Root
+from benchmark.toml_model import Strict, read_toml
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Adversary(Strict):
+    """The inner maximisation of adversarial training, in units of 1/255."""
+
+    eps_255: Annotated[float, Field(gt=0, le=255)]
+    alpha_255: Annotated[float, Field(gt=0, le=255)]
+    steps: Positive
+
+
+class Recipe(Strict):
+    """How a network is trained; unknown fields are refused.
+
+    ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name.
+    """
+
+    method: Literal["natural", "pgd_at"]
+    datasets: Annotated[list[str], Field(min_length=1)]
+    architecture: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    weights: str = "weights/{dataset}.safetensors"
+    seed: int
+    epochs: Positive
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    shift: Annotated[int, Field(ge=0)] = 2
+    flip: bool = False
+    adversary: Adversary | None = None
+
+    @model_validator(mode="after")
+    def _adversary_where_needed(self) -> "Recipe":
+        if (self.method == "pgd_at") != (self.adversary is not None):
+            need = "needs" if self.method == "pgd_at" else "takes no"
+            raise ValueError(f"method '{self.method}' {need} an [adversary] table")
+        return self
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        BenchError: missing file, or a missing, unknown or wrong field.
+    """
+    if not path.is_file():
+        raise BenchError(f"there is no recipe {path}; give a submission's name or the path of a recipe.toml.")
+    return read_toml(path, Recipe)
+
+
+def find_recipes(root: Root, name: str) -> list[Path]:
+    """Resolve what a user names: a submission, a recipe file, or ``surrogates`` for those of all data sets.
+
+    Raises:
+        BenchError: nothing answers to that name.
+    """
+    given = Path(name)
+    if given.suffix == ".toml" and given.is_file():
+        return [given]
+    surrogates = sorted(root.datasets.glob("*/surrogates/*.toml"))
+    if name == "surrogates" and surrogates:
+        return surrogates
+    recipe = root.submissions / name / "recipe.toml"
+    if recipe.is_file() and given.name == name:
+        return [recipe]
+    known = sorted(path.parent.name for path in root.submissions.glob("*/recipe.toml"))
+    raise BenchError(f"there is no recipe '{name}'; give one of {', '.join([*known, 'surrogates'])} or a .toml file.")
