@@ -34,7 +34,7 @@ def problems(entry: Entry, judged: Verdicts) -> list[str]:
         if track in present and track not in _tracks_at_headline(judged)
     ]
     found += _clean_coverage(judged)
-    return found + _corruption_coverage(entry)
+    return found + (_corruption_coverage(entry) if entry.official else [])
 
 
 def _corruption_coverage(entry: Entry) -> list[str]:

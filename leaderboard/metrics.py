@@ -24,7 +24,7 @@ def records(rows: pd.DataFrame, required: RequiredCells | None = None, baseline:
 
     Args:
         rows: result rows of any number of submissions and data sets, official and unofficial.
-        required: names the cells that an entry must have verdicts for, usually from the matrix; else those it has.
+        required: names the cells that an entry must have verdicts for; by default those of the matrix in force.
         baseline: submission that relative flip probabilities refer to.
     """
     found: list[Record] = []

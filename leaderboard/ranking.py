@@ -41,6 +41,10 @@ def rank(rows: pd.DataFrame, required: RequiredCells | None = None) -> list[Stan
     ones share a rank. Unofficial and incomplete entries, and entries judged on other images or another matrix than the
     board's majority, are returned without a rank, after the ranked ones.
 
+    Args:
+        rows: result rows of any number of submissions and data sets.
+        required: names the cells that an entry must have verdicts for; by default those of the matrix in force.
+
     Returns:
         Standings sorted by data set, rank, then value.
     """

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import Floats
 from leaderboard.entries import Entry, RequiredCells, is_unit_wide
+from leaderboard.requirements import in_force
 
 Bools = NDArray[np.bool_]
 
@@ -85,43 +86,31 @@ def _wrong_when_clean(rows: pd.DataFrame, entry: Entry) -> Bools:
 def _row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
     """Score each attack row: share of right draws, 0 when wrong clean, NaN for gaps.
 
-    A spared row was not judged itself. Its verdict is given; the share of draws behind the verdict is that of the row
-    it follows from where the harness copied it, else that of the row named in ``broken_by``, else the verdict.
+    A spared row repeats the draws of the row that its verdict follows from. That is a measurement at the budget at
+    which the image fell, but at larger budgets it is only known to have fallen: there it scores 0, since what was not
+    measured never counts for the defense.
     """
-    verdict = rows["correct"].to_numpy(dtype=np.float64)
-    share = draw_share(rows)
-    spared = rows["spared"].to_numpy(dtype=bool)
-    wrong = _wrong_when_clean(rows, entry)
-    agrees = (share >= 0.5) == (verdict >= 0.5)
-    scores = np.where(spared & ~agrees, verdict, share)
-    scores[wrong] = 0.0
-    stochastic = bool((rows["draws"].to_numpy(dtype=np.float64) > 1).any())
-    if stochastic:
-        fallen = spared & ~wrong & rows["right_draws"].isna().to_numpy() & (verdict == 0)
-        scores[fallen] = _scores_of_breakers(rows, scores, fallen)
+    scores = draw_share(rows)
+    fell_at = pd.to_numeric(rows["broken_by"].astype(object).fillna("").astype(str).str.rpartition("@")[2], "coerce")
+    fallen_before = rows["spared"] & ~rows["correct"] & ~(fell_at >= rows["eps_255"])
+    scores[fallen_before.to_numpy(dtype=bool) | _wrong_when_clean(rows, entry)] = 0.0
     scores[(rows["status"] != "ok").to_numpy()] = np.nan
     return scores
 
 
-def _scores_of_breakers(rows: pd.DataFrame, scores: Floats, fallen: Bools) -> Floats:
-    judged = ((rows["status"] == "ok") & ~rows["spared"]).to_numpy()
-    names = rows["attack"].astype(str) + "@" + rows["eps_255"].map(lambda eps: f"{eps:g}")
-    keys = pd.MultiIndex.from_arrays([rows["sample_id"].astype(str), names])
-    known = pd.Series(scores[judged], index=keys[judged]).groupby(level=[0, 1]).min()
-    breakers = rows["broken_by"].astype(object).fillna("").astype(str).str.replace(r"\.0$", "", regex=True)
-    wanted = pd.MultiIndex.from_arrays([rows["sample_id"].astype(str), breakers])[fallen]
-    return np.asarray(known.reindex(wanted).fillna(0.0), dtype=np.float64)
-
-
 def verdicts(entry: Entry, required: RequiredCells | None = None) -> Verdicts:
-    """Collect an entry's verdicts; cells named by ``required`` that have no rows become columns without a verdict."""
+    """Collect an entry's verdicts; a required cell without rows becomes a column without a verdict.
+
+    ``required`` defaults to the matrix in force.
+    """
+    needed = (required or in_force())(entry)
     rows = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
     rows = rows[~is_unit_wide(rows)]
     samples, image_index = np.unique(rows["sample_id"].astype(str).to_numpy(), return_inverse=True)
     by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False)
     about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"))
     found = [CellKey(str(t), str(a), str(n), float(e)) for t, a, n, e in about.index]
-    cells = sorted({*found, *(CellKey(*cell) for cell in (required(entry) if required else set()))})
+    cells = sorted({*found, *(CellKey(*cell) for cell in needed)})
     position = {cell: index for index, cell in enumerate(cells)}
     scores = np.full((len(samples), len(cells)), np.nan)
     suites, individual = [""] * len(cells), [True] * len(cells)

@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from benchmark.data.card import Card, all_cards
 from benchmark.errors import BenchError
+from benchmark.matrix import Matrix, load_matrix
 from benchmark.results.schema import ATTACK_TRACKS
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
-from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.entries import Entry, entries
 from leaderboard.metrics import records
 from leaderboard.ranking import Standing, rank
+from leaderboard.requirements import required_cells
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
 from leaderboard.site.downloads import Download, write_downloads
@@ -37,7 +39,7 @@ class Site:
     entries: dict[tuple[str, str, bool], Entry]
     manifests: dict[str, Manifest]
     cards: dict[str, Card]
-    matrix: MatrixView | None
+    matrix: MatrixView
     downloads: tuple[Download, ...]
 
 
@@ -46,8 +48,7 @@ def build_site(
     root: Root,
     out_dir: Path,
     fresh_results: pd.DataFrame | None = None,
-    matrix: MatrixView | None = None,
-    required: RequiredCells | None = None,
+    matrix: tuple[Matrix, str] | None = None,
 ) -> Path:
     """Build the whole site into ``out_dir`` and return its first page, ``out_dir/index.html``.
 
@@ -56,12 +57,13 @@ def build_site(
         root: where manifests and data set cards are found.
         out_dir: made if needed; files of an earlier site in it are replaced.
         fresh_results: rows of the reader's own runs: shown beside the official ones, marked unofficial, never ranked.
-        matrix: the threat-model matrix as the site shows it, from :func:`leaderboard.site.matrix_view`.
-        required: the cells that an entry must have, as in :func:`leaderboard.ranking.rank`.
+        matrix: the threat-model matrix and its sha256, by default the one in force.
 
     Raises:
         BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
     """
+    view = MatrixView(*(matrix or load_matrix()))
+    required = required_cells(view.matrix, view.hash)
     together = _side_by_side(rows, fresh_results)
     found = entries(together)
     for entry in found:
@@ -73,7 +75,7 @@ def build_site(
         entries={(entry.submission, entry.dataset, entry.official): entry for entry in found},
         manifests=_manifests(root, {entry.submission for entry in found}),
         cards=all_cards(root.datasets),
-        matrix=matrix,
+        matrix=view,
         downloads=write_downloads(out_dir, found, book),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)

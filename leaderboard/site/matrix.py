@@ -1,41 +1,35 @@
-"""What the site shows of the threat-model matrix, read from any object that has cells, a version and a hash."""
+"""What the site shows of the threat-model matrix."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from leaderboard.site.tracks import TRACK_TEXT
+from benchmark.matrix import Cell, Matrix
+from benchmark.results.schema import ATTACK_TRACKS
 
-FIELDS = ("track", "attack", "suite", "norm", "eps", "steps", "restarts", "queries", "knowledge", "source")
-"""Columns of the matrix page, in order."""
+WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stochastic": "randomised ones"}
+"""Words for the kind of defense that meets a cell."""
 
 
 @dataclass(frozen=True)
 class MatrixView:
-    """Version, hash and cells (one mapping of :data:`FIELDS` to text per cell)."""
+    """The matrix, its sha256, and its cells grouped by track in the order in which pages show tracks."""
 
-    version: str
+    matrix: Matrix
     hash: str
-    cells: tuple[dict[str, str], ...]
 
-    def by_track(self) -> list[tuple[str, list[dict[str, str]]]]:
-        """Group the cells by track, in the order in which pages show tracks."""
-        order = [*TRACK_TEXT, *sorted({cell["track"] for cell in self.cells} - set(TRACK_TEXT))]
-        grouped = [(track, [cell for cell in self.cells if cell["track"] == track]) for track in order]
+    @property
+    def by_track(self) -> list[tuple[str, list[Cell]]]:
+        """Cells of each attack track."""
+        grouped = [(track, [cell for cell in self.matrix.cell if cell.track == track]) for track in ATTACK_TRACKS]
         return [(track, cells) for track, cells in grouped if cells]
 
 
-def matrix_view(cells: Iterable[object], version: object = "", digest: object = "") -> MatrixView:
-    """Read cells that are mappings or objects with attributes named as :data:`FIELDS`; what is absent stays empty."""
-    return MatrixView(str(version), str(digest), tuple({name: _text(cell, name) for name in FIELDS} for cell in cells))
-
-
-def _text(cell: object, name: str) -> str:
-    value = cell.get(name) if isinstance(cell, Mapping) else getattr(cell, name, None)
-    if value is None:
-        return ""
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(_plain(item) for item in value)
-    return _plain(value)
+def parameters(cell: Cell) -> str:
+    """Return a cell's parameters in words, with those that differ for randomised defenses."""
+    told = ", ".join(f"{name} {_plain(value)}" for name, value in cell.params.items())
+    if cell.stochastic:
+        other = ", ".join(f"{name} {_plain(value)}" for name, value in cell.stochastic.items())
+        told += f" (randomised: {other})"
+    return told.replace("_", " ") or "–"
 
 
 def _plain(value: object) -> str:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.results.schema import HEADLINE_EPS, TRACKS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
+from leaderboard.site.matrix import WHEN, parameters
 from leaderboard.site.tracks import METRIC_TEXT, TRACK_TEXT
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,7 +34,12 @@ def _environment() -> Environment:
         percent=percent, span=span, number=number, size=size, web=web, words=_words, metric=metric_words
     )
     environment.globals.update(
-        interval_bar=interval_bar, TRACK_TEXT=TRACK_TEXT, TRACKS=TRACKS, HEADLINE_EPS=HEADLINE_EPS
+        interval_bar=interval_bar,
+        parameters=parameters,
+        WHEN=WHEN,
+        TRACK_TEXT=TRACK_TEXT,
+        TRACKS=TRACKS,
+        HEADLINE_EPS=HEADLINE_EPS,
     )
     return environment
 

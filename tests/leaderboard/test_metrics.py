@@ -150,14 +150,14 @@ def test_a_stochastic_image_that_is_wrong_clean_counts_nothing_however_often_it_
     assert value(found, track="clean", metric="accuracy").value == pytest.approx(11.25 / 12)
 
 
-def test_a_spared_stochastic_row_takes_the_share_of_the_row_that_broke_it(table, pretend):
+def test_a_spared_stochastic_image_keeps_its_share_where_it_fell_and_none_at_larger_budgets(table, pretend):
+    """Image 0 falls at 2/255 with 1 of 4 draws right; at 4 and 8/255 nothing was measured, so it counts nothing."""
     rows = pretend("vote", falls={("white-box", "fgsm", 0): 2.0}).rows()
     for one in rows:
         one.update(draws=4, right_draws=4 if one["correct"] else 1)
-        if one["spared"]:
-            one.update(draws=0, right_draws=None)
-    worst = value(records(table(rows)), track="white-box", attack="worst-case", eps_255=8.0)
-    assert worst.value == pytest.approx(9.25 / 10)
+    found = records(table(rows))
+    at = {eps: value(found, track="white-box", attack="worst-case", eps_255=eps).value for eps in (1.0, 2.0, 4.0, 8.0)}
+    assert at == pytest.approx({1.0: 1.0, 2.0: 9.25 / 10, 4.0: 0.9, 8.0: 0.9})
 
 
 def test_flip_probability_compares_noise_with_frame_0_and_the_rest_with_their_neighbour(table, pretend):
