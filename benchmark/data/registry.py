@@ -1,47 +1,18 @@
 """Finding data sets by name, loading their splits, and saying what is missing and how to get it."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from benchmark.data.card import SPLITS, Card, SplitName, read_card
+from benchmark.data.availability import Availability, availability, find_card
+from benchmark.data.card import SPLITS, Card, SplitName
 from benchmark.data.files import checked_file, default_data_dir
 from benchmark.data.loaders import load_medmnist, load_npz, medmnist_class, medmnist_url
 from benchmark.data.official import official_subset
 from benchmark.data.split import Split
 from benchmark.data.synthetic_split import load_synthetic
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.root import Root, find_root
+from benchmark.root import Root
 
 __all__ = ["Availability", "availability", "find_card", "load_split", "official_subset", "prepare"]
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether a data set can be loaded here.
-
-    Attributes:
-        dataset: name of the card.
-        state: ``available``, ``missing`` (no file) or ``broken`` (a file, but not the right one).
-        sentence: where it is, or exactly how to get it.
-    """
-
-    dataset: str
-    state: Literal["available", "missing", "broken"]
-    sentence: str
-
-
-def find_card(name: str, root: Root | None = None) -> Card:
-    """Read the card of data set ``name``.
-
-    Raises:
-        BenchError: there is no such data set, or its card is wrong.
-    """
-    folder = (root or find_root()).datasets
-    known = [path.parent.name for path in folder.glob("*/dataset.toml")]
-    if name not in known:
-        raise BenchError(f"there is no data set '{name}' in {folder}.{did_you_mean(name, known)}")
-    return read_card(folder / name)
 
 
 def load_split(
@@ -66,19 +37,6 @@ def load_split(
     if card.loader == "synthetic":
         return load_synthetic(card, wanted)
     return load_medmnist(card, wanted, where) if card.loader == "medmnist" else load_npz(card, wanted, where)
-
-
-def availability(card: Card, data_dir: Path | None = None) -> Availability:
-    """Tell whether the data set's file is here and is the right one."""
-    where = data_dir or default_data_dir()
-    if card.loader == "synthetic":
-        return Availability(card.name, "available", "drawn on this machine at first use; nothing to download.")
-    try:
-        path = checked_file(card, where)
-    except BenchError as error:
-        state: Literal["missing", "broken"] = "broken" if (where / card.files[0].name).exists() else "missing"
-        return Availability(card.name, state, str(error))
-    return Availability(card.name, "available", f"{path} has the right checksum.")
 
 
 def prepare(card: Card, data_dir: Path | None = None) -> Availability:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from benchmark.data.card import Card
 from benchmark.defense import Defense
-from benchmark.errors import BenchError, did_you_mean
+from benchmark.errors import BenchError
 from benchmark.root import Root
-from benchmark.submission.manifest import Manifest, read_manifest
+from benchmark.submission.manifest import Manifest, entry_names, find_folder, read_manifest
 from benchmark.submission.weights import load_into, read_weights
+
+__all__ = ["BuildContext", "Entry", "all_entries", "entry_names", "find_entry"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -149,21 +151,8 @@ def find_entry(root: Root, name_or_path: str) -> Entry:
     Raises:
         BenchError: no such entry, or a broken manifest.
     """
-    as_path = Path(name_or_path)
-    if (as_path / "submission.toml").is_file():
-        return Entry(as_path.resolve(), read_manifest(as_path.resolve()))
-    folder = root.submissions / name_or_path
-    if not folder.is_dir() or as_path.name != name_or_path:
-        raise BenchError(
-            f"submission '{name_or_path}' is neither a folder nor a name under {root.submissions}."
-            f"{did_you_mean(name_or_path, entry_names(root))}"
-        )
+    folder = find_folder(root, name_or_path)
     return Entry(folder, read_manifest(folder))
-
-
-def entry_names(root: Root) -> list[str]:
-    """Names of all folders under ``submissions/`` that hold a manifest."""
-    return sorted(path.parent.name for path in root.submissions.glob("*/submission.toml"))
 
 
 def all_entries(root: Root) -> list[Entry]:

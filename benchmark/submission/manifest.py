@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.root import Root
 from benchmark.toml_model import Strict, read_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
@@ -101,3 +102,28 @@ def read_manifest(folder: Path) -> Manifest:
     if manifest.name != folder.name:
         raise BenchError(f"{path}: name is '{manifest.name}' but the folder is '{folder.name}'; make them equal.")
     return manifest
+
+
+def entry_names(root: Root) -> list[str]:
+    """Names of all folders under ``submissions/`` that hold a manifest."""
+    return sorted(path.parent.name for path in root.submissions.glob("*/submission.toml"))
+
+
+def find_folder(root: Root, name_or_path: str) -> Path:
+    """Find the folder of an entry by its name under ``submissions/``, or by its path; its manifest is not read.
+
+    Raises:
+        BenchError: no such folder.
+    """
+    as_path = Path(name_or_path)
+    if as_path.is_dir() and (as_path / "submission.toml").is_file():
+        return as_path.resolve()
+    folder = root.submissions / name_or_path
+    if name_or_path and folder.is_dir() and as_path.name == name_or_path:
+        return folder
+    if as_path.name != name_or_path and as_path.is_dir():
+        raise BenchError(f"{as_path} has no submission.toml; create an entry with 'bench new NAME'.")
+    raise BenchError(
+        f"submission '{name_or_path}' is neither a folder nor a name under {root.submissions}."
+        f"{did_you_mean(name_or_path, entry_names(root))}"
+    )
