@@ -20,8 +20,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def explain(error: ValidationError, known: list[str]) -> str:
-    """Turn pydantic's first complaint into one clause: the field and what is wrong with it."""
-    first = error.errors()[0]
+    """Turn one of pydantic's complaints into a clause: the field and what is wrong with it.
+
+    An unknown field comes first: where a name is misspelt, it explains why the right one is missing.
+    """
+    complaints = error.errors()
+    first = next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
         return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), known)}"

@@ -1,0 +1,89 @@
+"""A card says everything about a data set, and nothing that the harness does not know."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.data.card import Card, all_cards, read_card
+from benchmark.errors import BenchError
+from benchmark.root import Root
+
+
+def test_every_shipped_card_is_read(root: Root) -> None:
+    cards = all_cards(root.datasets)
+    assert {"synthetic_cxr", "pneumoniamnist", "dermamnist", "isic2017_64"} <= set(cards)
+    assert all(name == card.name for name, card in cards.items())
+
+
+def test_medmnist_cards_agree_with_the_package(root: Root) -> None:
+    from medmnist import INFO
+
+    for card in all_cards(root.datasets).values():
+        if card.medmnist is not None:
+            info = INFO[card.medmnist.flag]
+            assert card.files[0].md5 == info["MD5"]
+            assert card.splits.model_dump() == info["n_samples"]
+            assert card.classes == [info["label"][str(i)] for i in range(len(info["label"]))]
+            assert (card.channels, card.licence) == (info["n_channels"], info["license"])
+
+
+def test_cards_are_read_without_torch(root: Root) -> None:
+    code = (
+        "import sys; from pathlib import Path; from benchmark.data.card import all_cards; "
+        f"all_cards(Path({str(root.datasets)!r})); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root.path, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('title = "Tiny"', 'titel = "Tiny"', "titel"),
+        ('title = "Tiny"', "", "field 'title' is missing"),
+        ('loader = "npz"', 'loader = "magic"', "loader"),
+        ('name = "tiny"', 'name = "Tiny set"', "name"),
+        ('name = "tiny"', 'name = "other"', "the folder is 'tiny'"),
+        ('classes = ["no", "yes"]', 'classes = ["no", "yes", "perhaps"]', "task is binary"),
+        ('classes = ["no", "yes"]', 'classes = ["no", "no"]', "same name"),
+        ('sha256 = ["' + "0" * 64 + '"]', "", "has no checksum"),
+        ("0" * 64, "abc", "sha256"),
+        ("count = 3", "count = 6", "lower it"),
+        ("count = 3", 'count = 3\nids = ["a", "b"]', "make them agree"),
+        ("count = 3", 'count = 3\nids_file = "gone.txt"', "gone.txt is missing"),
+        ('name = "tiny.npz"', 'name = "../tiny.npz"', "plain file name"),
+        ('loader = "npz"', 'loader = "medmnist"', r"table \[medmnist\]"),
+        ('title = "Tiny"', "title = Tiny", "not valid TOML"),
+    ],
+)
+def test_a_wrong_card_is_refused_in_one_sentence(
+    make_card: Callable[..., Card], old: str, new: str, complaint: str
+) -> None:
+    with pytest.raises(BenchError, match=complaint) as caught:
+        make_card("0" * 64, (old, new))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_field_gets_a_suggestion(make_card: Callable[..., Card]) -> None:
+    with pytest.raises(BenchError, match="Did you mean 'title'"):
+        make_card("0" * 64, ('title = "Tiny"', 'titel = "Tiny"'))
+
+
+def test_an_ids_file_with_a_repeated_id_is_refused(make_card: Callable[..., Card], tmp_path: Path) -> None:
+    (tmp_path / "datasets" / "tiny").mkdir(parents=True)
+    (tmp_path / "datasets" / "tiny" / "ids.txt").write_text("test_0\ntest_1\ntest_1\n")
+    with pytest.raises(BenchError, match="2 different ids in 3 lines"):
+        make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
+
+
+def test_a_folder_without_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"has no dataset\.toml"):
+        read_card(tmp_path)
+
+
+def test_official_ids_are_read_from_the_file_beside_the_card(root: Root) -> None:
+    card = read_card(root.datasets / "pneumoniamnist")
+    assert len(card.official.ids) == card.official.count == 256
+    assert not set(card.official.ids) & set(card.official.exclude)
