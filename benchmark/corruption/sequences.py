@@ -68,5 +68,7 @@ def _check_images(images: Tensor, draw: Randomness) -> None:
         raise BenchError(f"Corruptions need float32 images in [0, 1], got {images.dtype}; convert them first.")
     if draw.rows != len(images):
         raise BenchError(f"Corruptions need one random stream per image: {len(images)} images, {draw.rows} streams.")
+    if draw.device.type != images.device.type:
+        raise BenchError(f"Corruptions need images and streams on one device, got {images.device} and {draw.device}.")
     if len(images) and not (images.amin() >= 0 and images.amax() <= 1):
         raise BenchError("Corruptions need images in [0, 1] without NaN; divide 8-bit images by 255 first.")

@@ -89,3 +89,8 @@ def test_questions_about_an_unknown_name_are_refused(name: object) -> None:
 def test_images_of_another_kind_are_refused(images: torch.Tensor, streams: int, message: str) -> None:
     with pytest.raises(BenchError, match=message):
         frames("rotate", images, 3, Randomness(range(streams)))
+
+
+def test_streams_on_another_device_are_refused() -> None:
+    with pytest.raises(BenchError, match="one device, got cpu and meta"):
+        frames("rotate", IMAGE, 3, Randomness([0], device="meta"))

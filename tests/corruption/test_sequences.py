@@ -162,6 +162,16 @@ def test_an_empty_batch_gives_an_empty_sequence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
+def test_images_larger_than_the_reference_and_not_square_are_served(name: str) -> None:
+    images = smooth_images(1, 3, 300, 240)
+    made = sequence(name, images, 3, seeds(1), "released-code")
+    assert made.shape == (1, RELEASED_FRAMES, 3, 300, 240)
+    assert made.min() >= 0
+    assert made.max() <= 1
+    assert not torch.equal(made[:, 9], images)
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
 def test_grey_and_colour_forms_agree_in_luminance(name: str) -> None:
     # Dark enough that no channel is clipped; clipping would change the luminance.
     grey = smooth_images(4, 1, 64, 64) * 0.3
