@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,7 +19,7 @@ class Strict(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def explain(error: ValidationError, known: list[str]) -> str:
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Turn one of pydantic's complaints into a clause: the field and what is wrong with it.
 
     An unknown field comes first: where a name is misspelt, it explains why the right one is missing.
@@ -28,12 +28,27 @@ def explain(error: ValidationError, known: list[str]) -> str:
     first = next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
-        return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), known)}"
+        return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), _fields_at(model, first['loc']))}"
     if first["type"] == "missing":
         return f"field '{where}' is missing; add it"
     message = re.sub(r"^Value error, ", "", first["msg"])
     given = "" if first["type"] == "value_error" else f" (given: {str(first['input'])[:80]!r})"
     return f"field '{where}': {message}{given}"
+
+
+def _fields_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Return the names that the table at ``place`` may hold; list places and dictionary keys are passed over."""
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))
+        model = (_model_in(field.annotation) if field else None) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside an annotation such as ``list[Model]`` or ``Model | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def read_toml(path: Path, model: type[Model]) -> Model:
@@ -49,5 +64,5 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        sentence = explain(error, list(model.model_fields))
+        sentence = explain(error, model)
         raise BenchError(f"{path}: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from None

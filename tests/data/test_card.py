@@ -66,9 +66,20 @@ def test_a_wrong_card_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_a_misspelt_field_gets_a_suggestion(make_card: Callable[..., Card]) -> None:
-    with pytest.raises(BenchError, match="Did you mean 'title'"):
-        make_card("0" * 64, ('title = "Tiny"', 'titel = "Tiny"'))
+@pytest.mark.parametrize(
+    ("old", "new", "suggestion"),
+    [
+        ('title = "Tiny"', 'titel = "Tiny"', "title"),
+        ("how_to_get =", "how_to_got =", "how_to_get"),
+        ("drawn =", "drown =", "drawn"),
+        ("ids = ", "idz = ", "ids"),
+    ],
+)
+def test_a_misspelt_field_gets_a_suggestion_from_its_own_table(
+    make_card: Callable[..., Card], old: str, new: str, suggestion: str
+) -> None:
+    with pytest.raises(BenchError, match=f"Did you mean '{suggestion}'"):
+        make_card("0" * 64, (old, new))
 
 
 def test_an_ids_file_with_a_repeated_id_is_refused(make_card: Callable[..., Card], tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _cardiothoracic_ratio(mask: np.ndarray) -> float:
     """Return the widest gap between the lungs over the chest's width, at the heart's level."""
     rows = [np.flatnonzero(row) for row in mask if row.any()]
     level = rows[len(rows) // 2 : 3 * len(rows) // 4 + 1]
-    return max((np.diff(row).max() - 1) / (row[-1] - row[0] + 1) for row in level)
+    return max(float((np.diff(row).max() - 1) / (row[-1] - row[0] + 1)) for row in level)
 
 
 def test_an_enlarged_heart_is_wide_against_the_chest(films: Films) -> None:
