@@ -4,7 +4,7 @@ import logging
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -24,6 +24,13 @@ app = typer.Typer(
 
 for _group in ("evaluate", "entries", "listings", "train", "board"):
     import_module(f"benchmark.cli.{_group}").register(app)
+
+
+# typer keeps its parent of all usage mistakes in a place that differs between versions.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
 
 
 def _version(wanted: bool) -> None:
@@ -47,13 +54,33 @@ def _common(
     context.obj = State(find_root(root))
 
 
+def _refuse(sentence: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"error: {sentence}", style="bold red", markup=False, highlight=False)
+    sys.exit(2)
+
+
+def _mistaken(error: Exception) -> str:
+    """Say in one sentence what is wrong with an option or argument, and where its help is."""
+    message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    return f"{message}; see '{context.command_path if context else 'bench'} --help'."
+
+
 def main() -> None:
     """Run ``bench``; a mistake in the input ends with one sentence and exit code 2."""
     try:
-        app()
+        code = app(prog_name="bench", standalone_mode=False)
     except BenchError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red", markup=False, highlight=False)
-        sys.exit(2)
+        _refuse(str(error))
+    except _UsageError as error:
+        if len(sys.argv) == 1:
+            sys.exit(2)  # the help was asked for and has been printed
+        _refuse(_mistaken(error))
+    except OSError as error:
+        # A folder that cannot be written or a full disk is the user's to mend; a traceback would hide which one.
+        _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; correct the path or its permissions.")
     except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
         Console(stderr=True).print("interrupted; the same command goes on from here.")
-        sys.exit(130)
+    sys.exit(code)

@@ -1,7 +1,230 @@
-"""Placeholder."""
+"""``bench submissions``, ``bench datasets``, ``bench matrix``: what there is. Nothing here imports torch to list."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from benchmark.matrix.model import Matrix
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of a table.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")]
+
+_COLOURS = {"available": "green", "missing": "yellow", "broken": "red"}
+
+datasets_app = typer.Typer(help="Tell which data sets are here, which are missing, and how to get them.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("submissions")(submissions_command)
+    app.add_typer(datasets_app, name="datasets")
+    app.command("matrix")(matrix_command)
+
+
+def print_json(document: object) -> None:
+    """Write a document as JSON that any reader of UTF-8 takes."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def checked_data_dir(data_dir: Path | None) -> Path | None:
+    """Return ``data_dir`` unless it is given and no folder.
+
+    Raises:
+        BenchError: it is not a folder.
+    """
+    if data_dir is not None and not data_dir.is_dir():
+        what = "is a file" if data_dir.exists() else "does not exist"
+        raise BenchError(f"--data-dir {data_dir} {what}; give the folder that holds the data files.")
+    return data_dir
+
+
+def _console() -> Console:
+    """A console for tables; where nobody watches (a pipe, a file) it is wide enough to cut nothing short."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+def _table(*heads: str, whole: tuple[str, ...]) -> Table:
+    """A table in which the columns ``whole`` are never cut or folded."""
+    table = Table()
+    for head in heads:
+        table.add_column(head, no_wrap=head in whole, overflow="fold")
+    return table
+
+
+def submissions_command(context: typer.Context, as_json: Json = False) -> None:
+    """List the entries: name, title, family, data sets, revision, what they declare."""
+    from benchmark.submission.manifest import entry_names, read_manifest
+
+    root = root_of(context)
+    records: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for name in entry_names(root):
+        try:
+            manifest = read_manifest(root.submissions / name)
+        except BenchError as error:
+            broken.append(str(error))
+            records.append({"name": name, "error": str(error)})
+        else:
+            records.append({**manifest.model_dump(mode="json"), "error": None})
+    if as_json:
+        print_json(records)
+    else:
+        _print_submissions(records)
+    if broken:
+        raise BenchError(" ".join(broken))
+
+
+def _print_submissions(records: list[dict[str, Any]]) -> None:
+    table = _table("Name", "Title", "Family", "Data sets", "Rev.", "Declares", "Baseline", whole=("Name", "Data sets"))
+    for record in records:
+        if record["error"]:
+            table.add_row(record["name"], "[red]broken manifest[/red]", "", "", "", "", "")
+            continue
+        declared = [
+            "randomised" if record["stochastic"] else "deterministic",
+            *([] if record["gradient"] else ["no gradient"]),
+        ]
+        table.add_row(
+            *(record["name"], record["title"], record["defense_family"], "\n".join(record["datasets"])),
+            *(str(record["revision"]), ", ".join(declared), "yes" if record["baseline"] else "no"),
+        )
+    _console().print(table if records else "no submissions yet; create one with 'bench new NAME'.")
+
+
+@datasets_app.callback(invoke_without_command=True)
+def datasets_command(context: typer.Context, as_json: Json = False, data_dir: DataDir = None) -> None:
+    """List the data sets and whether they can be used here; ``prepare NAME`` makes one ready."""
+    if context.invoked_subcommand is not None:
+        return
+    from benchmark.data.availability import availability
+    from benchmark.data.card import read_card
+    from benchmark.data.files import default_data_dir
+
+    root = root_of(context)
+    where = checked_data_dir(data_dir) or default_data_dir()
+    records: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for folder in sorted(path.parent for path in root.datasets.glob("*/dataset.toml")):
+        try:
+            card = read_card(folder)
+        except BenchError as error:
+            broken.append(str(error))
+            records.append({"name": folder.name, "state": "broken", "sentence": str(error)})
+            continue
+        found = availability(card, where)
+        records.append(
+            {
+                **card.model_dump(mode="json", exclude={"official": {"ids", "exclude"}}),
+                "state": found.state,
+                "sentence": found.sentence,
+            }
+        )
+    if as_json:
+        print_json(records)
+    else:
+        _print_datasets(records, where)
+    if broken:
+        raise BenchError(" ".join(broken))
+
+
+def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
+    table = _table(
+        *("Name", "Title", "Classes", "Pixels", "Train/val/test", "Official", "State"),
+        whole=("Name", "Pixels", "Train/val/test", "State"),
+    )
+    for record in records:
+        state = f"[{_COLOURS[record['state']]}]{record['state']}[/]"
+        if "splits" not in record:
+            table.add_row(record["name"], "broken card", "", "", "", "", state)
+            continue
+        sizes = "/".join(str(record["splits"][split]) for split in ("train", "val", "test"))
+        table.add_row(
+            *(record["name"], record["title"], str(len(record["classes"]))),
+            f"{record['size']}x{record['size']}x{record['channels']}",
+            *(sizes, str(record["official"]["count"]), state),
+        )
+    console = Console(soft_wrap=True)
+    _console().print(table)
+    console.print(f"data folder: {where}", highlight=False, markup=False)
+    for record in records:
+        console.print(f"{record['name']}: {record['sentence']}", highlight=False, markup=False)
+
+
+@datasets_app.command("prepare")
+def prepare_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a data set ready: draw the synthetic one, download a MedMNIST one, else say how to get it."""
+    from benchmark.data.registry import find_card, prepare
+
+    if data_dir is not None and data_dir.exists():
+        checked_data_dir(data_dir)
+    card = find_card(name, root_of(context))
+    with Console(stderr=True).status(f"preparing {name}"):
+        found = prepare(card, data_dir)
+    if as_json:
+        print_json({"name": found.dataset, "state": found.state, "sentence": found.sentence})
+    else:
+        Console(soft_wrap=True).print(f"{name}: {found.state}: {found.sentence}", highlight=False, markup=False)
+
+
+def matrix_command(
+    context: typer.Context,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table that BENCHMARK.md embeds.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Bring the table in BENCHMARK.md up to date.")] = False,
+) -> None:
+    """Print the threat-model matrix: version, hash, profiles and every cell."""
+    from benchmark.matrix.markdown import render, write_into
+    from benchmark.matrix.model import load_matrix
+
+    if as_json + markdown + write > 1:
+        raise BenchError("--json, --markdown and --write exclude each other; give one.")
+    matrix, digest = load_matrix()
+    if as_json:
+        print_json({**matrix.model_dump(mode="json"), "hash": digest})
+    elif markdown:
+        typer.echo(render(matrix, digest))
+    elif write:
+        path = root_of(context).path / "BENCHMARK.md"
+        changed = write_into(path)
+        typer.echo(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
+    else:
+        _print_matrix(matrix, digest)
+
+
+def _print_matrix(matrix: "Matrix", digest: str) -> None:
+    from benchmark.matrix.markdown import bounds, budgets, norm, parameters
+
+    table = _table(
+        *("Track", "Cell", "Suite", "Norm", "eps /255", "Parameters", "Knowledge", "Source", "Cost"),
+        whole=("Track", "Cell", "Norm", "Cost"),
+    )
+    for cell in matrix.cell:
+        table.add_row(
+            *(cell.track, cell.name, cell.suite, norm(cell), budgets(cell.eps_255), parameters(cell)),
+            *(cell.knowledge, cell.source, cell.cost),
+        )
+    console = _console()
+    console.print(table)
+    corruption = matrix.corruption
+    console.print(
+        f"corruption: mode {corruption.mode}, severities {', '.join(map(str, corruption.severities))}, "
+        f"{corruption.images} images; {corruption.source}",
+        highlight=False,
+    )
+    for name, profile in matrix.profile.items():
+        console.print(f"profile {name}: {bounds(profile)}", highlight=False)
+    Console(soft_wrap=True).print(f"version {matrix.version}, sha256 {digest}", highlight=False)

@@ -1,0 +1,131 @@
+"""The matrix as the Markdown that BENCHMARK.md embeds. Imports no torch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmark.errors import BenchError
+from benchmark.files import write_atomically
+from benchmark.matrix.model import Cell, Matrix, Profile, load_matrix
+
+BEGIN = "<!-- matrix:begin -->"
+END = "<!-- matrix:end -->"
+"""What stands between these lines of BENCHMARK.md is written by ``bench matrix --write``."""
+
+_NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
+_HEADS = (
+    "Track",
+    "Cell",
+    "Suite",
+    "Norm",
+    "eps /255",
+    "Parameters",
+    "Meets",
+    "Cost",
+    "Knowledge",
+    "Objective",
+    "Source",
+)
+_MEETS = {"always": "every defense", "deterministic": "deterministic", "stochastic": "randomised"}
+
+
+def told(params: dict[str, int | float | str | bool]) -> str:
+    """Return parameters as ``steps 20, loss margin``; empty without any."""
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()
+    )
+
+
+def parameters(cell: Cell) -> str:
+    """Return a cell's parameters, those of randomised defenses and its twin in one text."""
+    parts = [told(cell.params)]
+    if cell.stochastic:
+        parts.append(f"randomised defense: {told(cell.stochastic)}")
+    if cell.same_as:
+        parts.append(f"same as {cell.same_as} where the views coincide")
+    return "; ".join(part for part in parts if part) or "none"
+
+
+def budgets(values: list[float]) -> str:
+    """Return budgets as ``1, 2, 4, 8``."""
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def norm(cell: Cell) -> str:
+    """Return the norm as people write it."""
+    return _NORMS.get(cell.norm, cell.norm)
+
+
+def bounds(profile: Profile) -> str:
+    """Return what a profile spends, in one text."""
+    parts = [
+        "ranked" if profile.official else "unofficial, never ranked",
+        f"{profile.images} images" if profile.images else "every image of the official subset",
+        f"{profile.judge_draws} judge draws and {profile.eot_samples} EOT samples for a randomised defense",
+    ]
+    if profile.eps_255:
+        parts.append(f"eps {budgets(profile.eps_255)} /255")
+    if profile.caps:
+        parts.append(f"at most {', '.join(f'{value} {name}' for name, value in profile.caps.items())}")
+    if profile.severities:
+        parts.append(f"corruption severities {', '.join(map(str, profile.severities))}")
+    if profile.corruption_images:
+        parts.append(f"{profile.corruption_images} images under corruption")
+    return "; ".join(parts)
+
+
+def render(matrix: Matrix, matrix_hash: str) -> str:
+    """Render version, hash, profiles, corruption track and all cells; ends without a newline."""
+    rows = [
+        (
+            *(cell.track, cell.name, cell.suite or "–", norm(cell), budgets(cell.eps_255), parameters(cell)),
+            *(_MEETS[cell.when], cell.cost, cell.knowledge, cell.objective, cell.source),
+        )
+        for cell in matrix.cell
+    ]
+    corruption = matrix.corruption
+    severities = ", ".join(map(str, corruption.severities))
+    return "\n".join(
+        [
+            f"Matrix version {matrix.version}, sha256 `{matrix_hash}`, {len(matrix.cell)} attack cells.",
+            "",
+            _line(_HEADS),
+            _line("---" for _ in _HEADS),
+            *(_line(row) for row in rows),
+            "",
+            f"Corruption track: mode `{corruption.mode}`, severities {severities}, "
+            f"{corruption.images} images of the official subset. Source: {corruption.source}.",
+            "",
+            *(f"- Profile `{name}`: {bounds(profile)}." for name, profile in matrix.profile.items()),
+        ]
+    )
+
+
+def _line(cells: Iterable[str]) -> str:
+    texts = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(texts)} |"
+
+
+def block() -> str:
+    """Return the matrix in force between its two markers."""
+    return f"{BEGIN}\n{render(*load_matrix())}\n{END}"
+
+
+def write_into(path: Path) -> bool:
+    """Bring the block between the markers of ``path`` up to date; return whether the file changed.
+
+    Raises:
+        BenchError: the file or one of its two markers is missing.
+    """
+    if not path.is_file():
+        raise BenchError(f"{path} is missing; restore it.")
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise BenchError(
+            f"{path} has no lines '{BEGIN}' and '{END}', in this order; put them where the matrix is to stand."
+        )
+    fresh = f"{before}{block()}{after}"
+    if fresh != text:
+        write_atomically(path, fresh.encode("utf-8"))
+    return fresh != text
