@@ -1,9 +1,12 @@
 """The shipped data sets: where they come from, and their official subsets."""
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,10 +55,29 @@ def test_no_two_official_images_are_identical(name: str, root: Root) -> None:
     assert len({image.numpy().tobytes() for image in subset.images}) == len(subset)
 
 
-def test_no_official_isic_image_is_a_training_image(root: Root) -> None:
-    card, split = _test_split("isic2017_64", root)
-    seen = {image.numpy().tobytes() for image in load_split(card, "train").images}
+@pytest.mark.parametrize("name", ["pneumoniamnist", "isic2017_64"])
+@pytest.mark.parametrize("other", ["train", "val"])
+def test_no_official_image_is_identical_to_one_of_another_split(name: str, other: str, root: Root) -> None:
+    card, split = _test_split(name, root)
+    seen = {image.numpy().tobytes() for image in load_split(card, other).images}
     assert not any(image.numpy().tobytes() in seen for image in official_subset(card, split).images)
+
+
+def test_a_colour_medmnist_file_is_read_through_the_package(root: Root, tmp_path: Path) -> None:
+    card = find_card("dermamnist", root)
+    arrays: dict[str, Any] = {}
+    for name in ("train", "val", "test"):
+        count = card.splits.model_dump()[name]
+        arrays[f"{name}_images"] = np.zeros((count, 28, 28, 3), dtype=np.uint8)
+        arrays[f"{name}_labels"] = (np.arange(count) % 7).astype(np.uint8)[:, None]
+    arrays["val_images"][5, 3, 4] = (51, 102, 255)
+    np.savez_compressed(tmp_path / "dermamnist.npz", **arrays)
+    digest = hashlib.sha256((tmp_path / "dermamnist.npz").read_bytes()).hexdigest()
+    accepting = card.model_copy(update={"files": [card.files[0].model_copy(update={"sha256": [digest]})]})
+    split = load_split(accepting, "val", data_dir=tmp_path)
+    assert split.images.shape == (1003, 3, 28, 28)
+    assert split.images[5, :, 3, 4].tolist() == pytest.approx([0.2, 0.4, 1.0])
+    assert (split.ids[5], int(split.labels[5])) == ("val-00005", 5)
 
 
 def test_pneumoniamnist_has_its_published_counts(root: Root) -> None:
