@@ -29,11 +29,12 @@ class FabT:
     """Targeted Fast Adaptive Boundary attack in L-inf (Croce & Hein 2020b, Algorithm 1), without random restarts.
 
     It minimises the norm, whatever the budget. What it finds within the budget is also stretched to the full radius
-    and the more confident of the two is returned, since a point on the boundary itself would hang on float rounding;
-    an image for which it finds nothing within the budget is returned unchanged.
+    and the more confident of the two is returned, since a point on the boundary itself would hang on float rounding.
+    What it finds beyond is projected onto the ball (its steps overshoot by a twentieth) and returned if it still fools;
+    an image for which nothing does is returned unchanged.
 
     Each target costs 2 ``iterations`` forward passes and ``iterations`` gradients per image, and one more forward pass
-    for the stretched point; further targets are tried only on images still standing. One look orders the targets.
+    for the fitted point; further targets are tried only on images still standing. One look orders the targets.
 
     Args:
         iterations: steps per target.
@@ -97,12 +98,13 @@ class _Search:
         """Return images (n, C, H, W) inside the ball of radius ``eps`` and whether they fool the view (n,)."""
         nearest, norm, margin = self._nearest(iterations)
         reached = norm <= eps
-        stretch = torch.where(reached, eps / norm.clamp_min(1e-12), torch.zeros_like(norm))
-        stretched = project_linf(self.images + stretch[:, None, None, None] * (nearest - self.images), self.images, eps)
-        logits = self.view.logits(stretched, self.rows)
-        stretched_margin = self.task.margin(logits, self.labels)
-        better = self.task.fooled(logits, self.labels) & (stretched_margin >= margin)
-        return choose(better, stretched, project_linf(nearest, self.images, eps)), reached
+        stretch = torch.where(reached, eps / norm.clamp_min(1e-12), torch.ones_like(norm))
+        perturbation = stretch[:, None, None, None] * (nearest - self.images)
+        fitted = project_linf(self.images + perturbation, self.images, eps)
+        logits = self.view.logits(fitted, self.rows)
+        fools, fitted_margin = self.task.fooled(logits, self.labels), self.task.margin(logits, self.labels)
+        better = fools & (~reached | (fitted_margin >= margin))
+        return choose(better, fitted, project_linf(nearest, self.images, eps)), reached | fools
 
     def _nearest(self, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the nearest fooling points found, their L-inf norms (infinite where none was) and their margins."""

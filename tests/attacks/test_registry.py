@@ -1,0 +1,40 @@
+"""Attacks are asked for by name, and a wrong name or value is answered by one sentence."""
+
+import pytest
+
+from benchmark.attacks import ATTACKS, build
+from benchmark.attacks.pgd import Pgd
+from benchmark.errors import BenchError
+
+
+def test_every_attack_builds_with_its_defaults_and_says_what_it_needs_to_know():
+    needs = {method: build(method, {}).knowledge for method in ATTACKS}
+    assert needs.pop("square") == "scores"
+    assert set(needs.values()) == {"gradient"}
+
+
+def test_parameters_reach_the_attack():
+    assert build("pgd", {"steps": 7, "loss": "margin"}) == Pgd(steps=7, loss="margin")
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "message"),
+    [
+        ("pdg", {}, "Did you mean 'pgd'"),
+        ("pgd", {"step": 3}, "Did you mean 'steps'"),
+        ("pgd", {"steps": 0}, "steps is 0"),
+        ("pgd", {"steps": "20"}, "wrong type"),
+        ("pgd", {"loss": "margins"}, "Did you mean 'margin'"),
+        ("cw-linf", {"steps": 0}, "steps is 0"),
+        ("apgd", {"loss": "ce"}, "Known: cross_entropy"),
+        ("apgd", {"n_targets": 0}, "n_targets is 0"),
+        ("apgd", {"iterations": -1}, "iterations is -1"),
+        ("fab-t", {"n_targets": 0}, "n_targets is 0"),
+        ("square", {"queries": 0}, "queries is 0"),
+        ("square", {"p_init": 1.5}, "p_init is 1.5"),
+        ("square", {"knowledge": "gradient"}, "has no parameter 'knowledge'"),
+    ],
+)
+def test_a_wrong_name_or_value_is_refused_with_the_mend(method, params, message):
+    with pytest.raises(BenchError, match=message):
+        build(method, params)
