@@ -7,11 +7,10 @@ to 1, y from -1 (top) to 1. Thickness is an attenuation in arbitrary units; brig
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmark.data.drawing import Array, blob, edge, shrink, smooth_texture
 from benchmark.randomness import content_seed
 
 VERSION = 2
@@ -26,8 +25,6 @@ FINDINGS = ("opacity", "nodule", "cardiomegaly", "effusion")
 _UNIFORMS = 160
 _OVERSAMPLING = 2
 _CHUNK = 8
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def _draw_chunk(split: str, indices: Sequence[int], size: int) -> Films:
         images=np.rint(np.clip(film, 0.0, 1.0) * 255.0).astype(np.uint8),
         labels=label.reshape(-1),
         findings=np.stack([what.reshape(-1) for what in present], axis=1).astype(np.uint8),
-        masks=(_shrink(lungs) >= 0.5).astype(np.uint8),
+        masks=(shrink(lungs, _OVERSAMPLING) >= 0.5).astype(np.uint8),
     )
 
 
@@ -102,17 +99,18 @@ def _thickness(draws: _Draws, present: list[Array], texture: Array, size: int) -
     heart = _heart(draws, enlarged, chest, x, y)
     middle = _mediastinum(draws, x, y)
     lungs = np.maximum(chest.right, chest.left) * (1.0 - middle) * (1.0 - heart)
-    cloud = _smooth_texture(texture, x.shape[-1])
+    cloud = smooth_texture(texture, x.shape[-1])
     shadow = _vessels(draws, chest, x, y) + draws.uniform(0.010, 0.030) * cloud
     shadow = shadow + consolidation * _consolidation(draws, chest, cloud, x, y)
     shadow = shadow + nodule * _nodule(draws, chest, x, y)
     effusion = fluid * _effusion(draws, chest, x, y)
     air = lungs * (1.0 - effusion) * (1.0 - np.clip(shadow, -0.2, 0.9))
-    below = _edge(y - chest.floor, 0.04)
+    below = edge(y - chest.floor, 0.04)
     tissue = draws.uniform(0.60, 0.70) + 0.05 * below + 0.05 * heart + 0.04 * effusion
     bones = _ribs(draws, chest, x, y) + _clavicles(draws, x, y) + _spine(draws, x, y)
     body = _body(draws, x, y)
-    return _shrink(body * (tissue * (1.0 - draws.uniform(0.55, 0.68) * air) + bones)), lungs
+    film = body * (tissue * (1.0 - draws.uniform(0.55, 0.68) * air) + bones)
+    return shrink(film, _OVERSAMPLING), lungs
 
 
 def _grid(draws: _Draws, pixels: int) -> tuple[Array, Array]:
@@ -124,22 +122,6 @@ def _grid(draws: _Draws, pixels: int) -> tuple[Array, Array]:
     x = (np.cos(angle) * across + np.sin(angle) * down) / draws.uniform(0.84, 1.10)
     y = (np.cos(angle) * down - np.sin(angle) * across) / draws.uniform(0.86, 1.12)
     return x, y
-
-
-def _edge(distance: Array, width: float | Array) -> Array:
-    """Return 1 where ``distance`` is well above 0 and 0 well below, with a soft edge of ``width``."""
-    step = np.asarray(distance / width)
-    np.tanh(step, out=step)
-    step *= 0.5
-    step += 0.5
-    return step
-
-
-def _blob(x: Array, y: Array, at_x: Array, at_y: Array, radius: Array) -> Array:
-    square = np.square(x - at_x)
-    square += np.square(y - at_y)
-    square *= -0.5 / radius**2
-    return np.asarray(np.exp(square, out=square))
 
 
 @dataclass(frozen=True)
@@ -165,9 +147,9 @@ class _Chest:
         height = (y - middle) / half_height
         width = half_width * (1.0 + taper * np.clip(height, -1.0, 1.0))
         across = (np.abs(x) - centre) / width
-        field = _edge(1.0 - np.sqrt(across**2 + np.abs(height) * height**2 + 1e-9), 0.07)
+        field = edge(1.0 - np.sqrt(across**2 + np.abs(height) * height**2 + 1e-9), 0.07)
         floor = cls._diaphragm(draws, across, x, middle + 0.62 * half_height)
-        field = field * _edge(floor - y, 0.025)
+        field = field * edge(floor - y, 0.025)
         right_side = (x < 0.0) * 1.0
         return cls(field * right_side, field * (1.0 - right_side), centre, half_width, half_height, middle, floor)
 
@@ -194,24 +176,24 @@ def _heart(draws: _Draws, enlarged: Array, chest: _Chest, x: Array, y: Array) ->
     lean = draws.uniform(0.1, 0.4)
     across = (x - shift - lean * (y - level) * 0.4) / half
     down = (y - level) / tall
-    return _edge(1.0 - np.sqrt(across**2 + down**2 + 1e-9), 0.09)
+    return edge(1.0 - np.sqrt(across**2 + down**2 + 1e-9), 0.09)
 
 
 def _mediastinum(draws: _Draws, x: Array, y: Array) -> Array:
     half = draws.uniform(0.10, 0.16) + 0.05 * np.clip(y, 0.0, 1.0)
-    knob = 0.7 * _blob(x, y, draws.uniform(0.10, 0.15), draws.uniform(-0.30, -0.20), draws.uniform(0.06, 0.09))
-    return np.asarray(np.maximum(_edge(half - np.abs(x - draws.uniform(-0.02, 0.02)), 0.035), knob))
+    knob = 0.7 * blob(x, y, draws.uniform(0.10, 0.15), draws.uniform(-0.30, -0.20), draws.uniform(0.06, 0.09))
+    return np.asarray(np.maximum(edge(half - np.abs(x - draws.uniform(-0.02, 0.02)), 0.035), knob))
 
 
 def _vessels(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     """Return hilar shadows and small vessels seen end on, which look like small nodules."""
     total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
     for side in (-1.0, 1.0):
-        hilum = _blob(x, y, side * draws.uniform(0.16, 0.22), draws.uniform(-0.10, 0.05), draws.uniform(0.07, 0.11))
+        hilum = blob(x, y, side * draws.uniform(0.16, 0.22), draws.uniform(-0.10, 0.05), draws.uniform(0.07, 0.11))
         total += draws.uniform(0.10, 0.28) * hilum
         for _ in range(3):
             at_x, at_y = chest.place(np.full((1, 1, 1), side), draws.uniform(-0.6, 0.5), draws.uniform(-0.6, 0.5))
-            total += draws.uniform(0.0, 0.20) * _blob(x, y, at_x, at_y, draws.uniform(0.03, 0.06))
+            total += draws.uniform(0.0, 0.20) * blob(x, y, at_x, at_y, draws.uniform(0.03, 0.06))
     return total
 
 
@@ -223,7 +205,7 @@ def _consolidation(draws: _Draws, chest: _Chest, cloud: Array, x: Array, y: Arra
     total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
     for _ in range(3):
         move_x, move_y = draws.uniform(-0.12, 0.12), draws.uniform(-0.14, 0.14)
-        total += draws.uniform(0.6, 1.0) * _blob(x, y, at_x + move_x, at_y + move_y, draws.uniform(0.07, 0.14))
+        total += draws.uniform(0.6, 1.0) * blob(x, y, at_x + move_x, at_y + move_y, draws.uniform(0.07, 0.14))
     return np.asarray(draws.uniform(0.07, 0.37) * np.minimum(total, 1.3) * (1.0 + 0.5 * cloud))
 
 
@@ -233,7 +215,7 @@ def _nodule(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     across = draws.uniform(np.where(side > 0, 0.1, -0.5), 0.55)
     at_x, at_y = chest.place(side, across, draws.uniform(-0.6, 0.35))
     radius = draws.uniform(0.07, 0.12)
-    return draws.uniform(0.18, 0.52) * _edge(radius - np.sqrt((x - at_x) ** 2 + (y - at_y) ** 2), 0.03)
+    return draws.uniform(0.18, 0.52) * edge(radius - np.sqrt((x - at_x) ** 2 + (y - at_y) ** 2), 0.03)
 
 
 def _effusion(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
@@ -242,7 +224,7 @@ def _effusion(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     level = chest.middle + (0.62 - draws.uniform(-0.06, 0.18)) * chest.half_height
     outwards = (side * x - chest.centre) / chest.half_width
     rise = draws.uniform(0.05, 0.18) * np.clip(outwards + 0.3, 0.0, 1.5) ** 2
-    return np.asarray(_edge(y - (level - rise), 0.05) * (side * x > 0.0) * draws.uniform(0.35, 0.95))
+    return np.asarray(edge(y - (level - rise), 0.05) * (side * x > 0.0) * draws.uniform(0.35, 0.95))
 
 
 def _ribs(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
@@ -250,27 +232,27 @@ def _ribs(draws: _Draws, chest: _Chest, x: Array, y: Array) -> Array:
     slope = draws.uniform(0.25, 0.55)
     phase = (y - slope * np.abs(x) * np.sqrt(np.abs(x))) / spacing + draws.uniform(0.0, 1.0)
     near = np.abs(phase - np.rint(phase))
-    inside = _edge(1.1 - np.abs(np.abs(x) - chest.centre) / chest.half_width, 0.1)
-    inside = inside * _edge(0.9 - np.abs(y - chest.middle) / chest.half_height, 0.1)
-    return np.asarray(draws.uniform(0.04, 0.10) * inside * _edge(0.2 - near, 0.09))
+    inside = edge(1.1 - np.abs(np.abs(x) - chest.centre) / chest.half_width, 0.1)
+    inside = inside * edge(0.9 - np.abs(y - chest.middle) / chest.half_height, 0.1)
+    return np.asarray(draws.uniform(0.04, 0.10) * inside * edge(0.2 - near, 0.09))
 
 
 def _clavicles(draws: _Draws, x: Array, y: Array) -> Array:
     line = draws.uniform(-0.66, -0.54) - draws.uniform(0.10, 0.30) * (np.abs(x) - 0.2)
-    along = _edge(np.abs(x) - 0.10, 0.04) * _edge(0.72 - np.abs(x), 0.04)
-    return np.asarray(draws.uniform(0.06, 0.13) * along * _edge(0.045 - np.abs(y - line), 0.02))
+    along = edge(np.abs(x) - 0.10, 0.04) * edge(0.72 - np.abs(x), 0.04)
+    return np.asarray(draws.uniform(0.06, 0.13) * along * edge(0.045 - np.abs(y - line), 0.02))
 
 
 def _spine(draws: _Draws, x: Array, y: Array) -> Array:
     discs = 1.0 + 0.25 * np.cos(2.0 * np.pi * (y / draws.uniform(0.15, 0.19)))
-    return np.asarray(draws.uniform(0.05, 0.12) * discs * _edge(0.08 - np.abs(x), 0.03))
+    return np.asarray(draws.uniform(0.05, 0.12) * discs * edge(0.08 - np.abs(x), 0.03))
 
 
 def _body(draws: _Draws, x: Array, y: Array) -> Array:
     """Return the trunk: shoulders slope away from the neck, arms are cut off by the frame."""
     half = draws.uniform(0.86, 0.96)
     shoulder = -draws.uniform(0.86, 0.98) + draws.uniform(0.35, 0.6) * np.clip(np.abs(x) - 0.22, 0.0, None)
-    return np.asarray(_edge(half - np.abs(x), 0.04) * _edge(y - shoulder, 0.05))
+    return np.asarray(edge(half - np.abs(x), 0.04) * edge(y - shoulder, 0.05))
 
 
 def _expose(draws: _Draws, thickness: Array) -> Array:
@@ -280,21 +262,3 @@ def _expose(draws: _Draws, thickness: Array) -> Array:
     field = draws.uniform(-0.05, 0.05) * axis[None, None, :] + draws.uniform(-0.05, 0.05) * axis[None, :, None]
     curved = np.clip(thickness, 0.0, None) ** draws.uniform(0.8, 1.25)
     return np.asarray(draws.uniform(0.0, 0.12) + draws.uniform(0.85, 1.2) * curved + field)
-
-
-def _shrink(fine: Array) -> Array:
-    """Average blocks of drawing pixels into film pixels."""
-    count, size = fine.shape[0], fine.shape[-1] // _OVERSAMPLING
-    return np.asarray(fine.reshape(count, size, _OVERSAMPLING, size, _OVERSAMPLING).mean(axis=(2, 4)))
-
-
-def _smooth_texture(coarse: Array, pixels: int) -> Array:
-    """Interpolate (B, 16, 16) to (B, pixels, pixels) with cosine weights."""
-    cells = coarse.shape[-1]
-    at = (np.arange(pixels) + 0.5) / pixels * (cells - 1)
-    low = np.minimum(np.floor(at).astype(int), cells - 2)
-    part = 0.5 - 0.5 * np.cos(np.pi * (at - low))
-    weights = np.zeros((pixels, cells))
-    weights[np.arange(pixels), low] = 1.0 - part
-    weights[np.arange(pixels), low + 1] += part
-    return np.asarray(weights @ coarse @ weights.T)
