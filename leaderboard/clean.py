@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
-from leaderboard.entries import Entry, is_unit_wide
+from leaderboard.entries import Entry, is_named
 from leaderboard.verdicts import draw_share
 
 Add = Callable[[str, float, float, float, int], None]
@@ -37,15 +37,15 @@ def _macro_auc(probabilities: Floats, labels: Floats, weights: Floats) -> Floats
 def clean_metrics(entry: Entry, add: Add) -> None:
     """Add accuracy, balanced accuracy, sensitivity per class, AUC, abstention and majority-class rate.
 
-    Accuracy is the mean share of right draws; an abstention is not a right answer. ``majority_class_rate`` is what a
-    constant answer would reach, to be read beside accuracy.
+    Accuracy is the mean share of right draws; an abstention is not a right answer, nor is an image without a verdict.
+    ``majority_class_rate`` is what a constant answer would reach, to be read beside accuracy.
     """
     rows = entry.track("clean")
-    rows = rows[(rows["status"] == "ok") & ~is_unit_wide(rows)]
+    rows = rows[is_named(rows) & rows["label"].notna()]
     if rows.empty:
         return
     labels = rows["label"].to_numpy(dtype=np.float64)
-    share = draw_share(rows)
+    share = np.where(rows["status"] == "ok", draw_share(rows), 0.0)
     resamples = bootstrap(rows["group_id"].astype(object).fillna(rows["sample_id"]).astype(str).tolist())
     _shares(share, labels, rows["abstained"].to_numpy(dtype=np.float64), resamples, add)
     probabilities = _probabilities(rows["probs"])

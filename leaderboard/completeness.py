@@ -5,7 +5,7 @@ import pandas as pd
 
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, TRACKS
 from leaderboard.corruption import sequences
-from leaderboard.entries import Entry, is_unit_wide
+from leaderboard.entries import Entry, is_named, is_unit_wide
 from leaderboard.verdicts import Verdicts
 
 PERTURBATIONS = 14
@@ -55,16 +55,17 @@ def _gaps(rows: pd.DataFrame) -> list[str]:
     gaps = rows[(rows["status"] != "ok").to_numpy()]
     if gaps.empty:
         return []
+    whole = is_unit_wide(gaps)
+    attack = gaps["attack"].astype(object).fillna("").astype(str)
     told = gaps.assign(
-        cell=gaps["track"].astype(str) + " " + gaps["attack"].astype(object).fillna("").astype(str),
+        cell=gaps["track"].astype(str) + (" " + attack).where(~whole & (attack != "none"), ""),
         why=gaps["reason"].astype(object).fillna("").astype(str),
-        whole=is_unit_wide(gaps),
     )
     found = []
     for (cell, why), part in told.groupby(["cell", "why"], sort=True):
-        images = part.loc[~part["whole"], "sample_id"].nunique()
+        images = part.loc[is_named(part), "sample_id"].nunique()
         where = f"on {images} image{'s' if images != 1 else ''}" if images else "on a whole chunk of images"
-        found.append(f"gap in {str(cell).strip()} {where}" + (f" ({why})" if why else ""))
+        found.append(f"gap in {cell} {where}" + (f" ({why})" if why else ""))
     return found
 
 

@@ -47,7 +47,12 @@ def entries(rows: pd.DataFrame) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.dataset, entry.submission, not entry.official))
 
 
+def is_named(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows name an image."""
+    return rows["sample_id"].notna() & (rows["sample_id"] != "")
+
+
 def is_unit_wide(rows: pd.DataFrame) -> pd.Series:
-    """Tell which rows are gaps of a whole unit and name no image."""
-    named = rows["sample_id"].notna() & (rows["sample_id"] != "")
-    return ~named | ((rows["status"] == "gap") & rows["label"].isna())
+    """Tell which rows are gaps of a whole unit: they name no cell, no frame, or not even an image."""
+    cellless = (rows["track"] != "clean") & (rows["attack"].isna() | (rows["attack"] == "none"))
+    return ~is_named(rows) | ((rows["status"] == "gap") & (rows["label"].isna() | cellless))

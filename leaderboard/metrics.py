@@ -75,8 +75,10 @@ def _record(
 def _clean_records(entry: Entry) -> list[Record]:
     found: list[Record] = []
 
+    whole = bool((entry.track("clean")["status"] == "ok").all())
+
     def add(metric: str, value: float, low: float, high: float, n: int) -> None:
-        found.append(_record(entry, "clean", metric, value, (low, high), n))
+        found.append(_record(entry, "clean", metric, value, (low, high), n, complete=whole))
 
     clean_metrics(entry, add)
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, RequiredCells, is_unit_wide
+from leaderboard.entries import Entry, RequiredCells, is_named, is_unit_wide
 from leaderboard.requirements import in_force
 
 Bools = NDArray[np.bool_]
@@ -105,8 +105,12 @@ def verdicts(entry: Entry, required: RequiredCells | None = None) -> Verdicts:
     """
     needed = (required or in_force())(entry)
     rows = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
-    rows = rows[~is_unit_wide(rows)]
+    rows = rows[is_named(rows)]
     samples, image_index = np.unique(rows["sample_id"].astype(str).to_numpy(), return_inverse=True)
+    groups = np.empty(len(samples), dtype=object)
+    groups[image_index] = rows["group_id"].astype(object).fillna(rows["sample_id"]).to_numpy()
+    celled = ~is_unit_wide(rows).to_numpy(dtype=bool)
+    rows, image_index = rows[celled], image_index[celled]
     by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False)
     about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"))
     found = [CellKey(str(t), str(a), str(n), float(e)) for t, a, n, e in about.index]
@@ -117,11 +121,9 @@ def verdicts(entry: Entry, required: RequiredCells | None = None) -> Verdicts:
     for cell, suite, alone in zip(found, about["suite"], about["individual"], strict=True):
         suites[position[cell]] = suite if isinstance(suite, str) else ""
         individual[position[cell]] = bool(alone)
-    groups = np.empty(len(samples), dtype=object)
     if len(rows):
         column = np.array([position[cell] for cell in found])[by_cell.ngroup().to_numpy()]
         scores[image_index, column] = _row_scores(rows, entry)
-        groups[image_index] = rows["group_id"].astype(object).fillna(rows["sample_id"]).to_numpy()
     clean = clean_scores(entry)
     on_subset = clean[~clean.index.duplicated()].reindex(samples).to_numpy(dtype=np.float64)
     return Verdicts(samples.tolist(), [str(group) for group in groups], cells, suites, individual, scores, on_subset)

@@ -151,6 +151,7 @@ def _entry_context(site: Site, submission: str) -> dict[str, object]:
             standing,
             site.entries[(submission, standing.dataset, standing.official)],
             site.cards[standing.dataset].classes if standing.dataset in site.cards else [],
+            site.manifests[submission].claims if submission in site.manifests else [],
         )
         for standing in sorted(standings, key=lambda one: (not one.official, one.dataset))
     ]

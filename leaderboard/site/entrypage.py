@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
 from leaderboard.ranking import Standing
 from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
@@ -16,11 +17,10 @@ from leaderboard.site.tracks import PERTURBATIONS, TRACK_TEXT
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A line of the matrix: an attack, a suite or a track's worst case, at each budget (None where not run)."""
+    """A line of the matrix at each budget, None where not run; ``kind`` is attack, suite, member or worst."""
 
     name: str
     kind: str
-    note: str
     numbers: tuple[Record | None, ...]
     queries: tuple[Record | None, ...] = ()
 
@@ -48,6 +48,16 @@ class CorruptionRow:
 
 
 @dataclass(frozen=True)
+class ClaimLine:
+    """A number that the entry's paper claims, the same attack's number here, and the worst case at that budget."""
+
+    claim: ClaimedNumber
+    text: str
+    same: Record | None
+    worst: Record | None
+
+
+@dataclass(frozen=True)
 class Section:
     """One data set of a submission's page, official or not."""
 
@@ -59,10 +69,12 @@ class Section:
     on_subset: Record | None
     sensitivities: tuple[tuple[str, Record], ...]
     blocks: tuple[MatrixBlock, ...]
+    same_as: tuple[tuple[str, str], ...]
     cumulative: bool
     chart: Markup
     severities: tuple[int, ...]
     corruption: tuple[CorruptionRow, ...]
+    claims: tuple[ClaimLine, ...]
     provenance: tuple[tuple[str, str], ...]
 
 
@@ -80,12 +92,13 @@ PROVENANCE = (
 """Columns shown as provenance, with their words."""
 
 
-def section(book: Book, standing: Standing, entry: Entry, classes: Sequence[str]) -> Section:
+def section(
+    book: Book, standing: Standing, entry: Entry, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
+) -> Section:
     """Collect what one data set contributes to a submission's page."""
     key = (standing.submission, standing.dataset, standing.official)
     mine = book.of(key)
     clean = {record.metric: record for record in mine if record.track == "clean"}
-    blocks = _blocks(book, key, mine, set(entry.provenance("suite")))
     severities = tuple(sorted({record.severity for record in mine if record.severity is not None}))
     return Section(
         anchor=standing.dataset if standing.official else f"{standing.dataset}-unofficial",
@@ -95,11 +108,13 @@ def section(book: Book, standing: Standing, entry: Entry, classes: Sequence[str]
         clean=clean,
         on_subset=clean.get("accuracy_on_attacked_subset"),
         sensitivities=_sensitivities(clean, classes),
-        blocks=blocks,
+        blocks=_blocks(book, key, mine, entry),
+        same_as=_same_as(entry),
         cumulative=any(record.metric.endswith("_cumulative") for record in mine),
         chart=_chart(book, key, mine, standing),
         severities=severities,
         corruption=_corruption(book, key, mine, severities),
+        claims=tuple(_claim(book, key, claim) for claim in claims if claim.dataset == standing.dataset),
         provenance=_provenance(entry),
     )
 
@@ -113,28 +128,53 @@ def _sensitivities(clean: dict[str, Record], classes: Sequence[str]) -> tuple[tu
     return tuple(found)
 
 
-def _blocks(book: Book, key: EntryKey, mine: list[Record], suites: set[str]) -> tuple[MatrixBlock, ...]:
+def _same_as(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """Tracks whose rows are those of another track, with that track."""
+    pairs = entry.rows[["track", "same_as"]].dropna().drop_duplicates().astype(str)
+    return tuple((track, other) for track, other in pairs.itertuples(index=False) if other in TRACK_TEXT)
+
+
+def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
+    share = "accuracy" in claim.metric and claim.value <= 1
+    text = f"{claim.value * 100:.1f} %" if share else f"{claim.value:g}"
+    if claim.eps_255 == 0:
+        return ClaimLine(claim, text, book.get(key, "clean", "accuracy"), None)
+    same = book.cell(key, "white-box", claim.attack, "linf", claim.eps_255)
+    return ClaimLine(claim, text, same, book.worst(key, eps=claim.eps_255))
+
+
+def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tuple[MatrixBlock, ...]:
     attacked = [record for record in mine if record.eps_255 is not None]
     blocks = []
     for norm in sorted({record.norm for record in attacked}, key=lambda name: (name != "linf", name)):
         here = [record for record in attacked if record.norm == norm]
         eps = tuple(sorted({record.eps_255 for record in here if record.eps_255 is not None}))
         for track in (*ATTACK_TRACKS, ALL_TRACKS):
-            names = [record.attack for record in here if record.track == track and record.metric != "queries_median"]
+            names = {record.attack for record in here if record.track == track}
             if names:
-                rows = tuple(_row(book, key, (track, name, norm), eps, name in suites) for name in dict.fromkeys(names))
-                blocks.append(MatrixBlock(track, norm, eps, tuple(sorted(rows, key=lambda row: row.kind == "worst"))))
+                lines = _lines(entry, track, names)
+                rows = tuple(_row(book, key, (track, name, norm), eps, kind) for name, kind in lines)
+                blocks.append(MatrixBlock(track, norm, eps, rows))
     return tuple(blocks)
 
 
-def _row(book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], suite: bool) -> MatrixRow:
+def _lines(entry: Entry, track: str, names: set[str]) -> list[tuple[str, str]]:
+    """Order a track's lines as the matrix does: single attacks, each suite before its members, the worst case last."""
+    pairs = entry.track(track)[["attack", "suite"]].astype(object).fillna("").drop_duplicates()
+    suite_of = {str(attack): str(suite) for attack, suite in pairs.itertuples(index=False) if attack in names}
+    suite_of |= {name: "" for name in sorted(names) if name not in suite_of and name not in suite_of.values()}
+    lines = [(name, "attack") for name, suite in suite_of.items() if not suite and name != WORST_CASE]
+    for suite in dict.fromkeys(suite for suite in suite_of.values() if suite):
+        lines += [(suite, "suite"), *((name, "member") for name, own in suite_of.items() if own == suite)]
+    return [*lines, (WORST_CASE, "worst")]
+
+
+def _row(book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], kind: str) -> MatrixRow:
     track, attack, norm = cell
-    worst = attack == WORST_CASE
     numbers = tuple(book.cell(key, track, attack, norm, one) for one in eps)
     queries = tuple(book.get(key, track, "queries_median", attack, norm, one) for one in eps)
-    kind = "worst" if worst else "suite" if suite else "attack"
-    note = "worst of its attacks" if suite else ""
-    return MatrixRow("worst case" if worst else attack, kind, note, numbers, queries if any(queries) else ())
+    name = {"worst": "worst case", "suite": f"{attack}, worst of:"}.get(kind, attack)
+    return MatrixRow(name, kind, numbers, queries if any(queries) else ())
 
 
 def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) -> Markup:

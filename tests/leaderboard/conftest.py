@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmark.results.schema import SCHEMA
+from benchmark.root import Root
 from leaderboard.rows import read_rows
+from leaderboard.site import build_site
 
 EPS = (1.0, 2.0, 4.0, 8.0)
 NEVER = 99.0
@@ -189,3 +191,106 @@ def table(tmp_path: Path) -> Callable[..., pd.DataFrame]:
         return read_rows([write(folder, rows)])
 
     return make
+
+
+CARD = """
+name = "{name}"
+title = "Pretend {name}"
+modality = "chest X-ray"
+task = "binary"
+classes = ["healthy", "<b>ill</b>"]
+size = 32
+channels = 1
+source = "made up"
+licence = "CC0"
+citation = "Nobody, nowhere"
+loader = "synthetic"
+patient_ids = false
+
+[splits]
+train = 20
+val = 10
+test = 12
+
+[official]
+count = 10
+drawn = "The first ten."
+"""
+
+MANIFEST = """
+name = "{name}"
+title = "{title}"
+authors = ["A. Author"]
+task = "classification"
+datasets = ["films"]
+architecture = "ResNet-18, narrow"
+defense_family = "{family}"
+revision = 1
+
+[weights.films]
+file = "weights.safetensors"
+sha256 = "{sha}"
+
+[paper]
+title = "A paper"
+authors = ["A. Author"]
+venue = "Journal"
+year = 2020
+url = "{url}"
+bibtex = "@article{{author2020, title={{A paper}}}}"
+
+[[claims]]
+dataset = "films"
+attack = "pgd-20"
+eps_255 = 8
+metric = "accuracy"
+value = 0.717
+source = "Table 3"
+"""
+
+
+class Project:
+    """A pretend project root with cards and manifests."""
+
+    def __init__(self, path: Path) -> None:
+        self.root = Root(path)
+        for name in ("films", "skin"):
+            (self.root.datasets / name).mkdir(parents=True)
+            (self.root.datasets / name / "dataset.toml").write_text(CARD.format(name=name))
+
+    def manifest(self, name: str, title: str, family: str = "none", url: str = "https://example.org/") -> None:
+        folder = self.root.submissions / name
+        folder.mkdir(parents=True)
+        text = MANIFEST.format(name=name, title=title, family=family, url=url, sha="b" * 64)
+        (folder / "submission.toml").write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def pretend_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first page of a site with three official entries, a second data set and a fresh unofficial run."""
+    folder = tmp_path_factory.mktemp("pretend")
+    project = Project(folder / "project")
+    project.manifest("natural", "Natural training", "none")
+    project.manifest("robust", "Adversarial training", "adversarial training")
+    project.manifest("noisy", "Noise and vote", "randomisation")
+    many: dict[str, Any] = {"labels": (0, 1) * 30, "attacked": 60, "frames": 2}
+    official = [
+        Pretend("natural", **many, falls={("white-box", "fgsm", i): 4.0 for i in range(50)}, flip_every=2),
+        Pretend(
+            "robust",
+            **many,
+            falls={("white-box", "fgsm", i): 8.0 for i in range(10)},
+            wrong_clean=frozenset({1, 2, 3}),
+        ),
+        Pretend("noisy", **many, falls={("adaptive", "square", i): 8.0 for i in range(30)}, flip_every=3),
+        Pretend("natural", dataset="skin", frames=2),
+    ]
+    fresh = Pretend("natural", attacked=4, frames=2, changes={"profile": "quick"})
+    shown = read_rows([write(folder / "official", [one for member in official for one in member.rows()])])
+    beside = read_rows([write(folder / "fresh", fresh.rows())])
+    return build_site(shown, project.root, folder / "site", fresh_results=beside)

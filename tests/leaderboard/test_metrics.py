@@ -29,6 +29,13 @@ def test_clean_accuracy_counts_the_whole_split_and_abstentions_as_not_right(tabl
     assert value(found, metric="abstention_rate").value == pytest.approx(1 / 12)
 
 
+def test_a_gap_in_the_clean_track_counts_as_not_right(table, pretend):
+    rows = pretend("natural", tracks=("clean",)).rows()
+    rows[3].update(status="gap", reason="crash", correct=None, pred=None, right_draws=None, draws=None, probs=None)
+    accuracy = value(records(table(rows)), metric="accuracy")
+    assert (accuracy.value, accuracy.complete) == (pytest.approx(11 / 12), False)
+
+
 def test_balanced_accuracy_is_the_mean_of_the_sensitivities(table, pretend):
     labels = (0,) * 9 + (1,) * 3
     found = records(table(pretend("natural", labels=labels, tracks=("clean",), wrong_clean=frozenset({9, 10}))))

@@ -1,5 +1,7 @@
 """Who is ranked and who is not."""
 
+import pytest
+
 from leaderboard.ranking import rank
 
 
@@ -56,12 +58,26 @@ def test_an_entry_with_a_gap_is_shown_not_ranked(table, pretend):
     assert standing.value == 0.9
 
 
-def test_a_gap_of_a_whole_chunk_keeps_the_entry_off_the_ranks(table, pretend):
+def test_a_gap_that_names_no_image_keeps_the_entry_off_the_ranks(table, pretend):
     rows = pretend("holed").rows()
     crashed = {**rows[-1], "sample_id": "", "status": "gap", "reason": "crash", "label": None, "correct": None}
     (standing,) = rank(table([*rows, crashed]))
     assert standing.rank is None
-    assert "on a whole chunk of images (crash)" in standing.reasons[0]
+    assert standing.reasons == ("gap in adaptive on a whole chunk of images (crash)",)
+
+
+@pytest.mark.parametrize("track", ["adaptive", "corruption", "clean"])
+def test_a_crashed_unit_leaves_its_images_without_a_verdict(table, pretend, track):
+    rows = pretend("holed").rows()
+    lost = [one for one in rows if one["track"] == track and one["sample_id"] == "00001"]
+    kept = [one for one in rows if one not in lost]
+    crashed = {**lost[0], "attack": "none", "suite": None, "norm": "", "eps_255": None, "severity": None}
+    crashed.update(frame=None, status="gap", reason="crash", correct=False, pred=None, pred_clean=None, draws=None)
+    crashed.update(right_draws=None)
+    (standing,) = rank(table([*kept, crashed]))
+    assert standing.rank is None
+    assert standing.reasons[0] == f"gap in {track} on 1 image (crash)"
+    assert standing.value == (0.9 if track == "adaptive" else 1.0)
 
 
 def test_an_entry_without_one_track_is_not_ranked(table, pretend):

@@ -1,0 +1,183 @@
+"""The site in a real browser, from a file: path."""
+
+import os
+import shutil
+
+import pytest
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH and CHROMIUM is not set"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, request):
+    """A page that fails the test on any script error and on any request that is not for a local file."""
+    options = getattr(request, "param", {})
+    context = browser.new_context(accept_downloads=True, **options)
+    made = context.new_page()
+    faults = []
+    made.on("pageerror", lambda error: faults.append(str(error)))
+    made.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    made.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("file:", "blob:", "data:")) else faults.append(asked.url),
+    )
+    yield made
+    context.close()
+    assert not faults
+
+
+def names(page):
+    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a")
+    return [name.split("\n")[0] for name in rows.all_inner_texts()]
+
+
+def test_it_opens_from_a_file_path_ranked_with_nothing_fetched_from_elsewhere(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    assert names(page) == ["Adversarial training", "Noise and vote", "Natural training", "Natural training"]
+
+
+def test_a_column_head_sorts_and_sorts_back_while_unranked_entries_stay_apart(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_role("button", name="Clean").first.click()
+    assert names(page)[2] == "Adversarial training"
+    assert page.locator("th.c-clean").first.get_attribute("aria-sort") == "descending"
+    page.get_by_role("button", name="Clean").first.click()
+    assert names(page)[0] == "Adversarial training"
+    assert page.locator("section.board:not([hidden]) tr.entry").last.locator(".badge.warn").inner_text() == "unofficial"
+
+
+def test_the_keyboard_alone_reaches_and_sorts_a_column(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.sort") == "name":
+            break
+    page.keyboard.press("Enter")
+    assert page.locator("th.c-name[aria-sort]").first.get_attribute("aria-sort") == "ascending"
+    assert names(page)[:3] == ["Adversarial training", "Natural training", "Noise and vote"]
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_the_first_tab_stop_skips_to_the_content(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_filters_narrow_the_table_and_can_be_cleared(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_label("Find").fill("noise")
+    assert names(page) == ["Noise and vote"]
+    page.get_by_label("Find").fill("nothing like this")
+    assert names(page) == []
+    page.get_by_role("button", name="Clear the filters").first.click()
+    page.get_by_label("Family").select_option("adversarial training")
+    assert names(page) == ["Adversarial training"]
+    page.get_by_label("Family").select_option("")
+    page.get_by_label("unofficial runs").uncheck()
+    assert len(names(page)) == 3
+
+
+def test_the_address_keeps_tab_sort_and_filter(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_role("button", name="Flips").first.click()
+    page.get_by_label("Find").fill("training")
+    kept = page.evaluate("location.href")
+    page.goto("about:blank")
+    page.goto(kept)
+    assert page.get_by_label("Find").input_value() == "training"
+    assert page.locator("th.c-flips").first.get_attribute("aria-sort") == "ascending"
+    assert names(page)[:2] == ["Adversarial training", "Natural training"]
+
+
+def test_tabs_switch_the_data_set_by_mouse_and_arrow_key(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_role("tab", name="skin").click()
+    assert names(page) == ["Natural training"]
+    page.keyboard.press("ArrowLeft")
+    assert len(names(page)) == 4
+
+
+def test_a_name_opens_the_entrys_page(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_role("link", name="Noise and vote").click()
+    assert page.locator("h1").inner_text() == "Noise and vote"
+    assert page.locator("#films table.matrix").count() == 3
+    assert page.locator("#films svg.curves").is_visible()
+
+
+def test_the_table_downloads_as_csv(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_label("Family").select_option("randomisation")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV of this table").click()
+    with open(waiting.value.path(), encoding="utf-8") as file:  # noqa: PTH123
+        lines = file.read().splitlines()
+    assert waiting.value.suggested_filename == "medrobustbench-films.csv"
+    assert lines[0].startswith('"submission_title","official","rank","worst"')
+    assert lines[1].startswith('"Noise and vote","true","2","0.500000"')
+    assert len(lines) == 2
+
+
+def test_the_records_file_downloads(page, pretend_site):
+    page.goto((pretend_site.parent / "downloads.html").as_uri())
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="records.csv").click()
+    assert waiting.value.suggested_filename == "records.csv"
+
+
+@pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
+def test_dark_mode_follows_the_system_and_the_button_overrides_it(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(paper) == "rgb(18, 22, 28)"
+    page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(paper) == "rgb(252, 252, 250)"
+    page.reload()
+    assert page.evaluate(paper) == "rgb(252, 252, 250)"
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_no_page_is_wider_than_a_phone(page, pretend_site):
+    for one in sorted(pretend_site.parent.rglob("*.html")):
+        page.goto(one.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, one.name
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_a_phone_sorts_by_a_list(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    page.get_by_label("Sort by").select_option("name desc")
+    assert names(page)[:3] == ["Noise and vote", "Natural training", "Adversarial training"]
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_without_scripts_every_data_set_is_readable(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    assert page.locator("section.board").count() == 2
+    assert page.locator("tr.entry").last.is_visible()

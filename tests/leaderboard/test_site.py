@@ -1,0 +1,199 @@
+"""The written pages and downloads, without a browser."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.errors import BenchError
+from benchmark.matrix import load_matrix
+from leaderboard.metrics import headline, records
+from leaderboard.rows import read_rows
+from leaderboard.site import build_site
+
+
+class Links(HTMLParser):
+    """Collects what a page loads, links to, and can be linked at."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.links, self.ids = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag in ("script", "img", "iframe") and "src" in found:
+            self.loads.append(found["src"])
+        if tag == "link":
+            self.loads.append(found["href"])
+        if tag == "a":
+            self.links.append(found["href"])
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def group(page: str, name: str) -> str:
+    """The table body of the ranked or unranked entries; empty when there is none."""
+    found = re.search(rf'<tbody data-group="{name}">(.*?)</tbody>', page, re.DOTALL)
+    return found.group(1) if found else ""
+
+
+@pytest.fixture
+def small(pretend):
+    """An entry with a short corruption track."""
+    return lambda name, **more: pretend(name, **{"frames": 2, **more})
+
+
+def test_every_link_and_every_loaded_file_exists_and_none_is_outside(tmp_path, project, table, small):
+    project.manifest("natural", "Natural training")
+    first = build_site(table(small("natural"), small("other", dataset="skin")), project.root, tmp_path / "site")
+    for page in first.parent.rglob("*.html"):
+        links = Links(text_of(page))
+        assert len(links.ids) == len(set(links.ids)), page
+        for target in links.loads:
+            assert target == "data:," or (page.parent / target).is_file(), (page, target)
+        for target in links.links:
+            if target.startswith("https://example.org"):
+                continue
+            name, _, anchor = target.partition("#")
+            other = page.parent / name if name else page
+            assert other.is_file(), (page, target)
+            assert not anchor or anchor in Links(text_of(other)).ids, (page, target)
+
+
+def test_a_title_with_a_script_is_escaped_on_every_page(tmp_path, project, table, small):
+    project.manifest("evil", "<script>alert(1)</script>", url="javascript:alert(2)")
+    first = build_site(table(small("evil")), project.root, tmp_path / "site")
+    pages = [text_of(page) for page in first.parent.rglob("*.html")]
+    assert not any("<script>alert" in page or "<b>ill</b>" in page for page in pages)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text_of(first)
+    assert not any('href="javascript:' in page for page in pages)
+
+
+def test_a_fresh_run_stands_beside_the_official_one_unranked_whatever_it_says(tmp_path, project, table, small):
+    first = build_site(table(small("natural")), project.root, tmp_path / "site", fresh_results=table(small("natural")))
+    page = text_of(first)
+    assert "unofficial" not in group(page, "ranked")
+    assert group(page, "unranked").count('class="badge warn">unofficial<') == 1
+    entry = text_of(first.parent / "entries" / "natural.html")
+    assert 'id="films"' in entry
+    assert 'id="films-unofficial"' in entry
+
+
+def test_an_entry_with_a_gap_is_shown_with_its_reason_and_not_ranked(tmp_path, project, table, small):
+    rows = small("holed").rows()
+    for one in rows:
+        if one["attack"] == "fgsm" and one["sample_id"] == "00001":
+            one.update(status="gap", reason="no gradient", correct=None)
+    page = text_of(build_site(table(rows, small("natural")), project.root, tmp_path / "site"))
+    assert "holed" not in group(page, "ranked")
+    assert "gap in white-box fgsm on 1 image (no gradient)" in group(page, "unranked")
+
+
+def test_the_recompute_script_gives_the_number_that_ranks(tmp_path, project, table, small):
+    """With a stochastic entry, images wrong clean, spared work and a gap."""
+    falls = {("white-box", "fgsm", 1): 2.0, ("adaptive", "apgd-ce", 2): 8.0, ("no-box", "cw-linf", 3): 8.0}
+    vote = small("vote", falls=falls, wrong_clean=frozenset({4})).rows()
+    for one in vote:
+        one.update(draws=5, right_draws=4 if one["correct"] else 2)
+    holed = small("holed", falls=falls, wrong_clean=frozenset({9})).rows()
+    for one in holed:
+        if one["attack"] == "square" and one["sample_id"] == "00000":
+            one.update(status="gap", correct=None, draws=None, right_draws=None)
+    rows = table(vote, holed, small("plain", falls=falls, spare=False))
+    site = build_site(rows, project.root, tmp_path / "site").parent
+    command = [sys.executable, str(site / "assets" / "recompute.py"), str(site / "data" / "films.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = {name: (float(number), int(n)) for name, number, n in csv.reader(done.stdout.splitlines())}
+    found = records(rows)
+    for name, wanted in (("vote", 0.56), ("holed", 0.5), ("plain", 0.7)):
+        ours = headline(found, name, "films")
+        assert ours.value == pytest.approx(wanted)
+        assert printed[name] == (pytest.approx(wanted), 10)
+
+
+def test_the_page_shows_the_recompute_script_that_it_ships(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    shown = re.search(r'<pre id="snippet"[^>]*>(.*?)</pre>', text_of(site / "read.html"), re.DOTALL).group(1)
+    for wrong, right in (("&#34;", '"'), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        shown = shown.replace(wrong, right)
+    assert shown == (site / "assets" / "recompute.py").read_text().strip()
+
+
+def test_downloads_hold_every_row_and_every_record(tmp_path, project, table, small):
+    rows = table(small("natural"), small("other"))
+    site = build_site(rows, project.root, tmp_path / "site").parent
+    assert len(read_rows([site / "data" / "films.parquet"])) == len(rows)
+    found = records(rows)
+    assert len(pd.read_csv(site / "data" / "records.csv")) == len(found)
+    told = json.loads((site / "data" / "records.json").read_text())
+    assert told[0] == {**told[0], "submission": "natural", "metric": "accuracy", "value": 1.0, "n": 12}
+
+
+def test_unofficial_downloads_are_files_of_their_own(tmp_path, project, table, small):
+    fresh = table(small("mine", changes={"official": False}))
+    site = build_site(table(small("natural")), project.root, tmp_path / "site", fresh_results=fresh).parent
+    assert set(pd.read_csv(site / "data" / "records.csv")["submission"]) == {"natural"}
+    assert set(pd.read_csv(site / "data" / "records-unofficial.csv")["submission"]) == {"mine"}
+    assert set(read_rows([site / "data" / "films-unofficial.parquet"])["submission"]) == {"mine"}
+
+
+def test_an_entrys_page_shows_provenance_claims_and_sensitivities(tmp_path, project, table, small):
+    project.manifest("natural", "Natural training")
+    falls = {("white-box", "pgd-20", 1): 8.0}
+    site = build_site(table(small("natural", falls=falls, spare=False)), project.root, tmp_path / "site").parent
+    page = text_of(site / "entries" / "natural.html")
+    for wanted in ("b" * 64, "a" * 64, "c" * 40, "@article{author2020", "71.7 %", "healthy", "gaussian blur"):
+        assert wanted in page, wanted
+    claim = re.search(r"71\.7 %</td><td>.*?>(\d+\.\d)<", page, re.DOTALL)
+    assert claim.group(1) == "90.0"
+
+
+def test_an_entry_without_a_manifest_still_has_a_page(tmp_path, project, table, small):
+    site = build_site(table(small("stranger")), project.root, tmp_path / "site").parent
+    assert "no manifest" in text_of(site / "entries" / "stranger.html")
+
+
+def test_the_matrix_page_lists_every_cell_with_version_and_hash(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    page = text_of(site / "matrix.html")
+    matrix, digest = load_matrix()
+    assert digest in page
+    assert all(page.count(f'<th scope="row">{cell.name}') >= 1 for cell in matrix.cell)
+
+
+def test_the_data_set_page_lists_every_card(tmp_path, project, table, small):
+    page = text_of(build_site(table(small("natural")), project.root, tmp_path / "site").parent / "datasets.html")
+    assert "Pretend films" in page
+    assert "Pretend skin" in page
+
+
+def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):
+    out = tmp_path / "site"
+    build_site(table(small("old")), project.root, out)
+    (out / "CNAME").write_text("example.org")
+    build_site(table(small("new")), project.root, out)
+    assert [page.name for page in (out / "entries").iterdir()] == ["new.html"]
+    assert (out / "CNAME").is_file()
+
+
+def test_a_site_without_results_says_how_to_get_some(tmp_path, project):
+    assert "bench evaluate" in text_of(build_site(read_rows([]), project.root, tmp_path / "site"))
+
+
+@pytest.mark.parametrize("column", ["submission", "dataset"])
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path, project, table, small, column):
+    rows = table(small("natural", tracks=("clean",)))
+    rows[column] = "../escape"
+    with pytest.raises(BenchError, match="cannot be a file name"):
+        build_site(rows, project.root, tmp_path / "site")
