@@ -1,7 +1,104 @@
-"""Placeholder."""
+"""``bench new`` and ``bench validate``: make an entry, and hold it to the contract."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark.cli.listings import DataDir, Json, checked_data_dir, print_json, wide_console
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from benchmark.submission.contract import Report
+
+DEFAULT_DATASET = "synthetic_cxr"
+"""The embedded data set, which needs no download."""
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command("new")(new_command)
+    app.command("validate")(validate_command)
+
+
+def new_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores.")],
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Data set; repeat for several; synthetic_cxr by default."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Folder of submissions; the project's own when not given.")
+    ] = None,
+) -> None:
+    """Scaffold a submission that already passes ``bench validate``; its README says what to replace."""
+    from benchmark.data.availability import find_card
+    from benchmark.submission.scaffold import checked_name, scaffold
+
+    root = root_of(context)
+    checked_name(name)
+    cards = [find_card(wanted, root) for wanted in dataset or [DEFAULT_DATASET]]
+    made = scaffold(folder or root.submissions, name, cards)
+    again = name if made.parent.resolve() == root.submissions.resolve() else str(made)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"made {made}", markup=False)
+    console.print(f"next: read its README.md, then run 'bench validate {again}'", markup=False)
+
+
+def validate_command(
+    context: typer.Context,
+    submission: Annotated[str, typer.Argument(help="Name of a submission, or the path of its folder.")],
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", "-d", help="Only this data set of the submission; repeatable.")
+    ] = None,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check a submission: manifest, files, weights, and every promise that the defense makes."""
+    checked_data_dir(data_dir)
+    root = root_of(context)
+    from benchmark.submission.contract import Check, check_submission
+
+    with Console(stderr=True).status(f"checking {submission}") as status:
+
+        def tell(check: Check) -> None:
+            status.update(f"checking {submission} {check.dataset}: after {check.name}")
+
+        report = check_submission(root, submission, dataset or (), data_dir, tell)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+    if report.failures:
+        names = ", ".join(dict.fromkeys(check.name for check in report.failures))
+        raise BenchError(
+            f"submission '{report.submission}' breaks the contract ({names}); mend what the checks above say."
+        )
+    if not report.passed:
+        raise BenchError(f"submission '{report.submission}' was not run on any image; see the skipped checks above.")
+
+
+def _print(report: "Report") -> None:
+    console = wide_console()
+    table = Table("Data set", "Check", "Result")
+    table.add_column("What", overflow="fold")
+    before = ""
+    for check in report.checks:
+        if check.dataset != before:
+            table.add_section()
+            before = check.dataset
+        colour = _COLOURS[check.status]
+        table.add_row(check.dataset, check.name, f"[{colour}]{check.status}[/]", escape(check.message))
+    console.print(table)
+    for name, source in report.images.items():
+        console.print(f"{name}: checked on {source}", highlight=False, markup=False)
+    counts = {status: sum(check.status == status for check in report.checks) for status in _COLOURS}
+    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    console.print(f"{report.submission}: {'passed' if report.passed else 'failed'} ({told})", highlight=False)

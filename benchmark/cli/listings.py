@@ -46,7 +46,7 @@ def checked_data_dir(data_dir: Path | None) -> Path | None:
     return data_dir
 
 
-def _console() -> Console:
+def wide_console() -> Console:
     """A console for tables; where nobody watches (a pipe, a file) it is wide enough to cut nothing short."""
     console = Console()
     return console if console.is_terminal else Console(width=200)
@@ -97,7 +97,7 @@ def _print_submissions(records: list[dict[str, Any]]) -> None:
             *(record["name"], record["title"], record["defense_family"], "\n".join(record["datasets"])),
             *(str(record["revision"]), ", ".join(declared), "yes" if record["baseline"] else "no"),
         )
-    _console().print(table if records else "no submissions yet; create one with 'bench new NAME'.")
+    wide_console().print(table if records else "no submissions yet; create one with 'bench new NAME'.")
 
 
 @datasets_app.callback(invoke_without_command=True)
@@ -153,7 +153,7 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
             *(sizes, str(record["official"]["count"]), state),
         )
     console = Console(soft_wrap=True)
-    _console().print(table)
+    wide_console().print(table)
     console.print(f"data folder: {where}", highlight=False, markup=False)
     for record in records:
         console.print(f"{record['name']}: {record['sentence']}", highlight=False, markup=False)
@@ -217,7 +217,7 @@ def _print_matrix(matrix: "Matrix", digest: str) -> None:
             *(cell.track, cell.name, cell.suite, norm(cell), budgets(cell.eps_255), parameters(cell)),
             *(cell.knowledge, cell.source, cell.cost),
         )
-    console = _console()
+    console = wide_console()
     console.print(table)
     corruption = matrix.corruption
     console.print(

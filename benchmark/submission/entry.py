@@ -119,7 +119,7 @@ class Entry:
             return build(context)
         except BenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BenchError(
                 f"{path}: building the defense for '{context.dataset}' failed with {type(error).__name__}: {error}; "
                 "run 'bench validate' after mending it."
@@ -140,7 +140,7 @@ def _load_module(path: Path, name: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BenchError(f"{path} cannot be imported: {type(error).__name__}: {error}; mend that file.") from error
     return module
 

@@ -1,0 +1,1 @@
+"""The checks of the submission contract, one small function each."""

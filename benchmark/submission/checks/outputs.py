@@ -1,0 +1,190 @@
+"""Checks of what a defense says: shapes, ranges, logits, gradient, normalisation."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from benchmark.defense import Decision
+from benchmark.submission.checks.outcome import Outcome, failed, ok, skipped, warning
+from benchmark.submission.checks.probe import Probe
+
+
+def runs(probe: Probe) -> Outcome:
+    """``predict`` and the classifier answer at all; also tells the time per image."""
+    if not isinstance(probe.decision, Decision):
+        return failed(f"predict returned {type(probe.decision).__name__}; return a benchmark.defense.Decision.")
+    if not isinstance(probe.logits, Tensor):
+        return failed(f"the classifier returned {type(probe.logits).__name__}; return one tensor of logits (N, K).")
+    start = perf_counter()
+    probe.predict()
+    return ok(f"{(perf_counter() - start) / len(probe.sample.images) * 1000:.1f} ms per image")
+
+
+def shapes(probe: Probe) -> Outcome:
+    """Shapes and types of the decision, the logits and the twin's logits."""
+    count, classes = len(probe.sample.images), probe.classes
+    decision = probe.decision
+    wanted: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
+        ("the classifier's logits", probe.logits, (count, classes), torch.float32),
+        ("Decision.probs", decision.probs, (count, classes), torch.float32),
+        ("Decision.label", decision.label, (count,), torch.int64),
+    ]
+    if decision.score is not None:
+        wanted.append(("Decision.score", decision.score, (count,), torch.float32))
+    for what, found, shape, dtype in wanted:
+        if tuple(found.shape) != shape or found.dtype != dtype:
+            return failed(
+                f"{what} is {found.dtype} {tuple(found.shape)} for {count} images of {classes} classes; "
+                f"make it {dtype} {shape}."
+            )
+    twin = tuple(probe.twin_logits.shape)
+    if len(twin) != 3 or twin[1:] != (count, classes):
+        return failed(f"adaptive_logits returned {twin}; make it (samples, {count}, {classes}).")
+    return ok(f"{count} images, {classes} classes")
+
+
+def finite(probe: Probe) -> Outcome:
+    """No NaN and no infinity anywhere, on a black and a white image either."""
+    said = {
+        "the classifier's logits": probe.logits,
+        "Decision.probs": probe.decision.probs,
+        "adaptive_logits": probe.twin_logits,
+    }
+    if probe.decision.score is not None:
+        said["Decision.score"] = probe.decision.score
+    for what, values in said.items():
+        bad = (~torch.isfinite(values)).sum().item()
+        if bad:
+            return failed(
+                f"{what} holds {bad} of {values.numel()} values that are not finite; look for a division by zero, "
+                "a logarithm of zero or an overflow."
+            )
+    return ok()
+
+
+def probabilities(probe: Probe) -> Outcome:
+    """Probabilities lie in [0, 1] and sum to 1."""
+    probs = probe.decision.probs
+    low, high = float(probs.min()), float(probs.max())
+    if low < 0 or high > 1 + 1e-5:
+        return failed(f"Decision.probs range from {low:.4g} to {high:.4g}, not within [0, 1]; apply a softmax.")
+    sums = probs.sum(dim=1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if abs(worst - 1) > 1e-3:
+        return failed(f"a row of Decision.probs sums to {worst:.4g} instead of 1; divide each row by its sum.")
+    return ok()
+
+
+def labels(probe: Probe) -> Outcome:
+    """Labels are classes or -1."""
+    label = probe.decision.label
+    low, high = int(label.min()), int(label.max())
+    if low < -1 or high >= probe.classes:
+        return failed(
+            f"Decision.label ranges from {low} to {high}; use 0 to {probe.classes - 1}, or -1 for an abstention."
+        )
+    return ok(f"{int((label == -1).sum())} abstentions")
+
+
+def logits(probe: Probe) -> Outcome:
+    """The classifier gives logits, not probabilities."""
+    values = probe.logits
+    if not bool(((values >= 0) & (values <= 1)).all()):
+        return ok()
+    if bool(((values.sum(dim=1) - 1).abs() < 1e-3).all()):
+        return failed(
+            "the classifier returns probabilities where logits are promised (every row lies in [0, 1] and sums to 1); "
+            "remove its softmax, the defense applies it."
+        )
+    return warning("every logit lies in [0, 1]; if the classifier ends in a sigmoid, remove it.")
+
+
+def twin(probe: Probe) -> Outcome:
+    """The differentiable twin that an adaptive attacker builds decides as the deployed defense does."""
+    if probe.defense.stochastic:
+        return skipped("the defense is randomised, so its twin answers on other draws")
+    said, deployed = probe.twin_logits[0], probe.decision
+    decided = deployed.label != -1
+    differs = (said.argmax(dim=1) != deployed.label) & decided & ~_close_call(deployed.probs, probe.tolerance)
+    if bool(differs.any()):
+        return failed(
+            f"adaptive_logits decides differently from predict on {int(differs.sum())} of {len(differs)} images; "
+            "let a stage's bpda return the deployed value, and put every step of predict into stages."
+        )
+    return ok()
+
+
+def _close_call(probs: Tensor, tolerance: float) -> Tensor:
+    top = probs.topk(2, dim=1).values
+    return top[:, 0] - top[:, 1] <= 2 * tolerance
+
+
+def gradient(probe: Probe) -> Outcome:
+    """The pipeline has a finite gradient that is not zero, if and only if the manifest declares one."""
+    declared = probe.entry.manifest.gradient
+    images = probe.sample.images.clone().requires_grad_()
+    answer = probe.defense.adaptive_logits(images, probe.draw(), copies=2)
+    spread = answer.amax(dim=2) - answer.mean(dim=2)
+    slope = torch.autograd.grad(spread.sum(), images, allow_unused=True)[0] if answer.requires_grad else None
+    size = torch.zeros(len(images)) if slope is None else slope.flatten(1).abs().amax(dim=1)
+    if not bool(torch.isfinite(size).all()):
+        return failed("adaptive_logits has a gradient that is not finite; look for a division by zero or a root at 0.")
+    flat = int((size == 0).sum())
+    if not declared:
+        if flat < len(size):
+            return warning("the manifest says gradient = false, but there is one; set gradient = true.")
+        return ok("none, as declared")
+    if flat == len(size):
+        return failed(
+            "the manifest says gradient = true, but adaptive_logits has none on any image; give the stage a stand_in "
+            "and set differentiable = False, or declare gradient = false."
+        )
+    if flat:
+        return warning(f"the gradient is zero on {flat} of {len(size)} images; is a step saturated or rounding?")
+    return ok()
+
+
+def normalisation(probe: Probe) -> Outcome:
+    """The classifier takes images in [0, 1] as they are and beats a guess on them."""
+    if probe.sample.labelled is None:
+        return skipped(probe.sample.why_unlabelled)
+    images, truth = probe.sample.labelled
+    guess = 1 / probe.classes
+    plain = _balanced_accuracy(probe, images, truth)
+    scores = {words: _balanced_accuracy(probe, change(images), truth) for words, change in _outside(images).items()}
+    words = max(scores, key=lambda name: scores[name])
+    if scores[words] >= max(plain + 0.15, guess + 0.2):
+        return failed(
+            f"the classifier's balanced accuracy is {plain:.2f} on images in [0, 1] but {scores[words]:.2f} on {words}"
+            "; put this normalisation inside the classifier."
+        )
+    if plain < guess + 0.05:
+        return warning(
+            f"balanced accuracy is {plain:.2f} on {len(truth)} validation images, no better than a guess ({guess:.2f})"
+            "; is the network trained, and is its normalisation inside the classifier?"
+        )
+    return ok(f"balanced accuracy {plain:.2f} on {len(truth)} validation images")
+
+
+def _outside(images: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Normalisations that people apply outside their network."""
+    mean, std = images.mean(dim=(0, 2, 3), keepdim=True), images.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
+    changes: dict[str, Callable[[Tensor], Tensor]] = {
+        "(x - 0.5) / 0.5": lambda x: (x - 0.5) / 0.5,
+        "(x - mean) / std of the data set": lambda x: (x - mean) / std,
+        "255 x": lambda x: x * 255,
+    }
+    if images.shape[1] == 3:
+        centre = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
+        scale = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+        changes["ImageNet's (x - mean) / std"] = lambda x: (x - centre) / scale
+    return changes
+
+
+@torch.no_grad()
+def _balanced_accuracy(probe: Probe, images: Tensor, truth: Tensor) -> float:
+    right = probe.defense.classifier(images.clone()).argmax(dim=1) == truth
+    present = sorted(set(truth.tolist()))
+    return sum(float(right[truth == label].float().mean()) for label in present) / len(present)
