@@ -16,6 +16,9 @@ VERSION_KEY = b"medrobustbench_schema"
 _FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "spared")
 """Truth columns: a row without a verdict is not correct; ``status`` tells that it is a gap."""
 
+Unit = tuple[str, str, str, bool]
+"""(submission, data set, track, official)."""
+
 IDENTITY = (
     "submission",
     "dataset",
@@ -41,16 +44,16 @@ def read_rows(folders: Iterable[Path | str]) -> pd.DataFrame:
     Raises:
         BenchError: a folder is missing, or a file is truncated, foreign, of a newer schema, or repeats rows.
     """
-    tables = [
-        (order, path, _read(path)) for order, folder in enumerate(folders) for path in parquet_files(Path(folder))
-    ]
+    tables = [(order, _read(path)) for order, folder in enumerate(folders) for path in parquet_files(Path(folder))]
     if not tables:
         return to_frame(SCHEMA.empty_table())
-    newest: dict[tuple[str, str, str, bool], int] = {}
-    for order, _, table in tables:
-        for unit in _units(table):
-            newest[unit] = max(order, newest.get(unit, order))
-    kept = [_only(table, {unit for unit in _units(table) if newest[unit] == order}) for order, _, table in tables]
+    units = [_units(table) for _, table in tables]
+    # Folders come in order, so the last one that holds a unit is the one that stays.
+    newest = {unit: order for (order, _), held in zip(tables, units, strict=True) for unit in held}
+    kept = [
+        _only(table, held, {unit for unit in held if newest[unit] == order})
+        for (order, table), held in zip(tables, units, strict=True)
+    ]
     rows = to_frame(pa.concat_tables(kept))
     _refuse_repeats(rows)
     return rows
@@ -125,14 +128,14 @@ def _unit_columns(table: pa.Table) -> pd.DataFrame:
     return frame.astype(object)
 
 
-def _units(table: pa.Table) -> set[tuple[str, str, str, bool]]:
+def _units(table: pa.Table) -> set[Unit]:
     return set(_unit_columns(table).drop_duplicates().itertuples(index=False, name=None))
 
 
-def _only(table: pa.Table, units: set[tuple[str, str, str, bool]]) -> pa.Table:
-    if units == _units(table):
+def _only(table: pa.Table, held: set[Unit], wanted: set[Unit]) -> pa.Table:
+    if wanted == held:
         return table
-    mask = [unit in units for unit in _unit_columns(table).itertuples(index=False, name=None)]
+    mask = [unit in wanted for unit in _unit_columns(table).itertuples(index=False, name=None)]
     return table.filter(pa.array(mask, pa.bool_()))
 
 

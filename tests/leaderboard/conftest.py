@@ -66,6 +66,7 @@ class Pretend:
     perturbations: tuple[str, ...] = (*NOISES, *SMOOTH)
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     frames: int = 5
+    corrupted: int = 2
 
     def rows(self) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
@@ -134,9 +135,9 @@ class Pretend:
         return made
 
     def _corruption(self) -> list[dict[str, Any]]:
-        """At most ten images; every ``flip_every``-th answers wrongly on odd frames, all others are steady."""
+        """Every ``flip_every``-th answers wrongly on odd frames, all others are steady."""
         made = []
-        for image in range(min(self.attacked, 10)):
+        for image in range(self.corrupted):
             restless = self.flip_every > 0 and image % self.flip_every == 0
             for attack in self.perturbations:
                 for severity in self.severities:

@@ -169,7 +169,7 @@ def test_a_spared_stochastic_image_keeps_its_share_where_it_fell_and_none_at_lar
 
 def test_flip_probability_compares_noise_with_frame_0_and_the_rest_with_their_neighbour(table, pretend):
     """Odd frames wrong, frames 0..4, every other image: noise flips in 2 of 4 pairs, the others in 4 of 4."""
-    found = records(table(pretend("natural", tracks=("corruption",), flip_every=2)))
+    found = records(table(pretend("natural", corrupted=10, tracks=("corruption",), flip_every=2)))
     noise = value(found, attack="shot_noise", severity=3, metric="flip_probability")
     other = value(found, attack="rotate", severity=3, metric="flip_probability")
     assert noise.value == pytest.approx(0.5 * 0.5)
@@ -179,13 +179,13 @@ def test_flip_probability_compares_noise_with_frame_0_and_the_rest_with_their_ne
 
 
 def test_corruption_accuracy_leaves_out_the_clean_frame(table, pretend):
-    found = records(table(pretend("natural", tracks=("corruption",), flip_every=1)))
+    found = records(table(pretend("natural", corrupted=10, tracks=("corruption",), flip_every=1)))
     assert value(found, attack="snow", severity=5, metric="accuracy").value == pytest.approx(0.5)
 
 
 def test_relative_flip_probability_is_the_ratio_to_the_natural_baseline(table, pretend):
-    natural = pretend("natural", tracks=("corruption",), flip_every=2)
-    steady = pretend("pgd_at", tracks=("corruption",), flip_every=5)
+    natural = pretend("natural", corrupted=10, tracks=("corruption",), flip_every=2)
+    steady = pretend("pgd_at", corrupted=10, tracks=("corruption",), flip_every=5)
     found = records(table(natural, steady))
     wanted = {"attack": "mean", "severity": None, "metric": "relative_flip_probability"}
     assert value(found, submission="natural", **wanted).value == pytest.approx(1.0)
@@ -193,7 +193,7 @@ def test_relative_flip_probability_is_the_ratio_to_the_natural_baseline(table, p
 
 
 def test_a_gap_in_a_corruption_sequence_leaves_the_image_out_and_says_so(table, pretend):
-    rows = pretend("natural", tracks=("corruption",), flip_every=2).rows()
+    rows = pretend("natural", corrupted=10, tracks=("corruption",), flip_every=2).rows()
     for one in rows:
         if (one["sample_id"], one["attack"], one["severity"], one["frame"]) == ("00000", "snow", 1, 2):
             one.update(status="gap", pred=None, reason="crash")
@@ -243,7 +243,7 @@ def test_records_are_written_as_valid_json_and_csv(table, pretend):
 
 
 def test_three_hundred_thousand_corruption_rows_take_seconds(table, pretend):
-    small = table(pretend("natural", attacked=2, tracks=("corruption",), frames=21, flip_every=2))
+    small = table(pretend("natural", tracks=("corruption",), frames=21, flip_every=2))
     copies = [
         small.assign(sample_id=small["sample_id"] + f"-{i}", group_id=small["group_id"] + f"-{i}") for i in range(103)
     ]
