@@ -12,8 +12,11 @@ PERTURBATIONS = 14
 SEVERITIES = 5
 """Size of Robust-Benchmark (paper 004, section on the benchmark's construction)."""
 
-ONE_OF_EACH = ("submission_hash", "dataset_hash", "matrix_hash")
+ONE_OF_EACH = ("submission_hash", "matrix_hash")
 """Provenance columns in which all rows of an entry must agree."""
+
+SAME_IMAGES = (("clean",), ("corruption",), ATTACK_TRACKS)
+"""Groups of tracks that are judged on the same images, so that their rows must agree in ``dataset_hash``."""
 
 
 def problems(entry: Entry, judged: Verdicts) -> list[str]:
@@ -26,6 +29,7 @@ def problems(entry: Entry, judged: Verdicts) -> list[str]:
         for column in ONE_OF_EACH
         if len(entry.provenance(column)) > 1
     ]
+    found += _mixed_images(entry.rows)
     found += _gaps(entry.rows)
     found += _unjudged(judged, entry.rows)
     found += [
@@ -35,6 +39,15 @@ def problems(entry: Entry, judged: Verdicts) -> list[str]:
     ]
     found += _clean_coverage(judged)
     return found + (_corruption_coverage(entry) if entry.official else [])
+
+
+def _mixed_images(rows: pd.DataFrame) -> list[str]:
+    hashes = [(tracks, rows.loc[rows["track"].isin(tracks), "dataset_hash"].nunique()) for tracks in SAME_IMAGES]
+    return [
+        f"rows of {' and '.join(tracks)} come from {count} different values of dataset_hash"
+        for tracks, count in hashes
+        if count > 1
+    ]
 
 
 def _corruption_coverage(entry: Entry) -> list[str]:

@@ -103,6 +103,20 @@ def test_an_entry_mixed_from_two_revisions_is_not_ranked(table, pretend):
     assert standing.reasons == ("its rows come from 2 different values of submission_hash",)
 
 
+def test_tracks_may_use_other_subsets_but_all_attacks_the_same_one(table, pretend):
+    """The clean track has the whole split, so its images have a hash of their own."""
+    one = pretend("one").rows()
+    for row in one:
+        row["dataset_hash"] = {"clean": "1" * 64, "corruption": "2" * 64}.get(row["track"], "3" * 64)
+    assert places(rank(table(one))) == {("one", True): 1}
+    for row in one:
+        if row["track"] == "adaptive":
+            row["dataset_hash"] = "4" * 64
+    (standing,) = rank(table(one))
+    assert standing.rank is None
+    assert standing.reasons[0].endswith("and adaptive come from 2 different values of dataset_hash")
+
+
 def test_an_entry_judged_on_other_images_does_not_stand_on_the_same_board(table, pretend):
     standings = rank(table(pretend("one"), pretend("two"), pretend("other", attacked=8)))
     assert places(standings) == {("one", True): 1, ("two", True): 1, ("other", True): None}

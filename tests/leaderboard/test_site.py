@@ -110,13 +110,16 @@ def test_the_recompute_script_gives_the_number_that_ranks(tmp_path, project, tab
     for one in holed:
         if one["attack"] == "square" and one["sample_id"] == "00000":
             one.update(status="gap", correct=None, draws=None, right_draws=None)
-    rows = table(vote, holed, small("plain", falls=falls, spare=False))
+    crashed = [one for one in small("crashed").rows() if one["sample_id"] != "00005"]
+    empty = {"track": "adaptive", "attack": "none", "norm": "", "eps_255": None, "status": "gap", "correct": False}
+    crashed.append({**crashed[-1], "sample_id": "00005", "draws": None, "right_draws": None, **empty})
+    rows = table(vote, holed, small("plain", falls=falls, spare=False), crashed)
     site = build_site(rows, project.root, tmp_path / "site").parent
     command = [sys.executable, str(site / "assets" / "recompute.py"), str(site / "data" / "films.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     printed = {name: (float(number), int(n)) for name, number, n in csv.reader(done.stdout.splitlines())}
     found = records(rows)
-    for name, wanted in (("vote", 0.56), ("holed", 0.5), ("plain", 0.7)):
+    for name, wanted in (("vote", 0.56), ("holed", 0.5), ("plain", 0.7), ("crashed", 0.9)):
         ours = headline(found, name, "films")
         assert ours.value == pytest.approx(wanted)
         assert printed[name] == (pytest.approx(wanted), 10)

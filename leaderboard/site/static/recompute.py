@@ -25,7 +25,8 @@ rows.loc[fallen_before & (rows["status"] == "ok"), "share"] = 0.0
 
 # An image that is wrong without any attack is not robust.
 clean = rows[rows["track"] == "clean"].set_index(image)["correct"]
-attacked = rows[rows["track"].isin(ATTACK_TRACKS) & (rows["norm"] == "linf") & (rows["eps_255"] == 8)].copy()
+everywhere = rows[rows["track"].isin(ATTACK_TRACKS)]
+attacked = everywhere[(everywhere["norm"] == "linf") & (everywhere["eps_255"] == 8)].copy()
 right_clean = clean.reindex(pd.MultiIndex.from_frame(attacked[image])).to_numpy(dtype=bool)
 attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
 
@@ -33,5 +34,6 @@ attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
 attacked["cell"] = attacked["track"].astype(str) + " " + attacked["attack"].astype(str)
 for name, entry in attacked.groupby("submission"):
     verdicts = entry.pivot(index="sample_id", columns="cell", values="share")
-    worst = verdicts.min(axis=1, skipna=False).fillna(0.0)
+    images = everywhere.loc[everywhere["submission"] == name, "sample_id"].unique()
+    worst = verdicts.min(axis=1, skipna=False).reindex(images).fillna(0.0)
     print(f"{name},{worst.mean():.6f},{len(worst)}")
