@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli.state import root_of
@@ -94,7 +95,7 @@ def _print_submissions(records: list[dict[str, Any]]) -> None:
             *([] if record["gradient"] else ["no gradient"]),
         ]
         table.add_row(
-            *(record["name"], record["title"], record["defense_family"], "\n".join(record["datasets"])),
+            *(record["name"], escape(record["title"]), record["defense_family"], "\n".join(record["datasets"])),
             *(str(record["revision"]), ", ".join(declared), "yes" if record["baseline"] else "no"),
         )
     wide_console().print(table if records else "no submissions yet; create one with 'bench new NAME'.")
@@ -148,7 +149,7 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
             continue
         sizes = "/".join(str(record["splits"][split]) for split in ("train", "val", "test"))
         table.add_row(
-            *(record["name"], record["title"], str(len(record["classes"]))),
+            *(record["name"], escape(record["title"]), str(len(record["classes"]))),
             f"{record['size']}x{record['size']}x{record['channels']}",
             *(sizes, str(record["official"]["count"]), state),
         )

@@ -86,7 +86,7 @@ STEPS = (
     Step("determinism", behaviour.determinism, ("finite", "eval mode", "unchanged state")),
     Step("global randomness", behaviour.global_randomness, ("determinism",)),
     Step("same build", behaviour.same_build, ("global randomness",)),
-    Step("unchanged input", behaviour.untouched_input, ("runs",)),
+    Step("unchanged input", behaviour.untouched_input, ("shapes",)),
     Step("batch independence", behaviour.batch_independence, ("global randomness",)),
     Step("differentiable twin", outputs.twin, ("probabilities", "labels", "global randomness")),
     Step("gradient", outputs.gradient, ("finite", "unchanged input")),

@@ -126,8 +126,9 @@ def gradient(probe: Probe) -> Outcome:
     declared = probe.entry.manifest.gradient
     images = probe.sample.images.clone().requires_grad_()
     answer = probe.defense.adaptive_logits(images, probe.draw(), copies=2)
-    spread = answer.amax(dim=2) - answer.mean(dim=2)
-    slope = torch.autograd.grad(spread.sum(), images, allow_unused=True)[0] if answer.requires_grad else None
+    # Weights that sum to zero, as an attacker's losses do: what shifts all logits alike gives no gradient.
+    spread = (answer * torch.linspace(-1, 1, probe.classes)).sum()
+    slope = torch.autograd.grad(spread, images, allow_unused=True)[0] if answer.requires_grad else None
     size = torch.zeros(len(images)) if slope is None else slope.flatten(1).abs().amax(dim=1)
     if not bool(torch.isfinite(size).all()):
         return failed("adaptive_logits has a gradient that is not finite; look for a division by zero or a root at 0.")
