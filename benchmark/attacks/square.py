@@ -17,8 +17,11 @@ from benchmark.task import Classification
 BLOCK = 256
 """Iterations whose random numbers are drawn at once."""
 
-CONFIRMATIONS = 4
-"""Further queries by which a success against a stochastic system is confirmed."""
+FRESH_LOOKS = 4
+"""Looks that replace the first one of a promising proposal to a stochastic system."""
+
+CONFIRMATIONS = 16
+"""Further looks that must confirm a success against a stochastic system."""
 
 SCHEDULE = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations (of 10 000) after which the share of pixels in a square is halved (section 4)."""
@@ -29,7 +32,9 @@ class Square:
     """Square Attack in L-inf on the margin of the log-probabilities.
 
     An image is done when the deployed label is wrong (an abstention is), and asks no further query then. Against a
-    stochastic system a wrong label is confirmed by 4 more queries, of which the majority of all 5 must be wrong.
+    stochastic system the luckiest of thousands of looks would win: there a proposal that looks better or wrong is put 4
+    more times, only these count, and if most of them are wrong, most of 16 further ones must be for the image to be
+    done.
 
     Three departures from the authors' code, none to the attacker's harm: a square that would change nothing takes the
     opposite signs (with one channel that is every second small square), a proposal that scores the same is accepted
@@ -165,24 +170,35 @@ class _Search:
         margin = self._task.margin(scores, self._labels)
         wrong = label != self._labels
         self._left = self._left - 1
-        if self._view.stochastic and bool(wrong.any()):
-            margin, wrong = self._confirmed(proposal, margin, wrong)
+        if self._view.stochastic:
+            margin, wrong = self._settled(proposal, margin, wrong)
         accepted = wrong | (margin >= self._margin)
         self._best = choose(accepted, proposal, self._best)
         self._margin = torch.where(accepted, margin, self._margin)
         self.keep(~wrong.cpu() & (self._left > 0))
 
-    def _confirmed(self, proposal: Tensor, margin: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask again about the images that looked wrong; their margin becomes the mean of all looks."""
-        looks, faults, total = torch.ones_like(margin), wrong.to(margin.dtype), margin.clone()
-        for _ in range(CONFIRMATIONS):
-            asked = (wrong.cpu() & (self._left > 0)).nonzero().squeeze(1)
+    def _settled(self, proposal: Tensor, margin: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace the lucky first look by fresh ones, wherever it would have changed anything."""
+        margin, faults = self._fresh(proposal, wrong | (margin >= self._margin), margin, wrong, FRESH_LOOKS)
+        _, faults = self._fresh(proposal, faults > 0.5, margin, faults > 0.5, CONFIRMATIONS)
+        return margin, faults > 0.5
+
+    def _fresh(
+        self, proposal: Tensor, chosen: Tensor, margin: Tensor, wrong: Tensor, looks: int
+    ) -> tuple[Tensor, Tensor]:
+        """Mean margin and share of wrong labels over fresh looks at the chosen; others, or without budget, as given."""
+        seen, total, faults = torch.zeros_like(margin), torch.zeros_like(margin), torch.zeros_like(margin)
+        for _ in range(looks):
+            asked = (chosen.cpu() & (self._left > 0)).nonzero().squeeze(1)
             if len(asked) == 0:
                 break
             here = asked.to(proposal.device)
             scores, label = self._view.query(proposal[here], self.rows[asked])
             self._left[asked] -= 1
-            looks[here] += 1
-            faults[here] += (label != self._labels[here]).to(margin.dtype)
+            seen[here] += 1
             total[here] += self._task.margin(scores, self._labels[here])
-        return total / looks, wrong & (faults > looks / 2)
+            faults[here] += (label != self._labels[here]).to(faults.dtype)
+        count = seen.clamp_min(1)
+        return torch.where(seen > 0, total / count, margin), torch.where(
+            seen > 0, faults / count, wrong.to(faults.dtype)
+        )

@@ -76,6 +76,7 @@ def train(num_classes: int, adversarial: bool) -> Problem:
                 optimiser.zero_grad()
                 F.cross_entropy(net(inputs), truth).backward()
                 optimiser.step()
+    optimiser.zero_grad()
     net.eval().requires_grad_(False)
     right = (net(images[1200:]).argmax(dim=1) == labels[1200:]).nonzero().squeeze(1)[:200] + 1200
     return Problem(net, images[right], labels[right], num_classes)

@@ -94,13 +94,13 @@ def test_square_asks_nothing_where_nothing_is_left():
     assert torch.equal(found, images)
 
 
-def test_square_confirms_a_success_against_a_stochastic_system_with_four_more_queries():
-    """The image near the boundary falls at its first look: one query, then four to confirm."""
+def test_square_confirms_a_success_against_a_stochastic_system_with_twenty_more_queries():
+    """The image behind the boundary falls at its first look: one query, four to replace it and sixteen to confirm."""
     images, labels = two_images()
     view = ScoreView(Defense(three_way(), 3, stages=[Jitter()]), Randomness([1, 2]), budget=500)
     dark = images - 0.02
     build("square", {"queries": 500})(view, Classification(3), dark, labels, 0.01, Randomness([1, 2]))
-    assert view.queries[FALLING] == 5
+    assert view.queries[FALLING] == 21
 
 
 def test_square_counts_an_abstention_as_success():

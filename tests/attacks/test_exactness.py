@@ -1,6 +1,7 @@
 """An image's result depends on that image and its own seed: not on its batch, nor on any global state."""
 
 import random
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_global_generators_are_neither_used_nor_disturbed(run, problem, method, 
 @pytest.mark.parametrize(("method", "params"), ATTACKS)
 def test_the_network_stays_in_eval_mode_with_its_statistics_and_without_gradients(run, problem, method, params):
     toy = problem(3)
-    defense = Defense(toy.net, 3)
+    defense = Defense(deepcopy(toy.net).requires_grad_(True), 3)
     before = {name: value.clone() for name, value in defense.state_dict().items()}
     run(method, params, defense, toy.images[:6], toy.labels[:6], 16)
     assert not any(module.training for module in defense.modules())

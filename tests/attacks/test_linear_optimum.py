@@ -91,7 +91,7 @@ def test_square_fells_all_that_a_twentieth_less_budget_could(run, num_classes):
     images, labels = images[:80], labels[:80]
     robust = run("square", {"queries": 1500}, defense, images, labels, EPS_255).robust
     easy = best_margin(defense, images, labels, 0.95 * EPS) > 0
-    assert easy.sum() > 20
+    assert easy.sum() > 15
     assert (~robust[easy]).float().mean() >= 0.98
     assert robust[best_margin(defense, images, labels, EPS) < -1e-4].all()
 
