@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmark.cli.listings import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 
@@ -59,6 +60,7 @@ def evaluate_command(
         raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
     if results.exists() and not results.is_dir():
         raise BenchError(f"--results {results} is a file; give a folder.")
+    checked_data_dir(data_dir)
     root = root_of(context)
     matrix, _ = load_matrix()
     matrix.profile_named(profile)

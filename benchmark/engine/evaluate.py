@@ -36,10 +36,12 @@ def plan(
     for track in tracks:
         if track not in workplace.matrix.tracks:
             raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, workplace.matrix.tracks)}")
+    for dataset in datasets:
+        workplace.card(dataset)
     pairs = [
         (submission, dataset)
-        for dataset in datasets
-        for submission in submissions
+        for dataset in dict.fromkeys(datasets)
+        for submission in dict.fromkeys(submissions)
         if dataset in workplace.entry(submission).manifest.datasets
     ]
     for submission in submissions:
@@ -49,6 +51,11 @@ def plan(
                 f"submission '{submission}' names none of the data sets {', '.join(datasets)}; "
                 f"choose one of its own with --dataset: {own}."
             )
+    if not pairs:
+        raise BenchError(f"no shipped baseline names the data sets {', '.join(datasets)}; name a submission.")
+    for submission, dataset in pairs:
+        # Unfit weights or code are refused here, before gaps could replace rows of an earlier run.
+        workplace.stochastic(submission, dataset)
     return [
         Unit(submission, dataset, track, chunk)
         for track in workplace.matrix.tracks
