@@ -21,7 +21,7 @@ ATTACKS = [
     ("apgd", {"iterations": 20, "restarts": 2}),
     ("apgd", {"iterations": 15, "loss": "targeted"}),
     ("fab-t", {"iterations": 10}),
-    ("square", {"queries": 400}),
+    ("square", {"queries": 300}),
 ]
 STOCHASTIC = [case for case in ATTACKS if case[0] != "fab-t"]
 

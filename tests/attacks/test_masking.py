@@ -76,7 +76,7 @@ def survivors(run, defense, toy, attacks) -> float:
     return share(torch.stack(each).all(dim=0))
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [2, 10])
 def test_a_saturated_softmax_falls_like_its_twin(run, problem, num_classes):
     toy = first(problem(num_classes), 100)
     masked, twin = Defense(Saturated(toy.net), num_classes), Defense(toy.net, num_classes)
@@ -94,7 +94,7 @@ def test_rounded_inputs_stop_gradients_but_not_squares(run, problem, num_classes
     toy = first(problem(num_classes), 100)
     masked, twin = Defense(Rounding(toy.net), num_classes), Defense(toy.net, num_classes)
     assert survivors(run, masked, toy, [("pgd", {})]) > survivors(run, twin, toy, [("pgd", {})]) + 0.15
-    square = [("square", {"queries": 600})]
+    square = [("square", {"queries": 400})]
     assert survivors(run, masked, toy, square) <= survivors(run, twin, toy, square) + 0.05
 
 
@@ -126,10 +126,10 @@ def test_a_noisy_defense_falls_to_attacks_that_average(run, problem, method, par
 
 def test_square_breaks_a_slightly_noisy_system_like_its_twin(run, problem):
     """With noise of the radius' own size it does not: single scores then say little, unlike averaged gradients."""
-    toy = first(problem(3), 60)
+    toy = first(problem(3), 40)
     noisy, twin = Defense(toy.net, 3, stages=[SlightNoise()]), Defense(toy.net, 3)
-    found = run("square", {"queries": 600}, noisy, toy.images, toy.labels, EPS_255).candidates
-    alone = survivors(run, twin, toy, [("square", {"queries": 600})])
+    found = run("square", {"queries": 400}, noisy, toy.images, toy.labels, EPS_255).candidates
+    alone = survivors(run, twin, toy, [("square", {"queries": 400})])
     assert majority_right(noisy, found, toy.labels) <= alone + 0.1
 
 
