@@ -58,8 +58,8 @@ def evaluate_command(
         raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
-    if results.exists() and not results.is_dir():
-        raise BenchError(f"--results {results} is a file; give a folder.")
+    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
+        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
     checked_data_dir(data_dir)
     root = root_of(context)
     matrix, _ = load_matrix()
