@@ -6,10 +6,9 @@ from torch import nn
 
 from benchmark.data.card import Card
 from benchmark.errors import BenchError
-from benchmark.models import build_network
 from benchmark.root import Root
 from benchmark.submission.weights import load_into, read_weights
-from benchmark.training.recipe import read_recipe
+from benchmark.training.recipe import read_recipe, untrained_network
 
 
 def load_surrogate(root: Root, card: Card) -> nn.Module:
@@ -26,8 +25,7 @@ def load_surrogate(root: Root, card: Card) -> nn.Module:
         )
     recipe = read_recipe(recipes[0])
     path = recipes[0].parent / recipe.weights.format(dataset=card.name)
-    network = build_network(recipe.architecture, len(card.classes), card.channels, **recipe.options)
-    return load_into(network, read_weights(path), str(path))
+    return load_into(untrained_network(recipe, card), read_weights(path), str(path))
 
 
 def surrogate_hash(root: Root, dataset: str) -> str:

@@ -27,38 +27,49 @@ def train_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
 ) -> None:
-    """Train what a recipe describes and print the weight file's sha256."""
+    """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
+    from benchmark.training.recipe import find_recipes, resolve
+
+    root = root_of(context)
+    jobs = [(path, resolve(root, path)[1]) for path in find_recipes(root, recipe)]
+    wanted = set(dataset or [name for _, plan in jobs for name in plan.datasets])
+    known = {name for _, plan in jobs for name in plan.datasets}
+    if wanted - known:
+        raise BenchError(
+            f"recipe '{recipe}' is not for data set '{min(wanted - known)}'; it names {', '.join(sorted(known))}."
+        )
+    for path, plan in jobs:
+        for name in plan.datasets:
+            if name in wanted:
+                _train_one(root_of(context).path, path, name, output, device, data_dir)
+
+
+def _train_one(
+    root_path: Path, path: Path, dataset: str, output: Path | None, device: str, data_dir: Path | None
+) -> None:
     from rich.progress import Progress
 
     from benchmark.data.registry import find_card, load_split
-    from benchmark.training import find_recipes, read_recipe, train
+    from benchmark.root import Root
+    from benchmark.submission.registration import register_weights
+    from benchmark.training import resolve, train
     from benchmark.training.train import Epoch
 
-    root = root_of(context)
-    console = Console()
-    for path in find_recipes(root, recipe):
-        plan = read_recipe(path)
-        for name in dataset or plan.datasets:
-            if name not in plan.datasets:
-                if len(find_recipes(root, recipe)) > 1:
-                    continue
-                raise BenchError(f"{path} is not for data set '{name}'; it names {', '.join(plan.datasets)}.")
-            card = find_card(name, root)
-            splits = (
-                load_split(card, "train", root, data_dir),
-                load_split(card, "val", root, data_dir),
-            )
-            target = (output or path.parent) / plan.weights.format(dataset=name)
-            with Progress(console=console) as progress:
-                task = progress.add_task(f"{plan.method} on {name}", total=plan.epochs)
+    root, console = Root(root_path), Console()
+    plan = resolve(root, path)[1]
+    card = find_card(dataset, root)
+    splits = load_split(card, "train", root, data_dir), load_split(card, "val", root, data_dir)
+    file = plan.weights.format(dataset=dataset)
+    with Progress(console=console) as progress:
+        task = progress.add_task(f"{plan.method} on {dataset}", total=plan.epochs)
 
-                def show(epoch: Epoch, progress: Progress = progress, task: object = task) -> None:
-                    robust = "" if epoch.robust is None else f", {epoch.robust:.3f} under attack"
-                    progress.console.print(
-                        f"epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}"
-                    )
-                    progress.advance(task)  # type: ignore[arg-type]
+        def show(epoch: Epoch) -> None:
+            robust = "" if epoch.robust is None else f", {epoch.robust:.3f} under attack"
+            progress.console.print(f"epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}")
+            progress.advance(task)
 
-                report = train(plan, card, splits, target, show, device)
-            console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}")
-            console.print(f"  training data {splits[0].content_hash}", highlight=False)
+        report = train(plan, card, splits, (output or path.parent) / file, show, device)
+    if output is None and (path.parent / "submission.toml").is_file():
+        register_weights(path.parent, dataset, file, report.sha256)
+    console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
+    console.print(f"  training data {splits[0].content_hash}", highlight=False)

@@ -7,12 +7,9 @@ from torchvision.models import MobileNetV2
 
 from benchmark.models.normalise import Normalise
 
-_SETTING = [[1, 16, 1, 1], [6, 24, 2, 1], [6, 32, 3, 2], [6, 64, 3, 2], [6, 96, 2, 1], [6, 160, 2, 2], [6, 320, 1, 1]]
-"""Expansion, channels, repeats, stride. As published, but for two strides, which would leave 28 pixels one point."""
-
 
 class SmallMobileNetV2(nn.Module):
-    """torchvision's MobileNetV2 with the strides that CIFAR-sized images need.
+    """torchvision's MobileNetV2, narrow and with a stem for one or three channels.
 
     Args:
         num_classes: K.
@@ -25,13 +22,13 @@ class SmallMobileNetV2(nn.Module):
         self,
         num_classes: int,
         channels: int = 1,
-        width: float = 0.5,
+        width: float = 0.35,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(mean or [0.5] * channels, std or [0.25] * channels)
-        self.network = MobileNetV2(num_classes=num_classes, width_mult=width, inverted_residual_setting=_SETTING)
+        self.network = MobileNetV2(num_classes=num_classes, width_mult=width)
         first = self.network.features[0][0]
         self.network.features[0][0] = nn.Conv2d(channels, first.out_channels, 3, stride=2, padding=1, bias=False)
 

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from torch import nn
 
+from benchmark.data.card import Card
 from benchmark.errors import BenchError
+from benchmark.models import build_network
 from benchmark.root import Root
 from benchmark.toml_model import Strict, read_toml
 
@@ -13,23 +16,34 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Adversary(Strict):
-    """The inner maximisation of adversarial training, in units of 1/255."""
+    """The inner maximisation of adversarial training, in units of 1/255.
+
+    Over the first ``warmup`` epochs budget and step grow evenly to their full size.
+    """
 
     eps_255: Annotated[float, Field(gt=0, le=255)]
     alpha_255: Annotated[float, Field(gt=0, le=255)]
     steps: Positive
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+    def at_epoch(self, number: int) -> "Adversary":
+        """The adversary of epoch ``number``, counted from 1."""
+        share = min(1.0, number / (self.warmup + 1))
+        return self.model_copy(update={"eps_255": self.eps_255 * share, "alpha_255": self.alpha_255 * share})
 
 
 class Recipe(Strict):
     """How a network is trained; unknown fields are refused.
 
-    ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name.
+    ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name;
+    ``options`` are the architecture's, ``dataset_options`` those that differ for a data set.
     """
 
     method: Literal["natural", "pgd_at"]
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
+    dataset_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     weights: str = "weights/{dataset}.safetensors"
     seed: int
     epochs: Positive
@@ -49,6 +63,12 @@ class Recipe(Strict):
         return self
 
 
+def untrained_network(recipe: Recipe, card: Card, **more: Any) -> nn.Module:
+    """Build the recipe's network for a data set; ``more`` are further options of the architecture."""
+    options = {**recipe.options, **recipe.dataset_options.get(card.name, {}), **more}
+    return build_network(recipe.architecture, len(card.classes), card.channels, **options)
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
@@ -58,6 +78,24 @@ def read_recipe(path: Path) -> Recipe:
     if not path.is_file():
         raise BenchError(f"there is no recipe {path}; give a submission's name or the path of a recipe.toml.")
     return read_toml(path, Recipe)
+
+
+class SameAs(Strict):
+    """A recipe that says: the same network as another submission's."""
+
+    same_as: str
+
+
+def resolve(root: Root, path: Path) -> tuple[Path, Recipe]:
+    """Follow ``same_as`` to the recipe that trains the network; returns its path and itself.
+
+    Raises:
+        BenchError: a missing or wrong recipe, or a chain of ``same_as``.
+    """
+    if path.is_file() and "same_as" in path.read_text(encoding="utf-8"):
+        other = root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
+        return other, read_recipe(other)
+    return path, read_recipe(path)
 
 
 def find_recipes(root: Root, name: str) -> list[Path]:
@@ -72,8 +110,8 @@ def find_recipes(root: Root, name: str) -> list[Path]:
     surrogates = sorted(root.datasets.glob("*/surrogates/*.toml"))
     if name == "surrogates" and surrogates:
         return surrogates
-    recipe = root.submissions / name / "recipe.toml"
-    if recipe.is_file() and given.name == name:
-        return [recipe]
-    known = sorted(path.parent.name for path in root.submissions.glob("*/recipe.toml"))
+    recipes = sorted((root.submissions / name).glob("recipe*.toml")) if given.name == name else []
+    if recipes:
+        return recipes
+    known = sorted({path.parent.name for path in root.submissions.glob("*/recipe*.toml")})
     raise BenchError(f"there is no recipe '{name}'; give one of {', '.join([*known, 'surrogates'])} or a .toml file.")

@@ -16,11 +16,10 @@ from benchmark.attacks.pgd import Pgd
 from benchmark.data.card import Card
 from benchmark.data.split import Split
 from benchmark.defense import Defense
-from benchmark.models import build_network
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import save_weights
 from benchmark.task import Classification
-from benchmark.training.recipe import Adversary, Recipe
+from benchmark.training.recipe import Adversary, Recipe, untrained_network
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,9 @@ def _train(
             images, labels = images.to(device), labels.to(device)
             if recipe.adversary is not None:
                 seeds = (content_seed(recipe.seed, number, batch, place) for place in range(len(images)))
-                images = _attacked(network, recipe.adversary, images, labels, Randomness(seeds, device), card)
+                images = _attacked(
+                    network, recipe.adversary.at_epoch(number), images, labels, Randomness(seeds, device), card
+                )
             network.train()
             optimiser.zero_grad()
             loss = F.cross_entropy(network(images), labels)
@@ -127,7 +128,7 @@ def _initial_network(recipe: Recipe, card: Card, images: Tensor) -> nn.Module:
         "mean": images.mean(dim=(0, 2, 3)).tolist(),
         "std": images.std(dim=(0, 2, 3)).tolist(),
     }
-    return build_network(recipe.architecture, len(card.classes), card.channels, **statistics, **recipe.options)
+    return untrained_network(recipe, card, **statistics)
 
 
 def _balanced_batches(recipe: Recipe, split: Split, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -136,7 +137,8 @@ def _balanced_batches(recipe: Recipe, split: Split, epoch: int) -> Iterator[tupl
     counts = torch.bincount(split.labels, minlength=int(split.labels.max()) + 1).float()
     count = len(split) // recipe.batch_size * recipe.batch_size
     chosen = torch.multinomial(1 / counts[split.labels], count, replacement=True, generator=draw)
-    for index in chosen.split(recipe.batch_size):
+    for start in range(0, count, recipe.batch_size):
+        index = chosen[start : start + recipe.batch_size]
         images = _shifted(split.images[index], recipe.shift, draw)
         if recipe.flip:
             mirrored = torch.rand(len(images), generator=draw) < 0.5
