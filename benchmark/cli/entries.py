@@ -64,6 +64,9 @@ def validate_command(
     """Check a submission: manifest, files, weights, and every promise that the defense makes."""
     checked_data_dir(data_dir)
     root = root_of(context)
+    from benchmark.submission.manifest import find_folder
+
+    find_folder(root, submission)  # a mistyped name is answered before seconds are spent on importing torch
     from benchmark.submission.contract import Check, check_submission
 
     with Console(stderr=True).status(f"checking {submission}") as status:
