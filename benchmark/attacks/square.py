@@ -23,6 +23,9 @@ FRESH_LOOKS = 4
 CONFIRMATIONS = 16
 """Further looks that must confirm a success against a stochastic system."""
 
+CLEAR_MAJORITY = 0.75
+"""Share of them that must be wrong: at a bare half, the judge's draws would decide by a coin's toss."""
+
 SCHEDULE = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations (of 10 000) after which the share of pixels in a square is halved (section 4)."""
 
@@ -33,8 +36,8 @@ class Square:
 
     An image is done when the deployed label is wrong (an abstention is), and asks no further query then. Against a
     stochastic system the luckiest of thousands of looks would win: there a proposal that looks better or wrong is put 4
-    more times, only these count, and if most of them are wrong, most of 16 further ones must be for the image to be
-    done.
+    more times, only these count, and if most of them are wrong, three quarters of 16 further ones must be for the image
+    to be done.
 
     Three departures from the authors' code, none to the attacker's harm: a square that would change nothing takes the
     opposite signs (with one channel that is every second small square), a proposal that scores the same is accepted
@@ -181,7 +184,7 @@ class _Search:
         """Replace the lucky first look by fresh ones, wherever it would have changed anything."""
         margin, faults = self._fresh(proposal, wrong | (margin >= self._margin), margin, wrong, FRESH_LOOKS)
         _, faults = self._fresh(proposal, faults > 0.5, margin, faults > 0.5, CONFIRMATIONS)
-        return margin, faults > 0.5
+        return margin, faults >= CLEAR_MAJORITY
 
     def _fresh(
         self, proposal: Tensor, chosen: Tensor, margin: Tensor, wrong: Tensor, looks: int

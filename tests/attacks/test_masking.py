@@ -125,10 +125,13 @@ def test_a_noisy_defense_falls_to_attacks_that_average(run, problem, method, par
 
 
 def test_square_breaks_a_slightly_noisy_system_like_its_twin(run, problem):
-    """With noise of the radius' own size it does not: single scores then say little, unlike averaged gradients."""
+    """With more queries, to pay for its further looks.
+
+    With noise of the radius' own size it does not: a single score then says little.
+    """
     toy = first(problem(3), 40)
     noisy, twin = Defense(toy.net, 3, stages=[SlightNoise()]), Defense(toy.net, 3)
-    found = run("square", {"queries": 400}, noisy, toy.images, toy.labels, EPS_255).candidates
+    found = run("square", {"queries": 1000}, noisy, toy.images, toy.labels, EPS_255).candidates
     alone = survivors(run, twin, toy, [("square", {"queries": 400})])
     assert majority_right(noisy, found, toy.labels) <= alone + 0.1
 
