@@ -33,7 +33,8 @@ class Randomness:
         self.seeds = [int(seed) for seed in seeds]
         self.device = torch.device(device)
         self.copies = copies
-        self._generators: list[torch.Generator | None] = [None] * len(self.seeds)
+        # One box per image, shared with the parts that take() hands out and filled at the first draw.
+        self._boxes: list[list[torch.Generator]] = [[] for _ in self.seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -44,11 +45,10 @@ class Randomness:
         return len(self.seeds) * self.copies
 
     def _generator(self, image: int) -> torch.Generator:
-        generator = self._generators[image]
-        if generator is None:
-            generator = torch.Generator().manual_seed(self.seeds[image])
-            self._generators[image] = generator
-        return generator
+        box = self._boxes[image]
+        if not box:
+            box.append(torch.Generator().manual_seed(self.seeds[image]))
+        return box[0]
 
     def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw U[low, high) of shape (rows, *shape), float32."""
@@ -74,7 +74,7 @@ class Randomness:
         """Return the streams of some images; they go on where they stand and stay shared with this object."""
         index = images.tolist() if isinstance(images, Tensor) else list(images)
         part = Randomness([self.seeds[i] for i in index], self.device, self.copies)
-        part._generators = [self._generator(i) for i in index]
+        part._boxes = [self._boxes[i] for i in index]
         return part
 
     def fork(self, *purpose: object) -> "Randomness":

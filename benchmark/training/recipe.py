@@ -92,7 +92,7 @@ def resolve(root: Root, path: Path) -> tuple[Path, Recipe]:
     Raises:
         BenchError: a missing or wrong recipe, or a chain of ``same_as``.
     """
-    if path.is_file() and "same_as" in path.read_text(encoding="utf-8"):
+    if path.is_file() and b"same_as" in path.read_bytes():
         other = root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
         return other, read_recipe(other)
     return path, read_recipe(path)

@@ -101,6 +101,11 @@ def test_a_recipe_that_is_no_toml_is_refused(bench: Bench, project: Path) -> Non
     assert "is not valid TOML" in bench("--root", project, "train", "mine").sentence
 
 
+def test_a_recipe_that_is_no_text_is_refused(bench: Bench, project: Path) -> None:
+    (project / "submissions" / "mine" / "recipe.toml").write_bytes(b"\xff\xfe")
+    assert "is not valid TOML" in bench("--root", project, "train", "mine").sentence
+
+
 def test_a_recipe_with_an_unknown_field_is_refused(bench: Bench, project: Path) -> None:
     path = project / "submissions" / "mine" / "recipe.toml"
     path.write_text("epoch = 3\n" + path.read_text())
