@@ -26,14 +26,15 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """
     complaints = error.errors()
     first = next((item for item in complaints if item["type"] == "extra_forbidden"), complaints[0])
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"field '{where}' is unknown.{did_you_mean(str(first['loc'][-1]), _fields_at(model, first['loc']))}"
     if first["type"] == "missing":
         return f"field '{where}' is missing; add it"
     message = re.sub(r"^Value error, ", "", first["msg"])
     given = "" if first["type"] == "value_error" else f" (given: {str(first['input'])[:80]!r})"
-    return f"field '{where}': {message}{given}"
+    # A complaint about how fields fit together has no place of its own and names them itself.
+    return f"field '{where}': {message}{given}" if where else f"{message}{given}"
 
 
 def _fields_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

@@ -8,15 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.cli.evaluate import DEFAULT_DATASET
 from benchmark.cli.listings import DataDir, Json, checked_data_dir, print_json, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.submission.contract import Report
-
-DEFAULT_DATASET = "synthetic_cxr"
-"""The embedded data set, which needs no download."""
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
 
