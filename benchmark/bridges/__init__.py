@@ -1,0 +1,1 @@
+"""Bridges to other libraries: each is imported in one place only, where its quirks are met."""
