@@ -1,0 +1,211 @@
+"""A whole project in a temporary folder, small enough to be evaluated many times.
+
+Each class has a checkered pattern; an image shows its class's pattern at a contrast of its own, so that images fall at
+different budgets and a few are wrong from the start.
+"""
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from benchmark.engine import RunReport, RunSettings, evaluate, pool, workplace
+from benchmark.matrix import load_matrix
+from benchmark.models import build_network
+from benchmark.results.schema import NOT_IDENTITY
+from benchmark.results.store import read_table
+from benchmark.submission.weights import save_weights
+
+SIZE = 12
+COUNTS = {"train": 12, "val": 12, "test": 40}
+TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+SHIPPED = ("plain", "jpeg", "voting")
+
+CARD = f"""
+name = "toy"
+title = "Toy"
+modality = "none"
+task = "multiclass"
+classes = ["a", "b", "c"]
+size = {SIZE}
+channels = 1
+source = "made for a test"
+licence = "none"
+citation = "none"
+loader = "npz"
+patient_ids = false
+[splits]
+train = 12
+val = 12
+test = 40
+[[files]]
+name = "toy.npz"
+sha256 = ["SHA256"]
+how_to_get = "ask the test"
+[npz]
+[official]
+count = 20
+drawn = "by rule"
+"""
+
+MANIFEST = """
+name = "NAME"
+title = "Toy"
+authors = ["A test"]
+task = "classification"
+datasets = ["toy"]
+architecture = "linear"
+defense_family = "none"
+revision = 1
+[weights.toy]
+file = "toy.safetensors"
+sha256 = "SHA256"
+"""
+
+CODE = """
+import torch
+from torch import nn
+from benchmark.defense import Defense
+from benchmark.defense.stages import BinomialVote, Jpeg, MedianFilter, SaltAndPepper
+
+
+class Linear(nn.Module):
+    def __init__(self, context):
+        super().__init__()
+        self.fc = nn.Linear(context.size**2, context.num_classes)
+
+    def forward(self, images):
+        return self.fc(images.flatten(1) - 0.5)
+
+
+def classifier(context):
+    return context.load_weights(Linear(context))
+
+
+def build(context):
+    return Defense(classifier(context), context.num_classes, {arguments})
+"""
+
+ARGUMENTS = {
+    "plain": "",
+    "jpeg": "stages=[Jpeg(80)]",
+    "voting": "stages=[SaltAndPepper(0.1)], vote=BinomialVote(copies=8, alpha=0.3)",
+}
+
+
+def patterns() -> torch.Tensor:
+    """(3, SIZE * SIZE) of -1 and 1."""
+    return torch.randint(0, 2, (3, SIZE**2), generator=torch.Generator().manual_seed(5)).float() * 2 - 1
+
+
+def _make_data(folder: Path) -> str:
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, count in COUNTS.items():
+        labels = np.arange(count) % 3
+        contrast = np.linspace(-1, 12, count)[:, None]
+        values = 127 + contrast * patterns().numpy()[labels] + draw.normal(0, 2, (count, SIZE**2))
+        arrays[f"{split}_images"] = values.round().clip(0, 255).astype(np.uint8).reshape(-1, SIZE, SIZE)
+        arrays[f"{split}_labels"] = labels
+    np.savez(folder / "toy.npz", **arrays)
+    return hashlib.sha256((folder / "toy.npz").read_bytes()).hexdigest()
+
+
+def write_submission(folder: Path, arguments: str = "", code: str = "") -> Path:
+    """Write a submission with the linear classifier; ``code`` may define things anew after it."""
+    folder.mkdir(parents=True)
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(SIZE**2, 3)
+
+    network = Linear()
+    network.fc.weight.data = patterns()
+    network.fc.bias.data.zero_()
+    sha256 = save_weights(network, folder / "toy.safetensors")
+    (folder / "submission.toml").write_text(MANIFEST.replace("NAME", folder.name).replace("SHA256", sha256))
+    (folder / "defense.py").write_text(CODE.replace("{arguments}", arguments) + dedent(code))
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_matrix() -> Iterator[None]:
+    """Put the small matrix in force; workers are forked, so that they have it too (and start faster)."""
+    fork = multiprocessing.get_context("fork")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workplace, "load_matrix", lambda: load_matrix(Path(__file__).parent / "matrix.toml"))
+        patch.setattr(pool.multiprocessing, "get_context", lambda _: fork)
+        yield
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, with three submissions."""
+    path = tmp_path_factory.mktemp("project")
+    (path / "BENCHMARK.md").write_text("rules\n")
+    (path / "data").mkdir()
+    (path / "datasets" / "toy" / "surrogates").mkdir(parents=True)
+    (path / "datasets" / "toy" / "dataset.toml").write_text(CARD.replace("SHA256", _make_data(path / "data")))
+    surrogate = path / "datasets" / "toy" / "surrogates" / "small.toml"
+    surrogate.write_text(
+        'method = "natural"\ndatasets = ["toy"]\narchitecture = "narrow-resnet18"\n'
+        'weights = "small.safetensors"\nseed = 1\nepochs = 1\n[options]\nwidth = 2\n'
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        save_weights(build_network("narrow-resnet18", 3, 1, width=2), surrogate.parent / "small.safetensors")
+    for name, arguments in ARGUMENTS.items():
+        write_submission(path / "submissions" / name, arguments)
+    return path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished evaluation."""
+
+    report: RunReport
+    results: Path
+
+    def rows(self, submission: str, track: str) -> pd.DataFrame:
+        """The rows of one file."""
+        table = read_table(self.results / "toy" / submission / f"{track}.parquet")
+        assert table is not None
+        return table.to_pandas()
+
+    def identity(self, submission: str, track: str) -> pd.DataFrame:
+        """The columns in which two runs of the same units must agree."""
+        return self.rows(submission, track).drop(columns=list(NOT_IDENTITY))
+
+
+@pytest.fixture(scope="session")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Evaluate: ``run(submissions, tracks, results=None, workers=1, on_event=None, **settings)``."""
+
+    def _run(submissions, tracks, results=None, workers=1, on_event=lambda *_: None, **settings):
+        results = results or tmp_path_factory.mktemp("results")
+        asked = RunSettings(root=root, results=results, data_dir=root / "data", **settings)
+        names = [str(name) for name in submissions]
+        return Run(evaluate(asked, names, ["toy"], list(tracks), workers, on_event), results)
+
+    return _run
+
+
+@pytest.fixture(scope="session")
+def whole(run: Callable[..., Run]) -> Run:
+    """All submissions through all tracks, by one worker without interruption."""
+    return run(SHIPPED, TRACKS)
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Callable[..., Path]:
+    """Write a submission outside the project: ``plant(name, arguments="", code="")`` returns its folder."""
+    return lambda name, arguments="", code="": write_submission(tmp_path / "entries" / name, arguments, code)
