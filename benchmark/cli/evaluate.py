@@ -1,7 +1,7 @@
 """``bench evaluate``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +10,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from benchmark.cli.listings import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from benchmark.engine import RunSettings
 
 DEFAULT_DATASET = "synthetic_cxr"
 """The embedded data set, which needs no download."""
@@ -28,8 +31,9 @@ def evaluate_command(
     dataset: Annotated[list[str] | None, typer.Option("--dataset", "-d", help="Data set; repeat for several.")] = None,
     track: Annotated[list[str] | None, typer.Option("--track", "-t", help="Track; repeat for several.")] = None,
     profile: Annotated[
-        str, typer.Option(help="Budgets of the matrix: official, or quick for a first look.")
-    ] = "official",
+        str | None,
+        typer.Option(help="Budgets of the matrix: official, or quick for a first look (when nothing is named)."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images; makes the run unofficial.")] = None,
     individual: Annotated[bool, typer.Option("--individual", help="Every cell attacks every image.")] = False,
     results: Annotated[Path, typer.Option(help="Folder of the result rows.")] = Path("results"),
@@ -45,24 +49,16 @@ def evaluate_command(
     """Run the threat-model matrix and the corruption sequences against submissions, write rows, build the site."""
     import os
 
-    import torch
-
-    from benchmark.engine import RunSettings, evaluate
-    from benchmark.engine.pool import Event
+    from benchmark.engine import RunSettings
     from benchmark.matrix import load_matrix
     from benchmark.submission import all_entries
 
-    if engine != "local":
-        raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
-    if device not in ("cpu", "cuda"):
-        raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
-    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
-        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
+    _check_options(engine, device, results)
     checked_data_dir(data_dir)
     root = root_of(context)
     matrix, _ = load_matrix()
+    if profile is None:
+        profile = "official" if submissions or dataset or track else "quick"
     matrix.profile_named(profile)
     datasets = dataset or [DEFAULT_DATASET]
     names = submissions or [
@@ -81,6 +77,43 @@ def evaluate_command(
         batch_size=batch_size,
     )
     console = Console()
+    crew = workers or os.cpu_count() or 1
+    failures = _run(settings, names, datasets, track or list(matrix.tracks), crew, console)
+    if site:
+        from benchmark.cli.board import build_and_tell
+
+        build_and_tell(root, results, Path("site"), console)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _check_options(engine: str, device: str, results: Path) -> None:
+    """Refuse what no run can be made with."""
+    import torch
+
+    if engine != "local":
+        raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
+    if device not in ("cpu", "cuda"):
+        raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
+    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
+        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
+
+
+def _run(
+    settings: "RunSettings", names: list[str], datasets: list[str], tracks: list[str], crew: int, console: Console
+) -> int:
+    """Evaluate under a progress bar and return the number of failed units."""
+    from benchmark.engine import evaluate
+    from benchmark.engine.pool import Event
+
+    reduced = settings.limit is not None or settings.individual or settings.profile != "official"
+    console.print(
+        f"{settings.profile} profile{' (unofficial, never ranked)' if reduced else ''}: {len(names)} submissions on "
+        f"{', '.join(datasets)}, {crew} workers",
+        highlight=False,
+    )
     columns = (
         TextColumn("[bold]{task.description}", table_column=None),
         BarColumn(),
@@ -96,17 +129,11 @@ def evaluate_command(
             if event.failure:
                 progress.console.print(f"[red]failed[/red] {event.unit}: {event.failure}", highlight=False)
 
-        crew = workers or os.cpu_count() or 1
-        report = evaluate(settings, names, datasets, track or list(matrix.tracks), crew, show)
+        report = evaluate(settings, names, datasets, tracks, crew, show)
         progress.update(task, completed=1.0, description="evaluated")
-    console.print(f"{len(report.files)} files of rows under {results}/")
+    console.print(f"{len(report.files)} files of rows under {settings.results}/", highlight=False)
     if report.failures:
         console.print(
             f"[red]{len(report.failures)} units failed[/red]; they show as gaps. The same command tries again."
         )
-    if site:
-        from benchmark.cli.board import build_and_tell
-
-        build_and_tell(root, results, Path("site"), console)
-    if report.failures:
-        raise typer.Exit(1)
+    return len(report.failures)
