@@ -4,16 +4,18 @@ import multiprocessing
 import os
 import signal
 
-import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunSettings, Unit
-from benchmark.engine.run_unit import PARTS
+from benchmark.engine import run_unit as run_unit_module
+from benchmark.engine.run_unit import PARTS, part_path
 from benchmark.engine.workplace import Workplace
-from benchmark.results.schema import NOT_IDENTITY, SCHEMA
+from benchmark.errors import BenchError
 
 from .conftest import SHIPPED, TRACKS
+
+ATTACKS = ("black-box", "white-box", "adaptive")
 
 
 def assert_same_rows(one, other, submissions=SHIPPED, tracks=TRACKS):
@@ -22,6 +24,218 @@ def assert_same_rows(one, other, submissions=SHIPPED, tracks=TRACKS):
             assert_frame_equal(one.identity(submission, track), other.identity(submission, track))
 
 
-def test_nothing_fails(whole):
+def finished_parts(results):
+    return sorted((results / PARTS).rglob("*.parquet"))
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Names of the units that are really computed in this process."""
+    names = []
+    honest = run_unit_module._compute
+
+    def spy(workplace, unit, progress):
+        names.append(str(unit))
+        return honest(workplace, unit, progress)
+
+    monkeypatch.setattr(run_unit_module, "_compute", spy)
+    return names
+
+
+def test_a_whole_run_fails_nowhere_and_writes_a_file_per_submission_and_track(whole):
     assert whole.report.failures == {}
     assert len(whole.report.files) == len(SHIPPED) * len(TRACKS)
+
+
+def test_four_workers_make_the_rows_of_one(whole, run):
+    submissions = ["plain", "voting"]
+    assert_same_rows(whole, run(submissions, TRACKS, workers=4), submissions)
+
+
+def test_a_run_broken_off_in_the_middle_goes_on_to_the_same_rows(whole, run, tmp_path):
+    def break_off(_event, share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(SHIPPED, ATTACKS, tmp_path, on_event=break_off)
+    before = len(finished_parts(tmp_path))
+    resumed = run(SHIPPED, ATTACKS, tmp_path)
+    assert 0 < before < len(finished_parts(tmp_path))
+    assert_same_rows(whole, resumed, tracks=ATTACKS)
+
+
+def test_a_run_broken_off_shows_gaps_for_what_it_did_not_reach(run, tmp_path):
+    def break_off(event, _share):
+        if event.finished and event.unit.track == "no-box":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(["plain"], ["clean", "no-box"], tmp_path, on_event=break_off)
+    rows = run(["plain"], ["clean"], tmp_path).rows("plain", "no-box")
+    gaps = rows[rows.status == "gap"]
+    assert len(gaps) == 12
+    assert set(gaps.reason) == {"not run: the evaluation was interrupted"}
+    assert not gaps.correct.any()
+
+
+def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heals_it(whole, run, tmp_path):
+    killed = []
+
+    def kill(event, _share):
+        if not killed and not event.finished:
+            killed.append(event.unit)
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+
+    broken = run(SHIPPED, ATTACKS, tmp_path, workers=2, on_event=kill)
+    assert killed
+    assert 1 <= len(broken.report.failures) <= 2
+    assert all("worker process died (exit code -9)" in why for why in broken.report.failures.values())
+    healed = run(SHIPPED, ATTACKS, tmp_path, workers=2)
+    assert healed.report.failures == {}
+    assert_same_rows(whole, healed, tracks=ATTACKS)
+
+
+def test_another_batch_size_changes_no_verdict(whole, run):
+    other = run(SHIPPED, ATTACKS, batch_size=3)
+    verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "spared", "broken_by", "seed", "queries"]
+    for submission in SHIPPED:
+        for track in ATTACKS:
+            assert_frame_equal(whole.rows(submission, track)[verdict], other.rows(submission, track)[verdict])
+
+
+def test_what_other_submissions_and_tracks_are_asked_for_changes_no_row(whole, run):
+    alone = run(["jpeg"], ["adaptive"])
+    assert_same_rows(whole, alone, ["jpeg"], ["adaptive"])
+
+
+def test_a_second_run_computes_nothing(run, tmp_path, computed):
+    run(["plain"], ["clean", "black-box"], tmp_path)
+    first = len(computed)
+    run(["plain"], ["clean", "black-box"], tmp_path)
+    assert first == 5 + 3
+    assert len(computed) == first
+
+
+def test_only_deleted_and_truncated_parts_are_computed_anew(whole, run, tmp_path, computed):
+    run(["plain"], ["clean", "white-box"], tmp_path)
+    parts = finished_parts(tmp_path)
+    deleted = next(path for path in parts if path.name.startswith("clean-002"))
+    truncated = next(path for path in parts if path.name.startswith("white-box-001"))
+    deleted.unlink()
+    truncated.write_bytes(truncated.read_bytes()[:-100])
+    computed.clear()
+    again = run(["plain"], ["clean", "white-box"], tmp_path)
+    # The white-box unit draws on the black-box part, which is there.
+    assert sorted(computed) == ["plain/toy/clean/2", "plain/toy/white-box/1"]
+    assert_same_rows(whole, again, ["plain"], ["clean", "white-box"])
+
+
+def test_a_part_of_changed_code_is_not_taken(run, plant, tmp_path, computed):
+    folder = plant("mine")
+    before = run([folder], ["clean"], tmp_path / "results").rows("mine", "clean")
+    (folder / "defense.py").write_text((folder / "defense.py").read_text() + "\n# one more line\n")
+    computed.clear()
+    after = run([folder], ["clean"], tmp_path / "results").rows("mine", "clean")
+    assert len(computed) == 5
+    assert set(before.submission_hash).isdisjoint(after.submission_hash)
+
+
+def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypatch):
+    run(["plain"], ["clean"], tmp_path)
+    computed.clear()
+    honest = Workplace.__init__
+
+    def other_matrix(self, settings):
+        honest(self, settings)
+        self.matrix_hash = "0" * 64
+
+    monkeypatch.setattr(Workplace, "__init__", other_matrix)
+    rows = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
+    assert len(computed) == 5
+    assert set(rows.matrix_hash) == {"0" * 64}
+
+
+def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
+    def path_of(submission="plain", track="no-box", chunk=0, **settings):
+        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", **settings))
+        return part_path(place, Unit(submission, "toy", track, chunk))
+
+    paths = [
+        path_of(),
+        path_of("jpeg"),
+        path_of(track="black-box"),
+        path_of(chunk=1),
+        path_of(profile="quick"),
+        path_of(limit=9),
+        path_of(individual=True),
+    ]
+    assert len(set(paths)) == len(paths)
+    assert path_of(batch_size=2) == path_of()
+
+
+def test_a_changed_surrogate_renews_the_no_box_rows_only(root, tmp_path, monkeypatch):
+    def names():
+        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+        return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
+
+    before = names()
+    monkeypatch.setattr("benchmark.engine.workplace.surrogate_hash", lambda *_: "another")
+    after = names()
+    assert [track for track in TRACKS if before[track] != after[track]] == ["no-box"]
+
+
+@pytest.mark.parametrize("casual", [{"limit": 5}, {"profile": "quick"}, {"individual": True}])
+def test_a_casual_run_cannot_replace_official_rows(run, tmp_path, casual):
+    official = run(["plain"], ["clean"], tmp_path)
+    with pytest.raises(BenchError, match="holds official rows and this run is not official"):
+        run(["plain"], ["clean"], tmp_path, **casual)
+    assert official.rows("plain", "clean").official.all()
+
+
+@pytest.mark.parametrize("casual", [{"limit": 5}, {"profile": "quick"}, {"individual": True}])
+def test_rows_of_a_casual_run_are_not_official(run, casual):
+    result = run(["plain"], ["clean", "white-box"], **casual)
+    for track in ("clean", "white-box"):
+        assert not result.rows("plain", track).official.any()
+
+
+def test_rows_of_a_whole_run_are_official(whole):
+    for submission in SHIPPED:
+        for track in TRACKS:
+            assert whole.rows(submission, track).official.all()
+
+
+def test_a_limit_takes_so_many_images_of_the_official_subset(whole, run):
+    limited = run(["plain"], ["clean", "black-box"], limit=5)
+    official = set(whole.rows("plain", "black-box").sample_id)
+    for track in ("clean", "black-box"):
+        names = set(limited.rows("plain", track).sample_id)
+        assert len(names) == 5
+        assert names < official
+
+
+def test_the_quick_profile_cuts_budgets_eps_and_severities(run):
+    result = run(["plain"], ["corruption", "black-box"], profile="quick")
+    attacked = result.rows("plain", "black-box")
+    assert set(attacked.eps_255) == {2, 8}
+    assert attacked.queries.max() <= 10
+    assert attacked.sample_id.nunique() == 10
+    corrupted = result.rows("plain", "corruption")
+    assert set(corrupted.severity) == {5}
+    assert corrupted.sample_id.nunique() == 4
+
+
+def test_unknown_names_are_refused_with_a_hint(run):
+    with pytest.raises(BenchError, match="Did you mean 'white-box'"):
+        run(["plain"], ["whitebox"])
+    with pytest.raises(BenchError, match="Did you mean 'plain'"):
+        run(["plian"], ["clean"])
+
+
+def test_progress_rises_to_one(run):
+    shares = []
+    run(["plain"], ["clean", "black-box"], on_event=lambda _, share: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1

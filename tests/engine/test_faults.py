@@ -1,0 +1,248 @@
+"""What goes wrong is reported, never counted as robust, and spreads no further."""
+
+import pytest
+import torch
+from pandas.testing import assert_frame_equal
+
+from benchmark.attacks import build
+from benchmark.engine import attack_track
+from benchmark.judge import Judge
+from benchmark.randomness import Randomness
+from benchmark.task import Classification
+
+MARKED = "bool((images[:, 0, 0, 0] > 0.9).any())"
+"""True of batches with an image of the last chunk."""
+
+RAISING = """
+    class Raising(Linear):
+        def forward(self, images):
+            if CONDITION:
+                raise RuntimeError("out of luck")
+            return super().forward(images)
+
+
+    def build(context):
+        return Defense(context.load_weights(Raising(context)), context.num_classes)
+    """
+
+DYING = """
+    import os
+
+
+    class Dying(Defense):
+        def predict(self, images, draw):
+            if CONDITION:
+                os._exit(41)
+            return super().predict(images, draw)
+
+
+    def build(context):
+        return Dying(classifier(context), context.num_classes)
+    """
+
+
+@pytest.fixture
+def plant_attack(monkeypatch):
+    """Let FGSM be another attack: ``plant_attack(spoil)``, where ``spoil(candidates, images)`` alters its answer."""
+
+    def plant(spoil):
+        def build_spoilt(method, params):
+            honest = build(method, params)
+            if method != "fgsm":
+                return honest
+
+            class Spoilt:
+                knowledge = honest.knowledge
+
+                def __call__(self, view, task, images, labels, eps_255, draw):
+                    return spoil(honest(view, task, images, labels, eps_255, draw), images)
+
+            return Spoilt()
+
+        monkeypatch.setattr(attack_track, "build", build_spoilt)
+
+    return plant
+
+
+def fgsm_and_others(rows):
+    return rows[(rows.attack == "fgsm") & ~rows.spared], rows[rows.attack != "fgsm"]
+
+
+def test_a_worker_that_dies_is_replaced_and_its_unit_reported_as_a_gap(run, plant, whole):
+    folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
+    result = run(["plain", folder], ["black-box"], workers=2)
+    assert [str(unit) for unit in result.report.failures] == ["dying/toy/black-box/2"]
+    assert "worker process died (exit code 41)" in next(iter(result.report.failures.values()))
+    rows = result.rows("dying", "black-box")
+    gaps = rows[rows.status == "gap"]
+    assert len(gaps) == 4
+    assert not gaps.correct.any()
+    assert set(gaps.reason) == {"the worker process died (exit code 41)"}
+    assert_frame_equal(result.identity("plain", "black-box"), whole.identity("plain", "black-box"))
+
+
+def test_every_worker_may_die_and_the_run_still_ends(run, plant):
+    folder = plant("dying", code=DYING.replace("CONDITION", "True"))
+    result = run([folder], ["clean"], workers=3)
+    assert len(result.report.failures) == 5
+    assert set(result.rows("dying", "clean").status) == {"gap"}
+
+
+def test_a_defense_that_raises_leaves_its_unit_as_a_gap_that_names_the_error(run, plant):
+    result = run([plant("raising", code=RAISING.replace("CONDITION", MARKED))], ["white-box"])
+    assert [str(unit) for unit in result.report.failures] == ["raising/toy/white-box/2"]
+    rows = result.rows("raising", "white-box")
+    gaps = rows[rows.status == "gap"]
+    assert gaps.sample_id.nunique() == 4
+    assert gaps.reason.str.startswith("RuntimeError: out of luck (defense.py:").all()
+    assert not gaps.correct.any()
+    assert rows[rows.status == "ok"].sample_id.nunique() == 16
+
+
+def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
+    folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
+    first = run([folder], ["black-box"], tmp_path / "results", workers=2)
+    second = run([folder], ["black-box"], tmp_path / "results", workers=2)
+    assert list(first.report.failures) == list(second.report.failures)
+
+
+def test_an_attack_that_raises_leaves_gaps_of_its_own_cell_only(run, plant_attack, whole):
+    def spoil(*_):
+        raise FloatingPointError("no luck")
+
+    plant_attack(spoil)
+    result = run(["plain"], ["white-box"])
+    assert result.report.failures == {}
+    fgsm, others = fgsm_and_others(result.rows("plain", "white-box"))
+    assert set(fgsm.status) == {"gap"}
+    assert set(fgsm.reason) == {"FloatingPointError: no luck"}
+    assert not fgsm.correct.any()
+    assert set(others.status) == {"ok"}
+    # What FGSM would have felled first, the other cells fell themselves.
+    honest = whole.rows("plain", "white-box").groupby(["sample_id", "eps_255"]).correct.min()
+    assert others.groupby(["sample_id", "eps_255"]).correct.min().equals(honest)
+
+
+def test_an_attack_that_fails_on_one_batch_leaves_the_others_alone(run, plant_attack):
+    calls = []
+
+    def spoil(candidates, _):
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError("too big")
+        return candidates
+
+    plant_attack(spoil)
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"], batch_size=3).rows("plain", "white-box"))
+    assert fgsm[fgsm.status == "gap"].reason.tolist() == ["MemoryError: too big"] * 3
+
+
+def test_candidates_that_are_not_finite_are_rejected_image_by_image(run, plant_attack):
+    def spoil(candidates, images):
+        marked = images[:, 0, 0, 0] > 0.9
+        return torch.where(marked[:, None, None, None], torch.nan, candidates)
+
+    plant_attack(spoil)
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
+    gaps = fgsm[fgsm.status == "gap"]
+    assert set(gaps.sample_id) == {"test-00036", "test-00039"}
+    assert set(fgsm[fgsm.status == "ok"].sample_id).isdisjoint(gaps.sample_id)
+    assert set(gaps.reason) == {"rejected: not finite"}
+    assert not gaps.correct.any()
+    assert gaps.pred.isna().all()
+
+
+def test_candidates_outside_the_ball_are_projected_before_they_count_and_say_so(run, plant_attack, whole):
+    plant_attack(lambda candidates, images: images + 50 * (candidates - images))
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
+    honest, _ = fgsm_and_others(whole.rows("plain", "white-box"))
+    assert (fgsm.linf <= fgsm.eps_255 / 255 + 1e-6).all()
+    assert fgsm.reason.str.match(r"projected: .*/255 beyond the ball").all()
+    # On grey images a larger step of the same sign projects to FGSM's own candidate.
+    assert fgsm.correct.tolist() == honest.correct.tolist()
+
+
+@pytest.mark.parametrize("shape", ["fewer", "float64"])
+def test_candidates_of_another_shape_or_type_are_a_gap(run, plant_attack, shape):
+    plant_attack(lambda candidates, _: candidates[1:] if shape == "fewer" else candidates.double())
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
+    assert set(fgsm.status) == {"gap"}
+    assert fgsm.reason.str.startswith("ValueError: the attack returned").all()
+
+
+def test_an_attack_that_leaves_the_defense_in_training_mode_is_a_gap(run, monkeypatch):
+    honest = attack_track.AttackTrack._attack
+
+    def careless(self, cell, *rest):
+        answer = honest(self, cell, *rest)
+        self._target.classifier.train(cell.name == "fgsm")
+        return answer
+
+    monkeypatch.setattr(attack_track.AttackTrack, "_attack", careless)
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
+    assert set(fgsm.reason) == {"RuntimeError: the attack left the defense in training mode"}
+
+
+def test_the_judge_sees_images_and_randomness_and_no_label(run, plant, tmp_path):
+    log = tmp_path / "calls.txt"
+    code = f"""
+    class Recording(Defense):
+        def predict(self, *arguments, **named):
+            with open({str(log)!r}, "a") as file:
+                print([type(value).__name__ for value in arguments], sorted(named), file=file)
+            return super().predict(*arguments, **named)
+
+
+    def build(context):
+        return Recording(classifier(context), context.num_classes)
+    """
+    run([plant("recording", code=code)], ["clean"])
+    assert set(log.read_text().splitlines()) == {"['Tensor', 'Randomness'] []"}
+
+
+def test_the_judge_asks_a_copy_that_no_attack_has_touched(run, plant, whole):
+    """The classifier goes blind after it has answered once with a gradient: only the attacker's copy does."""
+    code = """
+    class Blinded(Linear):
+        blind = False
+
+        def forward(self, images):
+            if torch.is_grad_enabled():
+                self.blind = True
+            return super().forward(images) * (0 if self.blind else 1)
+
+
+    def build(context):
+        return Defense(context.load_weights(Blinded(context)), context.num_classes)
+    """
+    rows = run([plant("blinded", code=code)], ["white-box"]).rows("blinded", "white-box")
+    honest = whole.rows("plain", "white-box")
+    assert rows.pred_clean.tolist() == honest.pred_clean.tolist()
+    # A blinded judge would answer class 0 to everything; this one still sees all the classes.
+    assert set(rows[~rows.spared].pred) == {0, 1, 2}
+
+
+def test_the_judges_labels_are_compared_after_the_decision():
+    seen = []
+
+    class Answers:
+        stochastic = False
+
+        def to(self, _):
+            return self
+
+        def eval(self):
+            return self
+
+        def predict(self, images, draw):
+            seen.append((images, draw))
+            from benchmark.defense import Decision
+
+            return Decision(torch.eye(2)[[0, 1, 0]], torch.tensor([0, 1, -1]))
+
+    judge = Judge(Answers(), Classification(2), 5, torch.device("cpu"))
+    verdicts = judge.judge(torch.zeros(3, 1, 2, 2), torch.tensor([0, 0, 0]), [("a",), ("b",), ("c",)])
+    assert verdicts.right.tolist() == [True, False, False]
+    assert verdicts.draws == 1
+    ((_, draw),) = seen
+    assert isinstance(draw, Randomness)
