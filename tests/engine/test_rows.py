@@ -1,0 +1,117 @@
+"""What rows hold in each track."""
+
+import pytest
+
+from benchmark.corruption import PERTURBATIONS
+from benchmark.results.schema import NOT_IDENTITY, SCHEMA, TRACKS
+from benchmark.results.store import read_table
+
+from .conftest import COUNTS, SHIPPED
+
+
+@pytest.fixture(params=SHIPPED)
+def submission(request):
+    return request.param
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_files_have_the_schema_and_valid_rows(whole, submission, track):
+    table = read_table(whole.results / "toy" / submission / f"{track}.parquet")
+    assert table.schema.equals(SCHEMA)
+    table.validate(full=True)
+    rows = whole.rows(submission, track)
+    assert set(rows.track) == {track}
+    assert set(rows.submission) == {submission}
+    assert set(rows.status) == {"ok"}
+    always = ["submission_hash", "dataset_hash", "sample_id", "group_id", "matrix_hash", "seed", "label", "pred_clean"]
+    assert rows[[*always, "correct", "draws", "right_draws", "git_commit", "started_at"]].notna().all(axis=None)
+    assert rows.submission_hash.str.fullmatch("[0-9a-f]{64}").all()
+    assert rows.label.isin([0, 1, 2]).all()
+    assert rows.pred.isin([-1, 0, 1, 2]).all()
+    assert (rows.abstained == (rows.pred == -1)).all()
+    assert rows.prob_true.between(0, 1).all()
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_correct_means_right_in_half_of_the_draws_and_not_broken_before(whole, submission, track):
+    rows = whole.rows(submission, track)
+    right = rows.right_draws * 2 >= rows.draws
+    assert (rows.correct == (right & (rows.broken_by == ""))).all()
+
+
+@pytest.mark.parametrize("track", [track for track in TRACKS if track != "corruption"])
+def test_probabilities_sum_to_one_and_the_true_ones_is_prob_true(whole, submission, track):
+    for row in whole.rows(submission, track).itertuples():
+        assert sum(row.probs) == pytest.approx(1, abs=1e-5)
+        assert row.prob_true == pytest.approx(row.probs[row.label], abs=1e-6)
+
+
+def test_the_clean_track_covers_the_whole_test_split(whole, submission):
+    rows = whole.rows(submission, "clean")
+    assert len(rows) == rows.sample_id.nunique() == COUNTS["test"]
+    assert (rows.pred == rows.pred_clean).all()
+    assert set(rows.attack) == {"none"}
+
+
+def test_every_track_starts_from_the_same_clean_verdict(whole, submission):
+    clean = whole.rows(submission, "clean").set_index("sample_id").pred_clean
+    for track in TRACKS:
+        rows = whole.rows(submission, track)
+        assert rows.pred_clean.tolist() == clean[rows.sample_id].tolist()
+
+
+def test_the_corruption_track_has_every_frame_of_every_sequence(whole, submission):
+    rows = whole.rows(submission, "corruption")
+    assert len(rows) == len(PERTURBATIONS) * 2 * 21 * 6
+    each = rows.groupby(["attack", "severity", "sample_id"]).frame.agg(["min", "max", "nunique"])
+    assert (each == [0, 20, 21]).all(axis=None)
+    assert set(rows.attack) == set(PERTURBATIONS)
+    assert set(rows.severity) == {1, 5}
+
+
+def test_corrupted_images_are_among_the_attacked_ones(whole, submission):
+    assert set(whole.rows(submission, "corruption").sample_id) < set(whole.rows(submission, "white-box").sample_id)
+
+
+def test_a_random_defense_is_judged_in_three_draws_and_a_deterministic_one_in_one(whole, submission):
+    draws = 3 if submission == "voting" else 1
+    for track in ("clean", "no-box", "black-box", "white-box", "adaptive"):
+        assert set(whole.rows(submission, track).draws) == {draws}
+    assert set(whole.rows(submission, "corruption").draws) == {1}
+
+
+def test_the_draws_of_a_random_defense_differ(whole):
+    rows = whole.rows("voting", "white-box")
+    assert set(rows.right_draws) > {0, 3}
+
+
+def test_attacked_rows_lie_in_the_ball_and_count_their_cost(whole, submission):
+    for track in ("no-box", "black-box", "white-box", "adaptive"):
+        fired = whole.rows(submission, track).query("not spared")
+        assert (fired.linf <= fired.eps_255 / 255 + 1e-6).all()
+        # A cell taken over from another track was perhaps spared there.
+        own = fired[(fired.attack != "square") | (track == "black-box")]
+        assert (own.queries > 0).all()
+        assert (own.seconds > 0).all()
+        assert ((own.gradients > 0) == (own.attack != "square")).all()
+
+
+def test_eot_costs_as_many_passes_as_it_averages(whole):
+    fired = whole.rows("voting", "adaptive").query("attack == 'pgd' and not spared")
+    assert set(fired.gradients) == {4 * 3}
+
+
+def test_black_box_queries_stay_within_the_budget(whole, submission):
+    budget = 12 if submission == "voting" else 60
+    assert whole.rows(submission, "black-box").queries.max() <= budget
+
+
+def test_every_column_says_what_it_means():
+    for field in SCHEMA:
+        meaning = field.metadata[b"description"].decode()
+        assert len(meaning) > 5
+        assert field.name != meaning
+
+
+def test_columns_that_may_differ_between_runs_are_columns():
+    assert set(NOT_IDENTITY) < set(SCHEMA.names)

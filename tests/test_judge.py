@@ -1,0 +1,76 @@
+"""The judge's draws and verdicts."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.defense import Defense
+from benchmark.defense.stages import SaltAndPepper
+from benchmark.engine.rows import outcomes
+from benchmark.judge import Judge
+from benchmark.task import Classification
+
+CPU = torch.device("cpu")
+
+
+class Brightness(nn.Module):
+    def forward(self, images):
+        value = images.mean(dim=(1, 2, 3)) - 0.5
+        return torch.stack([-value, value], dim=1)
+
+
+def judge_of(stages=(), draws=5):
+    return Judge(Defense(Brightness(), 2, stages), Classification(2), draws, CPU)
+
+
+def purposes(count):
+    return [("set", f"image-{i}", "clean") for i in range(count)]
+
+
+def greys(count=20):
+    return torch.full((count, 1, 6, 6), 0.5)
+
+
+def test_a_deterministic_defense_is_asked_once():
+    verdicts = judge_of().judge(torch.rand(4, 1, 6, 6), torch.zeros(4, dtype=torch.int64), purposes(4))
+    assert verdicts.draws == 1
+
+
+def test_a_random_defense_is_asked_as_often_as_the_profile_says_and_differs_between_draws():
+    verdicts = judge_of([SaltAndPepper(0.5)]).judge(greys(), torch.ones(20, dtype=torch.int64), purposes(20))
+    assert verdicts.draws == 5
+    assert len(set(verdicts.right_draws.tolist())) > 2
+
+
+def test_right_means_right_in_half_of_the_draws():
+    verdicts = judge_of([SaltAndPepper(0.5)]).judge(greys(), torch.ones(20, dtype=torch.int64), purposes(20))
+    assert verdicts.right.tolist() == [count >= 3 for count in verdicts.right_draws.tolist()]
+
+
+def test_the_verdict_on_an_image_depends_on_its_purpose_and_not_on_its_batch():
+    judge, labels = judge_of([SaltAndPepper(0.5)]), torch.ones(20, dtype=torch.int64)
+    together = judge.judge(greys(), labels, purposes(20)).right_draws.tolist()
+    apart = [int(judge.judge(greys(1), labels[:1], [purpose]).right_draws) for purpose in purposes(20)]
+    again = judge.judge(greys(), labels, purposes(20)).right_draws.tolist()
+    other = judge.judge(greys(), labels, [(*purpose, "8") for purpose in purposes(20)]).right_draws.tolist()
+    assert together == apart == again
+    assert together != other
+
+
+def test_the_defense_is_put_into_eval_mode():
+    defense = Defense(nn.Sequential(Brightness(), nn.Dropout(0.9)), 2)
+    defense.train()
+    Judge(defense, Classification(2), 1, CPU)
+    assert not defense.training
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_outcomes_carry_the_first_draws_answer_and_the_count(draws):
+    judge = judge_of([SaltAndPepper(0.5)], draws)
+    labels = torch.tensor([0, 1] * 5)
+    verdicts = judge.judge(greys(10), labels, purposes(10))
+    for row, outcome in enumerate(outcomes(verdicts, labels)):
+        assert outcome.pred == int(verdicts.first.label[row])
+        assert outcome.draws == draws
+        assert outcome.right == bool(verdicts.right[row])
+        assert outcome.prob_true == pytest.approx(float(verdicts.first.probs[row, labels[row]]))
