@@ -19,10 +19,12 @@ def register_weights(folder: Path, dataset: str, file: str, sha256: str) -> None
         raise BenchError(f"{folder} has no submission.toml; create an entry with 'bench new NAME'.")
     before = path.read_text(encoding="utf-8")
     table = f'[weights.{dataset}]\nfile = "{file}"\nsha256 = "{sha256}"\n'
-    pattern = re.compile(rf"^\[weights\.{re.escape(dataset)}\]\n(?:(?!\[).*\n?)*", re.MULTILINE)
-    if pattern.search(before):
-        after = pattern.sub(lambda found: table + ("\n" if found.group().endswith("\n\n") else ""), before, count=1)
-    else:
+    # The table ends with its last assignment: blank lines and comments below belong to what follows.
+    pattern = re.compile(
+        rf"^\[weights\.{re.escape(dataset)}\]\n(?:(?:(?!\[).*\n)*\w+[^\S\n]*=.*(?:\n|\Z))?", re.MULTILINE
+    )
+    after, found = pattern.subn(lambda _: table, before, count=1)
+    if not found:
         after = f"{before.rstrip()}\n\n{table}"
     write_atomically(path, after.encode())
     try:

@@ -58,8 +58,8 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _adversary_where_needed(self) -> "Recipe":
         if (self.method == "pgd_at") != (self.adversary is not None):
-            need = "needs" if self.method == "pgd_at" else "takes no"
-            raise ValueError(f"method '{self.method}' {need} an [adversary] table")
+            need = "needs an" if self.method == "pgd_at" else "takes no"
+            raise ValueError(f"method '{self.method}' {need} [adversary] table")
         return self
 
 

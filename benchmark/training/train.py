@@ -1,6 +1,7 @@
 """The training loop: class-balanced batches, one-cycle SGD, checkpoint chosen on the validation split."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmark.attacks.pgd import Pgd
 from benchmark.data.card import Card
 from benchmark.data.split import Split
 from benchmark.defense import Defense
+from benchmark.errors import BenchError
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import save_weights
 from benchmark.task import Classification
@@ -66,6 +68,9 @@ def train(
         target: safetensors file to write.
         on_epoch: called after each epoch.
         device: cpu or cuda.
+
+    Raises:
+        BenchError: fewer images than one batch, or a loss that is not finite any more; no file is written.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -88,6 +93,11 @@ def _train(
     training, validation = splits
     network = _initial_network(recipe, card, training.images).to(device)
     steps = len(training) // recipe.batch_size
+    if steps < 1:
+        raise BenchError(
+            f"the training split of '{card.name}' has {len(training)} images, less than one batch of "
+            f"{recipe.batch_size}; lower batch_size in the recipe."
+        )
     optimiser = SGD(
         network.parameters(),
         recipe.learning_rate,
@@ -114,6 +124,11 @@ def _train(
             optimiser.step()
             schedule.step()
             total += loss.item()
+        if not math.isfinite(total):
+            raise BenchError(
+                f"training on '{card.name}' diverged in epoch {number} (the loss is {total}); "
+                "lower learning_rate in the recipe."
+            )
         epoch = Epoch(number, total / max(1, steps), *_validate(network, recipe, validation, card, device))
         log.append(epoch)
         on_epoch(epoch)
