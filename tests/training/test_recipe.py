@@ -1,0 +1,93 @@
+"""Recipes on disk: found, resolved, and refused in one sentence."""
+
+import pytest
+
+from benchmark.errors import BenchError
+from benchmark.root import Root
+from benchmark.training import find_recipes, read_recipe, resolve
+
+RECIPE = """method = "natural"
+datasets = ["tiny"]
+architecture = "narrow-resnet18"
+seed = 1
+epochs = 2
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project with three submissions of which two share a network, and one surrogate."""
+    for name, text in {"natural": RECIPE, "jpeg": 'same_as = "natural"\n', "chain": 'same_as = "jpeg"\n'}.items():
+        (tmp_path / "submissions" / name).mkdir(parents=True)
+        (tmp_path / "submissions" / name / "recipe.toml").write_text(text)
+    (tmp_path / "datasets" / "tiny" / "surrogates").mkdir(parents=True)
+    (tmp_path / "datasets" / "tiny" / "surrogates" / "small.toml").write_text(RECIPE)
+    return Root(tmp_path)
+
+
+def test_defaults_are_those_of_the_documentation(root):
+    recipe = read_recipe(root.submissions / "natural" / "recipe.toml")
+    assert (recipe.batch_size, recipe.momentum, recipe.shift, recipe.flip) == (64, 0.9, 2, False)
+    assert recipe.weights.format(dataset="tiny") == "weights/tiny.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epochs = 2", "", "field 'epochs' is missing; add it"),
+        ("epochs = 2", "epochs = 0", "'epochs'"),
+        ("epochs = 2", "epoch = 2", "field 'epoch' is unknown. Did you mean 'epochs'?"),
+        ('"natural"', '"trades"', "'natural' or 'pgd_at'"),
+        ('"natural"', '"pgd_at"', "method 'pgd_at' needs an [adversary] table"),
+        ("seed = 1", "seed = 1\nmomentum = 1.0", "'momentum'"),
+        ("seed = 1", "seed = 1\nlearning_rate = -1", "'learning_rate'"),
+        ("epochs = 2", "epochs = 2\n[adversary]\neps_255 = 8\nalpha_255 = 2\nsteps = 1", "takes no [adversary] table"),
+        ('["tiny"]', "[]", "'datasets'"),
+        ("seed = 1", "seed = ", "is not valid TOML"),
+    ],
+)
+def test_a_bad_recipe_is_one_sentence_that_names_the_file_and_the_field(root, old, new, words):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text(RECIPE.replace(old, new))
+    with pytest.raises(BenchError) as refusal:
+        read_recipe(path)
+    message = str(refusal.value)
+    assert words in message
+    assert str(path) in message
+    assert "\n" not in message
+
+
+def test_same_as_leads_to_the_recipe_that_trains_the_network(root):
+    path, recipe = resolve(root, root.submissions / "jpeg" / "recipe.toml")
+    assert path == root.submissions / "natural" / "recipe.toml"
+    assert recipe == read_recipe(path)
+
+
+def test_a_recipe_of_its_own_resolves_to_itself(root):
+    path = root.submissions / "natural" / "recipe.toml"
+    assert resolve(root, path) == (path, read_recipe(path))
+
+
+def test_a_chain_of_same_as_is_refused(root):
+    with pytest.raises(BenchError, match="same_as"):
+        resolve(root, root.submissions / "chain" / "recipe.toml")
+
+
+def test_same_as_nobody_is_refused(root):
+    path = root.submissions / "jpeg" / "recipe.toml"
+    path.write_text('same_as = "nobody"\n')
+    with pytest.raises(BenchError, match=r"there is no recipe .*nobody"):
+        resolve(root, path)
+
+
+def test_recipes_are_found_by_submission_by_file_and_for_all_surrogates(root):
+    own = root.submissions / "natural" / "recipe.toml"
+    assert find_recipes(root, "natural") == [own]
+    assert find_recipes(root, str(own)) == [own]
+    assert find_recipes(root, "surrogates") == [root.datasets / "tiny" / "surrogates" / "small.toml"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "../natural", "none.toml"])
+def test_an_unknown_name_is_answered_with_the_known_ones(root, name):
+    with pytest.raises(BenchError, match="give one of chain, jpeg, natural, surrogates"):
+        find_recipes(root, name)
