@@ -68,7 +68,7 @@ def _train_one(
             progress.console.print(f"epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}")
             progress.advance(task)
 
-        report = train(plan, card, splits, (output or path.parent) / file, show, device)
+        report = train(plan, card, splits, (output or path.parent) / file, show, device, path.parent)
     if output is None and (path.parent / "submission.toml").is_file():
         register_weights(path.parent, dataset, file, report.sha256)
     console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)

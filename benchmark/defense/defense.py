@@ -125,9 +125,10 @@ class Defense(nn.Module):
         """
         if not self.stochastic:
             copies = 1
-        logits = self.classifier(self._through_stages(images, draw, copies, bpda=True))
-        logits = logits.reshape(len(images), copies, self.num_classes)
+        flat: Tensor = self.classifier(self._through_stages(images, draw, copies, bpda=True))
+        logits = flat.reshape(len(images), copies, self.num_classes)
         if self.vote is not None:
-            mean = logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(copies)
-            return mean.unsqueeze(0)
-        return logits.transpose(0, 1)
+            expected: Tensor = logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(copies)
+            return expected.unsqueeze(0)
+        slices: Tensor = logits.transpose(0, 1)
+        return slices

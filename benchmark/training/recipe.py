@@ -36,7 +36,8 @@ class Recipe(Strict):
     """How a network is trained; unknown fields are refused.
 
     ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name;
-    ``options`` are the architecture's, ``dataset_options`` those that differ for a data set.
+    ``start_from`` is a weight file to begin with, named in the same way; ``options`` are the architecture's,
+    ``dataset_options`` those that differ for a data set.
     """
 
     method: Literal["natural", "pgd_at"]
@@ -45,6 +46,7 @@ class Recipe(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     dataset_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     weights: str = "weights/{dataset}.safetensors"
+    start_from: str | None = None
     seed: int
     epochs: Positive
     batch_size: Positive = 64

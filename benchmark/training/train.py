@@ -19,7 +19,7 @@ from benchmark.data.split import Split
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness, content_seed
-from benchmark.submission.weights import save_weights
+from benchmark.submission.weights import load_into, read_weights, save_weights
 from benchmark.task import Classification
 from benchmark.training.recipe import Adversary, Recipe, untrained_network
 
@@ -56,6 +56,7 @@ def train(
     target: Path,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     device: str = "cpu",
+    beside: Path | None = None,
 ) -> TrainingReport:
     """Train a network and write its weight file.
 
@@ -77,7 +78,8 @@ def train(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(content_seed("train", recipe.seed, card.name) % 2**63)
-            return _train(recipe, card, splits, target, on_epoch, torch.device(device))
+            network = _initial_network(recipe, card, splits[0].images, beside or Path())
+            return _train(recipe, card, splits, target, on_epoch, torch.device(device), network)
     finally:
         torch.set_num_threads(threads)
 
@@ -89,9 +91,10 @@ def _train(
     target: Path,
     on_epoch: Callable[[Epoch], None],
     device: torch.device,
+    network: nn.Module,
 ) -> TrainingReport:
     training, validation = splits
-    network = _initial_network(recipe, card, training.images).to(device)
+    network = network.to(device)
     steps = len(training) // recipe.batch_size
     if steps < 1:
         raise BenchError(
@@ -138,12 +141,16 @@ def _train(
     return TrainingReport(target, save_weights(best[1], target), chosen, tuple(log))
 
 
-def _initial_network(recipe: Recipe, card: Card, images: Tensor) -> nn.Module:
+def _initial_network(recipe: Recipe, card: Card, images: Tensor, beside: Path) -> nn.Module:
     statistics = {
         "mean": images.mean(dim=(0, 2, 3)).tolist(),
         "std": images.std(dim=(0, 2, 3)).tolist(),
     }
-    return untrained_network(recipe, card, **statistics)
+    network = untrained_network(recipe, card, **statistics)
+    if recipe.start_from is None:
+        return network
+    start = beside / recipe.start_from.format(dataset=card.name)
+    return load_into(network, read_weights(start), str(start))
 
 
 def _balanced_batches(recipe: Recipe, split: Split, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

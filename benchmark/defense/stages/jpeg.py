@@ -1,15 +1,19 @@
 """JPEG compression as a cushion before the classifier (Medical Aegis, section "Cushion"; default quality 80)."""
 
+import io
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from benchmark.defense.stage import Stage
 from benchmark.randomness import Randomness
 
 
 class Jpeg(Stage):
-    """Compress and decompress each image with libjpeg.
+    """Compress and decompress each image with libjpeg, through Pillow.
 
     The backward pass is the identity, the BPDA that Medical Aegis attacks its Cushion with.
 
@@ -32,7 +36,12 @@ class Jpeg(Stage):
         """Map (N, C, H, W) in [0, 1] to the decoded images in multiples of 1/255."""
         if images.shape[1] not in (1, 3):
             raise ValueError(f"JPEG takes 1 or 3 channels, not {images.shape[1]}")
-        mode = ImageReadMode.GRAY if images.shape[1] == 1 else ImageReadMode.RGB
-        bytes_ = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-        decoded = [decode_jpeg(encode_jpeg(image, quality=self.quality), mode=mode) for image in bytes_]
-        return (torch.stack(decoded).float() / 255).to(images.device)
+        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        decoded = np.stack([self._through_file(image) for image in pixels]) if len(pixels) else pixels
+        return (torch.from_numpy(decoded).permute(0, 3, 1, 2).float() / 255).to(images.device)
+
+    def _through_file(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Encode and decode one (H, W, C) image in memory."""
+        file = io.BytesIO()
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=self.quality)
+        return np.asarray(Image.open(file)).reshape(pixels.shape)
