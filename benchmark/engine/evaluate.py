@@ -31,8 +31,10 @@ def plan(
     """All units of a run; those that others may draw on come first.
 
     Raises:
-        BenchError: an unknown track or data set, data that is not here, or a submission that no data set suits.
+        BenchError: an unknown track or data set, data that is not here, two submissions of one name, or a submission
+            that no data set suits.
     """
+    submissions = _distinct(workplace, submissions)
     for track in tracks:
         if track not in workplace.matrix.tracks:
             raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, workplace.matrix.tracks)}")
@@ -41,7 +43,7 @@ def plan(
     pairs = [
         (submission, dataset)
         for dataset in dict.fromkeys(datasets)
-        for submission in dict.fromkeys(submissions)
+        for submission in submissions
         if dataset in workplace.entry(submission).manifest.datasets
     ]
     for submission in submissions:
@@ -63,6 +65,20 @@ def plan(
         for submission, dataset in pairs
         for chunk in range(workplace.chunks(dataset, track))
     ]
+
+
+def _distinct(workplace: Workplace, submissions: Sequence[str]) -> list[str]:
+    """Each submission once, however it is named: two units with the same rows would count every image twice."""
+    chosen: dict[str, str] = {}
+    for submission in submissions:
+        entry = workplace.entry(submission)
+        known = chosen.setdefault(entry.name, submission)
+        if workplace.entry(known).folder.resolve() != entry.folder.resolve():
+            raise BenchError(
+                f"two submissions are called '{entry.name}' ({known} and {submission}) and would share their rows; "
+                "evaluate them apart, with --results, or rename one."
+            )
+    return list(chosen.values())
 
 
 def evaluate(

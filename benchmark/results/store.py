@@ -35,11 +35,17 @@ def refuse_to_replace_official(path: Path, official: bool) -> None:
     Raises:
         BenchError: ``path`` holds official rows and the new ones are not.
     """
-    if official or not path.is_file():
-        return
-    table = read_table(path)
-    if table is not None and any(table.column("official").to_pylist()):
+    if not official and path.is_file() and _holds_official(path):
         raise BenchError(
             f"{path} holds official rows and this run is not official (limit, profile or --individual); "
             "give another folder with --results."
         )
+
+
+def _holds_official(path: Path) -> bool:
+    """Look at one column only: rows that another version wrote are guarded too, a damaged file is not worth it."""
+    try:
+        table = pq.read_table(path, columns=["official"], partitioning=None)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return "official" in table.schema.names and any(table.column("official").to_pylist())
