@@ -8,6 +8,7 @@ budget hides: the official ones of them lie in the last chunk.
 import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -140,13 +141,19 @@ def write_submission(folder: Path, arguments: str = "", code: str = "") -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _small_matrix() -> Iterator[None]:
+@contextmanager
+def small_matrix() -> Iterator[None]:
     """Put the small matrix in force; workers are forked, so that they have it too (and start faster)."""
     fork = multiprocessing.get_context("fork")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workplace, "load_matrix", lambda: load_matrix(Path(__file__).parent / "matrix.toml"))
         patch.setattr(pool.multiprocessing, "get_context", lambda _: fork)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _small_matrix() -> Iterator[None]:
+    with small_matrix():
         yield
 
 
@@ -191,13 +198,14 @@ class Run:
 
 @pytest.fixture(scope="session")
 def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
-    """Evaluate: ``run(submissions, tracks, results=None, workers=1, on_event=None, **settings)``."""
+    """Evaluate: ``run(submissions, tracks, results=None, workers=1, on_event=..., **settings)``."""
 
     def _run(submissions, tracks, results=None, workers=1, on_event=lambda *_: None, **settings):
         results = results or tmp_path_factory.mktemp("results")
         asked = RunSettings(root=root, results=results, data_dir=root / "data", **settings)
         names = [str(name) for name in submissions]
-        return Run(evaluate(asked, names, ["toy"], list(tracks), workers, on_event), results)
+        with small_matrix():
+            return Run(evaluate(asked, names, ["toy"], list(tracks), workers, on_event), results)
 
     return _run
 

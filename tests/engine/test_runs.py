@@ -3,17 +3,19 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from pandas.testing import assert_frame_equal
 
-from benchmark.engine import RunSettings, Unit
+from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
 from benchmark.engine.run_unit import PARTS, part_path
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 
-from .conftest import SHIPPED, TRACKS
+from .conftest import SHIPPED, TRACKS, Run
 
 ATTACKS = ("black-box", "white-box", "adaptive")
 
@@ -50,6 +52,36 @@ def test_a_whole_run_fails_nowhere_and_writes_a_file_per_submission_and_track(wh
 def test_four_workers_make_the_rows_of_one(whole, run):
     submissions = ["plain", "voting"]
     assert_same_rows(whole, run(submissions, TRACKS, workers=4), submissions)
+
+
+def test_workers_that_start_from_nothing_make_the_same_rows_too(root, tmp_path):
+    """As in production: spawned processes and the matrix in force, which the other tests replace."""
+    code = f"""
+from pathlib import Path
+from benchmark.engine import RunSettings, evaluate
+if __name__ == "__main__":
+    for workers in (1, 2):
+        root, results = Path({str(root)!r}), Path({str(tmp_path)!r}) / str(workers)
+        settings = RunSettings(root=root, results=results, data_dir=root / "data")
+        report = evaluate(settings, ["voting", "plain"], ["toy"], ["clean"], workers)
+        assert report.failures == {{}}, report
+"""
+    (tmp_path / "script.py").write_text(code)
+    subprocess.run([sys.executable, str(tmp_path / "script.py")], check=True, capture_output=True, text=True)
+    for submission in ("voting", "plain"):
+        one, two = (Run(RunReport(), tmp_path / str(workers)).identity(submission, "clean") for workers in (1, 2))
+        assert len(one) == 40
+        assert_frame_equal(one, two)
+
+
+def test_a_submission_named_twice_is_evaluated_once(run, root):
+    rows = run(["plain", root / "submissions" / "plain", "plain"], ["clean"]).rows("plain", "clean")
+    assert len(rows) == 40
+
+
+def test_two_submissions_of_one_name_are_refused(run, plant):
+    with pytest.raises(BenchError, match="two submissions are called 'plain'"):
+        run(["plain", plant("plain")], ["clean"])
 
 
 def test_a_run_broken_off_in_the_middle_goes_on_to_the_same_rows(whole, run, tmp_path):

@@ -110,6 +110,19 @@ def test_only_official_rows_are_guarded_and_only_against_others(tmp_path, old, n
         refuse_to_replace_official(path, official=bool(new))
 
 
+def test_official_rows_of_another_schema_version_are_guarded_too(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"sample_id": ["a"], "official": [True]}), path)
+    with pytest.raises(BenchError, match="holds official rows"):
+        refuse_to_replace_official(path, official=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a table"])
+def test_a_damaged_file_may_be_replaced(tmp_path, content):
+    (tmp_path / "rows.parquet").write_bytes(content)
+    refuse_to_replace_official(tmp_path / "rows.parquet", official=False)
+
+
 def test_the_schema_names_each_column_once_and_attack_tracks_are_tracks():
     assert len(set(SCHEMA.names)) == len(SCHEMA.names)
     assert set(ATTACK_TRACKS) < set(TRACKS)
