@@ -1,5 +1,6 @@
 """``recipe.toml``: everything that decides a weight file besides the data."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -94,7 +95,7 @@ def resolve(root: Root, path: Path) -> tuple[Path, Recipe]:
     Raises:
         BenchError: a missing or wrong recipe, or a chain of ``same_as``.
     """
-    if path.is_file() and b"same_as" in path.read_bytes():
+    if path.is_file() and re.search(rb"^\s*same_as\s*=", path.read_bytes(), re.MULTILINE):
         other = root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
         return other, read_recipe(other)
     return path, read_recipe(path)

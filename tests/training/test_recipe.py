@@ -68,6 +68,12 @@ def test_a_recipe_of_its_own_resolves_to_itself(root):
     assert resolve(root, path) == (path, read_recipe(path))
 
 
+def test_a_comment_that_speaks_of_same_as_is_only_a_comment(root):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text("# others say same_as of this one\n" + RECIPE)
+    assert resolve(root, path) == (path, read_recipe(path))
+
+
 def test_a_chain_of_same_as_is_refused(root):
     with pytest.raises(BenchError, match="same_as"):
         resolve(root, root.submissions / "chain" / "recipe.toml")
