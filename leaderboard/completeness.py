@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, TRACKS
+from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, PERTURBATIONS, TRACKS
 from leaderboard.corruption import sequences
 from leaderboard.entries import Entry, is_named, is_unit_wide
 from leaderboard.verdicts import Verdicts
 
-PERTURBATIONS = 14
 SEVERITIES = 5
-"""Size of Robust-Benchmark (paper 004, section on the benchmark's construction)."""
+"""Severities of Robust-Benchmark (paper 004, section on the benchmark's construction)."""
 
 ONE_OF_EACH = ("submission_hash", "matrix_hash")
 """Provenance columns in which all rows of an entry must agree."""
@@ -55,9 +54,10 @@ def _corruption_coverage(entry: Entry) -> list[str]:
     if corrupted is None:
         return []
     kinds, levels = len(corrupted.perturbations), len(corrupted.severities)
-    if (kinds, levels) != (PERTURBATIONS, SEVERITIES):
+    if (kinds, levels) != (len(PERTURBATIONS), SEVERITIES):
         return [
-            f"corruption track has {kinds} of {PERTURBATIONS} perturbations and {levels} of {SEVERITIES} severities"
+            f"corruption track has {kinds} of {len(PERTURBATIONS)} perturbations and "
+            f"{levels} of {SEVERITIES} severities"
         ]
     if corrupted.gaps and not (entry.track("corruption")["status"] == "gap").any():
         return [f"{corrupted.gaps} corruption sequences are incomplete"]

@@ -10,26 +10,11 @@ from typing import Literal, get_args
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
+from benchmark.results.schema import PERTURBATIONS as PERTURBATIONS
 
 Mode = Literal["paper", "released-code"]
 Comparison = Literal["first", "previous"]
 
-PERTURBATIONS = (
-    "gaussian_noise",
-    "shot_noise",
-    "speckle_noise",
-    "gaussian_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "spatter",
-    "brightness",
-    "translate",
-    "rotate",
-    "shear",
-    "scale",
-    "tilt",
-)
 SEVERITIES = (1, 2, 3, 4, 5)
 MODES: tuple[Mode, ...] = get_args(Mode)
 

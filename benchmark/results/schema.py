@@ -15,6 +15,24 @@ TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
 ATTACK_TRACKS = ("no-box", "black-box", "white-box", "adaptive")
 """Tracks whose cells enter the worst case over all tracks."""
 
+PERTURBATIONS = (
+    "gaussian_noise",
+    "shot_noise",
+    "speckle_noise",
+    "gaussian_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "spatter",
+    "brightness",
+    "translate",
+    "rotate",
+    "shear",
+    "scale",
+    "tilt",
+)
+"""``attack`` in the corruption track, in the order in which pages show them."""
+
 HEADLINE_EPS = 8.0
 """L-inf budget, in 1/255, at which entries are ranked."""
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.results.schema import ATTACK_TRACKS, PERTURBATIONS
 from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
 from leaderboard.ranking import Standing
 from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
-from leaderboard.site.tracks import PERTURBATIONS, TRACK_TEXT
+from leaderboard.site.tracks import TRACK_TEXT
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,3 @@ METRIC_TEXT = {
     "relative_flip_probability": "relative flip probability",
 }
 """Metric -> words."""
-
-PERTURBATIONS = (
-    "gaussian_noise",
-    "shot_noise",
-    "speckle_noise",
-    "gaussian_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "spatter",
-    "brightness",
-    "translate",
-    "rotate",
-    "shear",
-    "scale",
-    "tilt",
-)
-"""Order of perturbations on pages; others follow in alphabetical order."""
