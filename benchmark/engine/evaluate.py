@@ -131,13 +131,21 @@ def _file_of(workplace: Workplace, unit: Unit) -> Path:
 
 
 def _join(workplace: Workplace, units: Sequence[Unit], failures: dict[Unit, str]) -> list[Path]:
-    """Write each track's rows in order of chunks; a unit without rows leaves a gap that says why."""
+    """Write each track's rows in order of chunks; a unit without rows leaves a gap that says why.
+
+    Where the run was broken off before a track was whole, an earlier file of that track is left as it is.
+    """
     files: dict[Path, list[pa.Table]] = {}
+    unfinished: set[Path] = set()
     for unit in sorted(units, key=lambda unit: unit.chunk):
+        path = _file_of(workplace, unit)
         table = read_table(part_path(workplace, unit))
         if table is None:
+            if unit not in failures:
+                unfinished.add(path)
             table = gap_table(workplace, unit, failures.get(unit, "not run: the evaluation was interrupted"))
-        files.setdefault(_file_of(workplace, unit), []).append(table)
-    for path, tables in files.items():
-        write_table(pa.concat_tables(tables).unify_dictionaries(), path)
-    return sorted(files)
+        files.setdefault(path, []).append(table)
+    written = sorted(path for path in files if not (path in unfinished and path.is_file()))
+    for path in written:
+        write_table(pa.concat_tables(files[path]).unify_dictionaries(), path)
+    return written

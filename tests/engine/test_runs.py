@@ -112,6 +112,21 @@ def test_a_run_broken_off_shows_gaps_for_what_it_did_not_reach(run, tmp_path):
     assert not gaps.correct.any()
 
 
+def test_a_run_broken_off_leaves_an_earlier_whole_file_as_it_was(run, tmp_path):
+    run(["plain"], ["no-box"], tmp_path)
+    file = tmp_path / "toy" / "plain" / "no-box.parquet"
+    before = file.read_bytes()
+    for part in finished_parts(tmp_path):
+        part.unlink()
+
+    def break_off(_event, _share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(["plain"], ["no-box"], tmp_path, on_event=break_off)
+    assert file.read_bytes() == before
+
+
 def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heals_it(whole, run, tmp_path):
     killed = []
 
