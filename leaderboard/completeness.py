@@ -91,11 +91,13 @@ def _unjudged(judged: Verdicts, rows: pd.DataFrame) -> list[str]:
     gaps = rows[(rows["status"] != "ok").to_numpy()]
     told = {(str(row.track), str(row.attack)) for row in gaps[["track", "attack"]].drop_duplicates().itertuples()}
     whole_tracks = {str(track) for track in gaps.loc[is_unit_wide(gaps), "track"].unique()}
-    images = len(judged.images)
+    budgets: dict[tuple[str, str, int], list[str]] = {}
+    for cell, count in zip(judged.cells, np.isnan(judged.scores).sum(axis=0), strict=True):
+        if count and (cell.track, cell.attack) not in told and cell.track not in whole_tracks:
+            budgets.setdefault((cell.track, cell.attack, int(count)), []).append(f"{cell.eps_255:g}")
     return [
-        f"no verdict in {cell.track} {cell.attack} at {cell.eps_255:g}/255 for {int(count)} of {images} images"
-        for cell, count in zip(judged.cells, np.isnan(judged.scores).sum(axis=0), strict=True)
-        if count and (cell.track, cell.attack) not in told and cell.track not in whole_tracks
+        f"no verdict in {track} {attack} at {', '.join(eps)}/255 for {count} of {len(judged.images)} images"
+        for (track, attack, count), eps in budgets.items()
     ]
 
 

@@ -27,6 +27,8 @@ def required_cells(matrix: Matrix, digest: str) -> RequiredCells:
         return {
             (track, cell.name, cell.norm, float(eps))
             for track in ATTACK_TRACKS
+            # A track without rows is missing as a whole; its figures are absent, not zero.
+            if (attacked["track"] == track).any()
             for cell in matrix.cells(_computed_as(attacked, track), stochastic=stochastic, profile=profiles[0])
             for eps in cell.eps_255
         }

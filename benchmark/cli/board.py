@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,11 +97,17 @@ def report_command(
                 "" if number is None else f"{number.value:.1%}",
                 "" if number is None else f"{number.low:.1%} – {number.high:.1%}",
                 "" if number is None else str(number.n),
-                ("" if standing.official else "unofficial; ") + "; ".join(standing.reasons),
+                _briefly(standing.reasons),
             )
         console.print(table)
     if not standings:
         console.print("no rows yet; run 'bench evaluate'.")
+
+
+def _briefly(reasons: Sequence[str]) -> str:
+    """The first reasons why an entry is not ranked; its page on the site has them all."""
+    shown = "; ".join(reasons[:2])
+    return f"{shown}; and {len(reasons) - 2} more" if len(reasons) > 2 else shown
 
 
 def build_and_tell(root: Root, results: Path | None, out: Path, console: Console) -> Path:

@@ -99,7 +99,7 @@ class RowBook:
         entry = workplace.entry(unit.submission)
         common = {
             "submission": entry.name,
-            "submission_hash": entry.content_hash(unit.dataset),
+            "submission_hash": workplace.entry_hash(unit.submission, unit.dataset),
             "dataset": unit.dataset,
             "dataset_hash": workplace.split(unit.dataset, unit.track).content_hash,
             "split": self._split.name,

@@ -32,6 +32,7 @@ class Workplace:
         self.card = lru_cache(maxsize=None)(self._card)
         self.split = lru_cache(maxsize=4)(self._split)
         self.entry = lru_cache(maxsize=None)(self._entry)
+        self.entry_hash = lru_cache(maxsize=None)(self._entry_hash)
         self.stochastic = lru_cache(maxsize=None)(self._stochastic)
 
     @property
@@ -64,6 +65,10 @@ class Workplace:
 
     def _entry(self, submission: str) -> Entry:
         return find_entry(self.root, submission)
+
+    def _entry_hash(self, submission: str, dataset: str) -> str:
+        """Taken once a run: an entry edited meanwhile must not split the run's rows."""
+        return self.entry(submission).content_hash(dataset)
 
     def build(self, unit: Unit) -> Defense:
         """A fresh copy of the unit's defense on the run's device."""
@@ -110,7 +115,7 @@ class Workplace:
             self.settings.profile,
             self.settings.individual,
             self.settings.limit,
-            self.entry(unit.submission).content_hash(unit.dataset),
+            self.entry_hash(unit.submission, unit.dataset),
             surrogate_hash(self.root, unit.dataset) if unit.track == "no-box" else "",
             self.split(unit.dataset, unit.track).content_hash,
             self.settings.device,

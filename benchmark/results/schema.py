@@ -46,7 +46,7 @@ _TEXT = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(
     [
         _column("submission", _TEXT, "name of the submission"),
-        _column("submission_hash", _TEXT, "sha256 over its manifest, code and the weights for this data set"),
+        _column("submission_hash", _TEXT, "sha256 over its revision, entry point, code and weights for this data set"),
         _column("dataset", _TEXT, "name of the data set card"),
         _column("dataset_hash", _TEXT, "sha256 over the split's images, labels and ids"),
         _column("split", _TEXT, "split of the data set, 'test' for official rows"),

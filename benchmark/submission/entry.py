@@ -66,12 +66,16 @@ class Entry:
         return self.manifest.name
 
     def content_hash(self, dataset: str) -> str:
-        """sha256 over the manifest, the entry's Python files and the weights for one data set."""
+        """sha256 over what decides the entry's rows on a data set: revision, entry point, code and those weights.
+
+        Words of the manifest and weights for other data sets may change without making rows stale.
+        """
+        manifest, weights = self.manifest, self.manifest.weights.get(dataset)
         digest = hashlib.sha256()
-        for path in [self.folder / "submission.toml", *sorted(self.folder.rglob("*.py"))]:
+        facts = (manifest.name, manifest.revision, manifest.task, manifest.entry_point, weights and weights.sha256)
+        digest.update(repr(facts).encode())
+        for path in sorted(self.folder.rglob("*.py")):
             digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-        weights = self.manifest.weights.get(dataset)
-        digest.update((weights.sha256 if weights else "no weights").encode())
         return digest.hexdigest()
 
     def build(self, card: Card) -> Defense:

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmark.matrix import load_matrix
+from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.entries import entries
 from leaderboard.ranking import rank
 from leaderboard.requirements import required_cells
@@ -14,8 +15,8 @@ MATRIX, DIGEST = load_matrix()
 def needed(table, pretend):
     """The cells that an entry with these changes must have, as (track, attack) -> budgets."""
 
-    def find(**changes):
-        rows = pretend("one", attacked=1, tracks=("white-box", "adaptive")).rows()
+    def find(tracks=ATTACK_TRACKS, **changes):
+        rows = pretend("one", attacked=1, tracks=tracks).rows()
         for row in rows:
             row.update(matrix_hash=DIGEST)
             row.update(changes)
@@ -39,6 +40,10 @@ def test_a_randomised_defense_needs_the_cells_for_randomised_ones(needed):
     assert set(needed(draws=5, right_draws=5)) == wanted
 
 
+def test_of_a_track_that_is_missing_as_a_whole_no_cell_is_asked(needed):
+    assert {track for track, _ in needed(tracks=("white-box", "adaptive"))} == {"white-box", "adaptive"}
+
+
 def test_a_plain_classifiers_adaptive_track_needs_its_white_box_cells(table, pretend):
     rows = pretend("one", attacked=1, tracks=("white-box", "adaptive")).rows()
     for row in rows:
@@ -60,4 +65,4 @@ def test_of_another_matrix_nothing_is_known(needed):
 def test_an_official_entry_that_skipped_cells_of_the_matrix_is_not_ranked(table, pretend):
     (standing,) = rank(table(pretend("one", changes={"matrix_hash": DIGEST})))
     assert standing.rank is None
-    assert "no verdict in adaptive fab-t at 8/255 for 10 of 10 images" in standing.reasons
+    assert "no verdict in adaptive fab-t at 1, 2, 4, 8/255 for 10 of 10 images" in standing.reasons
