@@ -1,5 +1,7 @@
 """The views through which attacks see a target: the threat model as types."""
 
+from benchmark.access.training import TrainingView, gray_box
+from benchmark.access.labels import LabelView, black_box_labels
 from benchmark.access.views import (
     Evaluation,
     GradientView,
@@ -14,10 +16,13 @@ from benchmark.access.views import (
 __all__ = [
     "Evaluation",
     "GradientView",
+    "LabelView",
     "QueryBudgetExceeded",
     "ScoreView",
+    "TrainingView",
     "adaptive",
     "black_box",
+    "gray_box",
     "no_box",
     "white_box",
 ]

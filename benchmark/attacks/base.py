@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from benchmark.access import GradientView, ScoreView
+from benchmark.access import GradientView, ScoreView, TrainingView
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -52,6 +52,43 @@ class ScoreAttack(Protocol):
         draw: Randomness,
     ) -> Tensor:
         """Return candidates (N, C, H, W) float32 inside the ball and [0, 1]."""
+        ...
+
+
+class FittedAttack(Protocol):
+    """An attack whose work is done on training images: fitted once, then applied to any image without a look at it.
+
+    :meth:`apply` holds neither view nor labels, so that nothing of the target can reach it at attack time.
+    """
+
+    knowledge: ClassVar[Literal["training"]]
+    norm: ClassVar[str]
+
+    def fit(self, view: TrainingView, task: Classification, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
+        """Fit on the view's training images and return a state that can be stored as safetensors.
+
+        Args:
+            view: training images, labels and training-time gradients.
+            task: supplies losses and what "fooled" means.
+            eps_255: radius of the norm ball, in units of 1/255.
+            draw: ONE stream; its seed says which fit this is.
+
+        Raises:
+            BenchError: the training images do not serve this attack.
+        """
+        ...
+
+    def apply(self, state: dict[str, Tensor], images: Tensor, eps_255: float) -> Tensor:
+        """Return candidates (N, C, H, W) float32 inside the ball and [0, 1]; deterministic, image by image.
+
+        Args:
+            state: what :meth:`fit` returned for this radius.
+            images: (N, C, H, W) float32 in [0, 1], of the training images' shape.
+            eps_255: radius of the norm ball, in units of 1/255.
+
+        Raises:
+            BenchError: the state does not fit the images.
+        """
         ...
 
 
