@@ -1,7 +1,7 @@
 """The views through which attacks see a target: the threat model as types."""
 
-from benchmark.access.training import TrainingView, gray_box
 from benchmark.access.labels import LabelView, black_box_labels
+from benchmark.access.training import TrainingView, gray_box
 from benchmark.access.views import (
     Evaluation,
     GradientView,
@@ -22,6 +22,7 @@ __all__ = [
     "TrainingView",
     "adaptive",
     "black_box",
+    "black_box_labels",
     "gray_box",
     "no_box",
     "white_box",
