@@ -2,6 +2,6 @@
 
 from benchmark.defense.decision import Decision
 from benchmark.defense.defense import Defense, Vote
-from benchmark.defense.stage import Stage
+from benchmark.defense.stage import Backward, Stage
 
-__all__ = ["Decision", "Defense", "Stage", "Vote"]
+__all__ = ["Backward", "Decision", "Defense", "Stage", "Vote"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.defense.decision import Decision
-from benchmark.defense.stage import Stage
+from benchmark.defense.stage import Backward, Stage
 from benchmark.randomness import Randomness
 
 ROWS_PER_PASS = 2048
@@ -63,11 +63,19 @@ class Defense(nn.Module):
         """Whether the defense is its bare classifier, so that white-box and adaptive attacks coincide."""
         return len(self.stages) == 0 and self.vote is None
 
+    @property
+    def alternative_backward(self) -> bool:
+        """Whether the backward pass "identity" may differ from the declared one, so that an attacker tries both."""
+        return any(not stage.declares_identity for stage in self._stages())
+
     def _stages(self) -> list[Stage]:
         return [stage for stage in self.stages if isinstance(stage, Stage)]
 
-    def _through_stages(self, images: Tensor, draw: Randomness, copies: int, bpda: bool) -> Tensor:
-        """Pass images through the stages; from the first stochastic stage on each image has ``copies`` rows."""
+    def _through_stages(self, images: Tensor, draw: Randomness, copies: int, backward: Backward | None) -> Tensor:
+        """Pass images through the stages; from the first stochastic stage on each image has ``copies`` rows.
+
+        With a ``backward`` pass the stages are an attacker's, through BPDA; without one they are as deployed.
+        """
         rows = images
         spread = draw
         for position, stage in enumerate(self._stages()):
@@ -75,7 +83,7 @@ class Defense(nn.Module):
                 rows = rows.repeat_interleave(copies, dim=0)
                 spread = draw.repeated(copies)
             stage_draw = spread.fork("stage", position)
-            rows = stage.bpda(rows, stage_draw) if bpda else stage(rows, stage_draw)
+            rows = stage(rows, stage_draw) if backward is None else stage.bpda(rows, stage_draw, backward)
         if rows.shape[0] != images.shape[0] * copies:
             rows = rows.repeat_interleave(copies, dim=0)
         return rows
@@ -99,7 +107,7 @@ class Defense(nn.Module):
         return Decision.cat(parts) if parts else self._empty(images)
 
     def _decide(self, images: Tensor, draw: Randomness, copies: int) -> Decision:
-        logits = self.classifier(self._through_stages(images, draw, copies, bpda=False))
+        logits = self.classifier(self._through_stages(images, draw, copies, backward=None))
         if self.vote is not None:
             return self.vote.decide(logits.reshape(len(images), copies, self.num_classes))
         return Decision(probs=logits.softmax(dim=1), label=logits.argmax(dim=1))
@@ -110,7 +118,7 @@ class Defense(nn.Module):
             label=torch.empty(0, dtype=torch.int64, device=images.device),
         )
 
-    def adaptive_logits(self, images: Tensor, draw: Randomness, copies: int) -> Tensor:
+    def adaptive_logits(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
         """Differentiable logits of the whole pipeline through BPDA.
 
         A vote's stand-in is the log of the mean softmax over the copies (the expected vote, softened).
@@ -119,13 +127,14 @@ class Defense(nn.Module):
             images: (N, C, H, W), may require grad.
             draw: the attacker's own randomness, one stream per image.
             copies: random copies per image (EOT samples).
+            backward: how gradients pass the stages (:meth:`Stage.bpda`).
 
         Returns:
             (S, N, K): S = 1 for a voting defense, else one slice per copy, whose losses EOT averages.
         """
         if not self.stochastic:
             copies = 1
-        flat: Tensor = self.classifier(self._through_stages(images, draw, copies, bpda=True))
+        flat: Tensor = self.classifier(self._through_stages(images, draw, copies, backward))
         logits = flat.reshape(len(images), copies, self.num_classes)
         if self.vote is not None:
             expected: Tensor = logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(copies)

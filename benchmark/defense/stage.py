@@ -1,10 +1,14 @@
 """One step of a defense before its classifier."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from torch import Tensor, nn
 
 from benchmark.randomness import Randomness
+
+Backward = Literal["declared", "identity"]
+"""What an adaptive attacker differentiates in place of a stage: what the stage declares, or the identity."""
 
 
 class Stage(nn.Module, ABC):
@@ -34,11 +38,28 @@ class Stage(nn.Module, ABC):
         """The deployed transformation, without any gradient trick."""
         return self.apply_true(images, draw)
 
-    def bpda(self, images: Tensor, draw: Randomness) -> Tensor:
+    @property
+    def declares_identity(self) -> bool:
+        """Whether the declared backward pass is the identity, so that both backward passes are one."""
+        return not self.differentiable and type(self).stand_in is Stage.stand_in
+
+    def bpda(self, images: Tensor, draw: Randomness, backward: Backward = "declared") -> Tensor:
         """The deployed value on the forward pass, the stand-in's gradient on the backward pass.
 
         Both passes see the same draw, so that the gradient belongs to the noise that was really drawn.
+
+        Args:
+            images: (N, C, H, W) in [0, 1], may require grad.
+            draw: the randomness of this pass, one stream per row.
+            backward: "declared", or "identity" for a gradient that passes the stage unchanged, whatever the stage
+                declares: it finds a way where a stand-in or a true gradient points nowhere. A stage that changes the
+                shape has no identity and keeps what it declares.
         """
+        if backward == "identity":
+            value = self.apply_true(images.detach(), draw.restarted())
+            if value.shape == images.shape:
+                # The difference is exactly zero: the value is the deployed one to the last bit.
+                return value.detach() + (images - images.detach())
         if self.differentiable:
             return self.apply_true(images, draw)
         value = self.apply_true(images.detach(), draw)
