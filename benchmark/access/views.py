@@ -7,11 +7,13 @@ that the view was made for, so that it can go on with some of them and the count
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.defense import Decision, Defense
+from benchmark.defense import Backward, Defense
+from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
 
@@ -113,10 +115,8 @@ class GradientView(_Counting):
         return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
 
 
-class QueryView(_Counting):
-    """Puts queries to the deployed defense, counts them per image and stops at the budget.
-
-    A subclass decides how much of the answer the attacker sees.
+class ScoreView(_Counting):
+    """Answers queries with the deployed scores and label, counts them per image and stops at the budget.
 
     Args:
         defense: the deployed defense.
@@ -135,46 +135,18 @@ class QueryView(_Counting):
         """(n,) int64 queries left for these images."""
         return self.budget - self.queries[rows]
 
-    def _ask(self, images: Tensor, rows: Tensor) -> Decision:
-        """Put (n, C, H, W) images to the defense; a row that occurs k times costs its image k queries."""
-        asked = torch.bincount(rows, minlength=len(self.queries))
-        if bool(((self.queries + asked > self.budget) & (asked > 0)).any()):
-            raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
-        draw = self._next_draw(rows)
-        self.queries += asked
-        return self._defense.predict(images, draw)
-
-    def _next_draw(self, rows: Tensor) -> Randomness:
-        seeds = [self._draw.seeds[row] for row in rows.tolist()]
-        if self.stochastic:
-            looks = _numbered(rows, self.queries)
-            seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
-        return Randomness(seeds, self._draw.device)
-
-
-class ScoreView(QueryView):
-    """Answers queries with the deployed scores and label; arguments as in :class:`QueryView`."""
-
     def query(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (n, K) and the deployed label (n,), -1 = abstained.
-
-        A row may occur several times: each occurrence is a query of its own.
 
         Raises:
             QueryBudgetExceeded: an image has no query left.
         """
-        decision = self._ask(images, rows)
+        if len(rows) and int(self.remaining(rows).min()) < 1:
+            raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
+        draw = self._next_draw(rows)
+        self.queries[rows] += 1
+        decision = self._defense.predict(images, draw)
         return decision.probs.clamp_min(1e-30).log(), decision.label
-
-
-def _numbered(rows: Tensor, asked: Tensor) -> list[int]:
-    """Number of each look among all looks at its image; ``asked`` (N,) looks were taken before."""
-    following = asked.tolist()
-    numbers = []
-    for row in rows.tolist():
-        numbers.append(following[row])
-        following[row] += 1
-    return numbers
 
 
 def _mean_logits(logits: Tensor) -> Tensor:
@@ -197,11 +169,24 @@ def white_box(defense: Defense, draw: Randomness) -> GradientView:
     return _of_classifier(defense.classifier, defense.num_classes, draw)
 
 
-def adaptive(defense: Defense, draw: Randomness, eot_samples: int) -> GradientView:
-    """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT)."""
+def adaptive(defense: Defense, draw: Randomness, eot_samples: int, backward: Backward = "declared") -> GradientView:
+    """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT).
+
+    Args:
+        defense: the target.
+        draw: the attacker's randomness, one stream per image.
+        eot_samples: draws that one look averages at a stochastic defense.
+        backward: how gradients pass the stages: as they declare, or by the identity. The second differs from the first
+            only where ``defense.alternative_backward`` holds.
+
+    Raises:
+        BenchError: an unknown backward pass.
+    """
+    if backward not in get_args(Backward):
+        raise BenchError(f"Unknown backward pass '{backward}'.{did_you_mean(backward, get_args(Backward))}")
     samples = eot_samples if defense.stochastic else 1
     return GradientView(
-        lambda images, look: defense.adaptive_logits(images, look, samples),
+        lambda images, look: defense.adaptive_logits(images, look, samples, backward),
         defense.num_classes,
         draw,
         stochastic=defense.stochastic,
