@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from benchmark.defense import Backward, Defense
+from benchmark.defense import Backward, Decision, Defense
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
@@ -115,8 +115,10 @@ class GradientView(_Counting):
         return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
 
 
-class ScoreView(_Counting):
-    """Answers queries with the deployed scores and label, counts them per image and stops at the budget.
+class QueryView(_Counting):
+    """Puts queries to the deployed defense, counts them per image and stops at the budget.
+
+    A subclass decides how much of the answer the attacker sees.
 
     Args:
         defense: the deployed defense.
@@ -135,18 +137,46 @@ class ScoreView(_Counting):
         """(n,) int64 queries left for these images."""
         return self.budget - self.queries[rows]
 
+    def _ask(self, images: Tensor, rows: Tensor) -> Decision:
+        """Put (n, C, H, W) images to the defense; a row that occurs k times costs its image k queries."""
+        asked = torch.bincount(rows, minlength=len(self.queries))
+        if bool(((self.queries + asked > self.budget) & (asked > 0)).any()):
+            raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
+        draw = self._next_draw(rows)
+        self.queries += asked
+        return self._defense.predict(images, draw)
+
+    def _next_draw(self, rows: Tensor) -> Randomness:
+        seeds = [self._draw.seeds[row] for row in rows.tolist()]
+        if self.stochastic:
+            looks = _numbered(rows, self.queries)
+            seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
+        return Randomness(seeds, self._draw.device)
+
+
+class ScoreView(QueryView):
+    """Answers queries with the deployed scores and label; arguments as in :class:`QueryView`."""
+
     def query(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (n, K) and the deployed label (n,), -1 = abstained.
+
+        A row may occur several times: each occurrence is a query of its own.
 
         Raises:
             QueryBudgetExceeded: an image has no query left.
         """
-        if len(rows) and int(self.remaining(rows).min()) < 1:
-            raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
-        draw = self._next_draw(rows)
-        self.queries[rows] += 1
-        decision = self._defense.predict(images, draw)
+        decision = self._ask(images, rows)
         return decision.probs.clamp_min(1e-30).log(), decision.label
+
+
+def _numbered(rows: Tensor, asked: Tensor) -> list[int]:
+    """Number of each look among all looks at its image; ``asked`` (N,) looks were taken before."""
+    following = asked.tolist()
+    numbers = []
+    for row in rows.tolist():
+        numbers.append(following[row])
+        following[row] += 1
+    return numbers
 
 
 def _mean_logits(logits: Tensor) -> Tensor:
