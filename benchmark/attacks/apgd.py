@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
+from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import all_rows, ascent_signs, choose, project_linf
-from benchmark.attacks.pgd import check_at_least_one
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -59,6 +59,7 @@ class Apgd:
     n_targets: int | None = None
     rho: float = 0.75
     knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
         check_at_least_one("apgd", iterations=self.iterations, restarts=self.restarts)

@@ -14,6 +14,7 @@ class GradientAttack(Protocol):
     """An attack that follows gradients."""
 
     knowledge: ClassVar[Literal["gradient"]]
+    norm: ClassVar[str]
 
     def __call__(
         self,
@@ -31,7 +32,7 @@ class GradientAttack(Protocol):
             task: supplies losses and what "fooled" means.
             images: (N, C, H, W) float32 in [0, 1].
             labels: (N,) int64 true classes.
-            eps_255: radius of the norm ball, in units of 1/255.
+            eps_255: budget in the unit of the attack's norm, see :mod:`benchmark.attacks.norms`.
             draw: the attack's own randomness, one stream per image.
         """
         ...
@@ -41,6 +42,7 @@ class ScoreAttack(Protocol):
     """An attack that asks queries; arguments as in :class:`GradientAttack`."""
 
     knowledge: ClassVar[Literal["scores"]]
+    norm: ClassVar[str]
 
     def __call__(
         self,
@@ -70,7 +72,7 @@ class FittedAttack(Protocol):
         Args:
             view: training images, labels and training-time gradients.
             task: supplies losses and what "fooled" means.
-            eps_255: radius of the norm ball, in units of 1/255.
+            eps_255: budget in the unit of the attack's norm, see :mod:`benchmark.attacks.norms`.
             draw: ONE stream; its seed says which fit this is.
 
         Raises:
@@ -84,7 +86,7 @@ class FittedAttack(Protocol):
         Args:
             state: what :meth:`fit` returned for this radius.
             images: (N, C, H, W) float32 in [0, 1], of the training images' shape.
-            eps_255: radius of the norm ball, in units of 1/255.
+            eps_255: budget in the unit of the attack's norm, see :mod:`benchmark.attacks.norms`.
 
         Raises:
             BenchError: the state does not fit the images.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.attacks.apgd import target_count
+from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import all_rows, choose, project_linf
-from benchmark.attacks.pgd import check_at_least_one
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -47,6 +47,7 @@ class FabT:
     iterations: int = 100
     n_targets: int | None = None
     knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
         check_at_least_one("fab-t", iterations=self.iterations)

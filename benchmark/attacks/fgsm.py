@@ -19,6 +19,7 @@ class Fgsm:
     """
 
     knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    norm: ClassVar[str] = "linf"
 
     def __call__(
         self,

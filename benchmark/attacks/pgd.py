@@ -1,20 +1,16 @@
-"""Projected gradient ascent with a fixed step: PGD and the survey's CW in L-inf."""
+"""Projected gradient ascent with a fixed step: PGD in L-inf and L2, I-FGSM, and the survey's CW in L-inf."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.base import all_rows, ascent_signs, choose, project_linf
+from benchmark.attacks.ascent import Ascent, Loss, check_positive, plain
+from benchmark.attacks.ascent import check_at_least_one as check_at_least_one
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits (n, K) and labels (n,) to values (n,) that the attacker ascends."""
 
 PGD_ALPHA_255 = {1.0: 0.5, 2.0: 0.5, 4.0: 1.0, 8.0: 2.0}
 """Step in 1/255 for each radius in 1/255 (survey, attack table)."""
@@ -38,6 +34,7 @@ class Pgd:
         alpha_255: step size in 1/255; None takes the survey's table, a quarter of the radius where it has no entry.
         loss: "cross_entropy" or "margin".
         restarts: number of random starts; a further one is spent only on images still standing.
+        random_start: whether to start from a random point of the ball rather than from the image.
 
     Raises:
         BenchError: a parameter is out of range.
@@ -47,12 +44,17 @@ class Pgd:
     alpha_255: float | None = None
     loss: str = "cross_entropy"
     restarts: int = 1
+    random_start: bool = True
     knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
         check_at_least_one("pgd", steps=self.steps, restarts=self.restarts)
+        check_positive("pgd", alpha_255=self.alpha_255)
         if self.loss not in ("cross_entropy", "margin"):
             raise BenchError(f"pgd: unknown loss '{self.loss}'.{did_you_mean(self.loss, ('cross_entropy', 'margin'))}")
+        if self.restarts > 1 and not self.random_start:
+            raise BenchError(f"pgd: {self.restarts} restarts without a random start are all the same; give restarts 1.")
 
     def __call__(
         self,
@@ -64,10 +66,46 @@ class Pgd:
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
-        alpha = self.alpha_255 if self.alpha_255 is not None else PGD_ALPHA_255.get(eps_255, eps_255 / 4)
+        alpha = self.alpha_255 if self.alpha_255 is not None else self.default_alpha_255(eps_255)
         loss = task.cross_entropy if self.loss == "cross_entropy" else task.margin
-        ascent = _Ascent(view, task, loss, eps_255 / 255, alpha / 255, self.steps)
+        guide = plain(view, loss)
+        ascent = Ascent(view, task, loss, guide, self.norm, eps_255, alpha, self.steps, self.random_start)
         return ascent.restarted(images, labels, draw, self.restarts)
+
+    def default_alpha_255(self, eps_255: float) -> float:
+        """Step size for a radius, both in the norm's unit."""
+        return PGD_ALPHA_255.get(eps_255, eps_255 / 4)
+
+
+@dataclass(frozen=True)
+class Bim(Pgd):
+    """I-FGSM, also called BIM (Kurakin et al. 2017): PGD that starts from the image itself.
+
+    Its step is the radius divided by the number of steps, since MedRDF leaves it unstated: every number of steps can
+    then reach the face of the ball, and one step is FGSM. Cost, choice of iterate and parameters as :class:`Pgd`.
+    """
+
+    steps: int = 7
+    random_start: bool = False
+
+    def default_alpha_255(self, eps_255: float) -> float:
+        """Step size for a radius."""
+        return eps_255 / self.steps
+
+
+@dataclass(frozen=True)
+class PgdL2(Pgd):
+    """PGD in L2 (Madry et al. 2018): steps along the normalised gradient, projected onto ball and box together.
+
+    Its step is 2.5 times the radius divided by the number of steps (Madry et al., section 5: enough to reach the far
+    side of the ball from any start). Cost, choice of iterate and parameters as :class:`Pgd`, in the L2 unit.
+    """
+
+    norm: ClassVar[str] = "l2"
+
+    def default_alpha_255(self, eps_255: float) -> float:
+        """Step size for a radius."""
+        return 2.5 * eps_255 / self.steps
 
 
 @dataclass(frozen=True)
@@ -89,9 +127,11 @@ class CwLinf:
     kappa: float = 50.0
     alpha_255: float | None = None
     knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
         check_at_least_one("cw-linf", steps=self.steps)
+        check_positive("cw-linf", alpha_255=self.alpha_255)
 
     def __call__(
         self,
@@ -104,63 +144,9 @@ class CwLinf:
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         alpha = self.alpha_255 if self.alpha_255 is not None else CW_ALPHA_255.get(eps_255, eps_255 / 10)
-        ascent = _Ascent(view, task, self._loss(task), eps_255 / 255, alpha / 255, self.steps)
-        return ascent.restarted(images, labels, draw, restarts=1)
+        loss = self._loss(task)
+        ascent = Ascent(view, task, loss, plain(view, loss), self.norm, eps_255, alpha, self.steps)
+        return ascent.restarted(images, labels, draw)
 
     def _loss(self, task: Classification) -> Loss:
         return lambda logits, labels: task.margin(logits, labels).clamp(max=self.kappa)
-
-
-def check_at_least_one(attack: str, **counts: int) -> None:
-    """Raise BenchError unless every count is at least 1."""
-    for name, value in counts.items():
-        if value < 1:
-            raise BenchError(f"{attack}: {name} is {value}; give at least 1.")
-
-
-@dataclass(frozen=True)
-class _Ascent:
-    """Signed gradient ascent in the L-inf ball; ``eps`` and ``alpha`` in [0, 1]."""
-
-    view: GradientView
-    task: Classification
-    loss: Loss
-    eps: float
-    alpha: float
-    steps: int
-
-    def restarted(self, images: Tensor, labels: Tensor, draw: Randomness, restarts: int) -> Tensor:
-        candidates = images.clone()
-        best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-        rows = all_rows(images)
-        for restart in range(restarts):
-            if len(rows) == 0:
-                break
-            place = rows.to(images.device)
-            streams = draw.take(rows).fork("restart", restart)
-            found, value, fooled = self._single(images[place], labels[place], rows, streams)
-            gain = fooled | (value >= best[place])
-            candidates[place] = choose(gain, found, candidates[place])
-            best[place] = torch.maximum(value, best[place])
-            rows = rows[~fooled.cpu()]
-        return candidates
-
-    def _single(self, images: Tensor, labels: Tensor, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
-        """One start; returns the kept iterates, their losses and whether they fool the view."""
-        iterate = project_linf(images + draw.uniform(images.shape[1:], -self.eps, self.eps), images, self.eps)
-        kept = iterate
-        value = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-        fooled = torch.zeros_like(labels, dtype=torch.bool)
-        for step in range(self.steps + 1):
-            if step < self.steps:
-                look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
-                current, logits = look.loss, look.logits
-            else:
-                logits = self.view.logits(iterate, rows)
-                current = self.loss(logits, labels)
-            now = self.task.fooled(logits, labels)
-            take = now | (~fooled & (current > value))
-            kept, value, fooled = choose(take, iterate, kept), torch.where(take, current, value), fooled | now
-            if step < self.steps:
-                iterate = project_linf(iterate + self.alpha * ascent_signs(look.gradient), images, self.eps)
-        return kept, value, fooled

@@ -8,13 +8,15 @@ from benchmark.attacks.apgd import Apgd
 from benchmark.attacks.base import Attack
 from benchmark.attacks.fab import FabT
 from benchmark.attacks.fgsm import Fgsm
-from benchmark.attacks.pgd import CwLinf, Pgd
+from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
 from benchmark.attacks.square import Square
 from benchmark.errors import BenchError, did_you_mean
 
 ATTACKS: dict[str, type[Any]] = {
     "fgsm": Fgsm,
+    "bim": Bim,
     "pgd": Pgd,
+    "pgd-l2": PgdL2,
     "cw-linf": CwLinf,
     "apgd": Apgd,
     "fab-t": FabT,

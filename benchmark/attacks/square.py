@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmark.access import ScoreView
+from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import all_rows, choose
-from benchmark.attacks.pgd import check_at_least_one
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -56,6 +56,7 @@ class Square:
     queries: int = 5000
     p_init: float = 0.8
     knowledge: ClassVar[Literal["scores"]] = "scores"
+    norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
         check_at_least_one("square", queries=self.queries)

@@ -42,7 +42,9 @@ def two_images() -> tuple[Tensor, Tensor]:
     ("method", "params", "queries", "gradients"),
     [
         ("fgsm", {}, [1, 1], [1, 1]),
+        ("bim", {"steps": 5}, [6, 6], [5, 5]),
         ("pgd", {"steps": 7}, [8, 8], [7, 7]),
+        ("pgd-l2", {"steps": 7, "restarts": 2}, [16, 8], [14, 7]),
         ("pgd", {"steps": 7, "restarts": 3}, [24, 8], [21, 7]),
         ("cw-linf", {"steps": 5}, [6, 6], [5, 5]),
         ("apgd", {"iterations": 10}, [11, 11], [11, 11]),

@@ -16,6 +16,8 @@ from benchmark.task import Classification
 
 ATTACKS = [
     ("fgsm", {}),
+    ("bim", {"steps": 5}),
+    ("pgd-l2", {"steps": 6}),
     ("pgd", {"steps": 6, "restarts": 2}),
     ("cw-linf", {"steps": 6}),
     ("apgd", {"iterations": 20, "restarts": 2}),

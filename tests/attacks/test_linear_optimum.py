@@ -11,6 +11,7 @@ EPS_255 = 8.0
 EPS = EPS_255 / 255
 BINARY_EXACT = [
     ("fgsm", {}),
+    ("bim", {}),
     ("pgd", {}),
     ("pgd", {"loss": "margin"}),
     ("cw-linf", {}),

@@ -24,6 +24,8 @@ def test_parameters_reach_the_attack():
         ("pgd", {"step": 3}, "Did you mean 'steps'"),
         ("pgd", {"steps": 0}, "steps is 0"),
         ("pgd", {"steps": "20"}, "wrong type"),
+        ("pgd", {"alpha_255": 0.0}, "alpha_255 is 0.0"),
+        ("bim", {"restarts": 2}, "restarts without a random start"),
         ("pgd", {"loss": "margins"}, "Did you mean 'margin'"),
         ("cw-linf", {"steps": 0}, "steps is 0"),
         ("apgd", {"loss": "ce"}, "Known: cross_entropy"),
