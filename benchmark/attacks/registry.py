@@ -8,8 +8,11 @@ from benchmark.attacks.apgd import Apgd
 from benchmark.attacks.base import Attack
 from benchmark.attacks.fab import FabT
 from benchmark.attacks.fgsm import Fgsm
+from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
+from benchmark.attacks.sma import Sma
 from benchmark.attacks.square import Square
+from benchmark.attacks.uap import Uap
 from benchmark.errors import BenchError, did_you_mean
 
 ATTACKS: dict[str, type[Any]] = {
@@ -18,9 +21,14 @@ ATTACKS: dict[str, type[Any]] = {
     "pgd": Pgd,
     "pgd-l2": PgdL2,
     "cw-linf": CwLinf,
+    "mim": Mim,
+    "dim": Dim,
+    "tim": Tim,
+    "sma": Sma,
     "apgd": Apgd,
     "fab-t": FabT,
     "square": Square,
+    "uap": Uap,
 }
 
 

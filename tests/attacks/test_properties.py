@@ -23,6 +23,10 @@ SHORT = [
     ("pgd-l2", {"steps": 4}),
     ("pgd", {"steps": 3, "loss": "margin", "restarts": 2}),
     ("cw-linf", {"steps": 4}),
+    ("mim", {"steps": 4}),
+    ("dim", {"steps": 6}),
+    ("tim", {"steps": 4, "probability": 0.5}),
+    ("sma", {"steps": 4}),
     ("apgd", {"iterations": 8}),
     ("apgd", {"iterations": 8, "loss": "dlr", "restarts": 2}),
     ("apgd", {"iterations": 6, "loss": "targeted"}),
@@ -79,7 +83,7 @@ def test_candidates_keep_shape_type_ball_and_box(run, method, params, case):
 
 @pytest.mark.parametrize(
     ("method", "params"),
-    [case for case in SHORT if case[0] in ("bim", "pgd", "pgd-l2", "cw-linf", "apgd")],
+    [case for case in SHORT if case[0] in ("bim", "pgd", "pgd-l2", "cw-linf", "mim", "apgd")],
 )
 @given(case=cases())
 @settings(max_examples=12, deadline=None)
