@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from benchmark.access import GradientView, ScoreView, TrainingView
+from benchmark.access import GradientView, LabelView, ScoreView, TrainingView
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -57,6 +57,24 @@ class ScoreAttack(Protocol):
         ...
 
 
+class LabelAttack(Protocol):
+    """An attack that sees nothing but the deployed label; arguments as in :class:`GradientAttack`."""
+
+    knowledge: ClassVar[Literal["labels"]]
+
+    def __call__(
+        self,
+        view: LabelView,
+        task: Classification,
+        images: Tensor,
+        labels: Tensor,
+        eps_255: float,
+        draw: Randomness,
+    ) -> Tensor:
+        """Return candidates (N, C, H, W) float32 inside the ball and [0, 1]."""
+        ...
+
+
 class FittedAttack(Protocol):
     """An attack whose work is done on training images: fitted once, then applied to any image without a look at it.
 
@@ -94,7 +112,7 @@ class FittedAttack(Protocol):
         ...
 
 
-Attack = GradientAttack | ScoreAttack
+Attack = GradientAttack | ScoreAttack | LabelAttack
 
 
 def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:

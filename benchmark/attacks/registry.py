@@ -10,6 +10,7 @@ from benchmark.attacks.fab import FabT
 from benchmark.attacks.fgsm import Fgsm
 from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
+from benchmark.attacks.rays import Rays
 from benchmark.attacks.sma import Sma
 from benchmark.attacks.square import Square
 from benchmark.attacks.uap import Uap
@@ -29,6 +30,7 @@ ATTACKS: dict[str, type[Any]] = {
     "fab-t": FabT,
     "square": Square,
     "uap": Uap,
+    "rays": Rays,
 }
 
 

@@ -17,15 +17,6 @@ from benchmark.task import Classification
 BLOCK = 256
 """Iterations whose random numbers are drawn at once."""
 
-FRESH_LOOKS = 4
-"""Looks that replace the first one of a promising proposal to a stochastic system."""
-
-CONFIRMATIONS = 16
-"""Further looks that must confirm a success against a stochastic system."""
-
-CLEAR_MAJORITY = 0.75
-"""Share of them that must be wrong: at a bare half, the judge's draws would decide by a coin's toss."""
-
 SCHEDULE = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations (of 10 000) after which the share of pixels in a square is halved (section 4)."""
 

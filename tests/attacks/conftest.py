@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from benchmark.access import GradientView, ScoreView, black_box, white_box
+from benchmark.access import GradientView, LabelView, ScoreView, black_box, black_box_labels, white_box
 from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
@@ -24,7 +24,7 @@ class Outcome:
     """What an attack returned, and the view that it spent."""
 
     candidates: Tensor
-    view: GradientView | ScoreView
+    view: GradientView | ScoreView | LabelView
     robust: Tensor
     """(N,) bool: the deployed label is still the true one."""
 
@@ -98,8 +98,12 @@ def run() -> Callable[..., Outcome]:
         draw = Randomness([seed * 100_003 + i for i in range(len(images))])
         attack = build(method, params)
         if view is None:
-            make = white_box if attack.knowledge == "gradient" else lambda d, r: black_box(d, r, budget)
-            view = make(defense, draw.fork("view"))
+            makers = {
+                "gradient": white_box,
+                "scores": lambda d, r: black_box(d, r, budget),
+                "labels": lambda d, r: black_box_labels(d, r, budget),
+            }
+            view = makers[attack.knowledge](defense, draw.fork("view"))
         task = Classification(defense.num_classes)
         candidates = attack(view, task, images, labels, eps_255, draw.fork("attack"))
         robust = task.right(defense.predict(candidates, draw.fork("judge")), labels)

@@ -1,0 +1,55 @@
+"""Query attacks against a linear network, whose best perturbation is known in closed form."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.defense import Defense
+
+EPS_255 = 8.0
+EPS = EPS_255 / 255
+SIGNS = [("rays", {"queries": 2000})]
+
+
+def linear_case(num_classes: int, low: float, high: float) -> tuple[Defense, Tensor, Tensor]:
+    """60 random images, and a linear network whose margins lie within reach of EPS for about half of them."""
+    generator = torch.Generator().manual_seed(num_classes)
+    layer = nn.Linear(36, num_classes)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
+        layer.bias.copy_(-layer.weight.sum(dim=1) / 2)
+    images = (low + (high - low) * torch.rand(60, 1, 6, 6, generator=generator)).clamp(0, 1)
+    defense = Defense(nn.Sequential(nn.Flatten(), layer).requires_grad_(False), num_classes)
+    return defense, images, defense.classifier(images).argmax(dim=1)
+
+
+def margins_and_directions(defense: Defense, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Per wrong class k: z_k - z_y (N, K - 1), and its gradient (N, K - 1, D)."""
+    layer = defense.classifier[1]
+    logits = layer(images.flatten(1))
+    others = torch.stack([torch.tensor([k for k in range(defense.num_classes) if k != y]) for y in labels.tolist()])
+    margins = logits.gather(1, others) - logits.gather(1, labels[:, None])
+    return margins, layer.weight[others] - layer.weight[labels][:, None]
+
+
+def best_linf(defense: Defense, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """(N,) the highest margin that an image in the L-inf ball and the box reaches."""
+    margins, directions = margins_and_directions(defense, images, labels)
+    flat = images.flatten(1)[:, None]
+    up, down = (1 - flat).clamp(max=eps), flat.clamp(max=eps)
+    gain = (directions.clamp(min=0) * up - directions.clamp(max=0) * down).sum(dim=2)
+    return (margins + gain).amax(dim=1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.7), (-0.3, 1.3)], ids=["interior", "box binds"])
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize(("method", "params"), SIGNS)
+def test_all_that_a_twentieth_less_radius_could_fell_falls_and_nothing_beyond_the_optimum(
+    run, method, params, num_classes, low, high
+):
+    defense, images, labels = linear_case(num_classes, low, high)
+    robust = run(method, params, defense, images, labels, EPS_255).robust
+    easy = best_linf(defense, images, labels, 0.95 * EPS) > 0
+    assert easy.sum() > 10
+    assert (~robust[easy]).float().mean() >= 0.98
+    assert robust[best_linf(defense, images, labels, EPS) < -1e-4].all()
