@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmark.access import LabelView
+from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import choose, project_linf
 from benchmark.attacks.confirm import Purse, still_right
-from benchmark.attacks.pgd import check_at_least_one
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 

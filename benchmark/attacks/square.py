@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.confirm import CLEAR_MAJORITY, CONFIRMATIONS, FRESH_LOOKS
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
