@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from benchmark.attacks.apgd import Apgd
+from benchmark.attacks.apgd import Apgd, ApgdL2
 from benchmark.attacks.base import Attack
-from benchmark.attacks.fab import FabT
+from benchmark.attacks.cw_l2 import CwL2
+from benchmark.attacks.deepfool import DeepFool
+from benchmark.attacks.fab import FabT, FabTL2
 from benchmark.attacks.fgsm import Fgsm
 from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
@@ -27,7 +29,11 @@ ATTACKS: dict[str, type[Any]] = {
     "tim": Tim,
     "sma": Sma,
     "apgd": Apgd,
+    "apgd-l2": ApgdL2,
     "fab-t": FabT,
+    "fab-t-l2": FabTL2,
+    "cw-l2": CwL2,
+    "deepfool": DeepFool,
     "square": Square,
     "uap": Uap,
     "rays": Rays,
