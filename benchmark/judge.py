@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmark.defense import Decision, Defense
+from benchmark.defense.rollback import Rollback
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
 
@@ -32,7 +33,7 @@ class Verdicts:
 
 
 class Judge:
-    """Puts images to the deployed defense, repeatedly where it is random.
+    """Puts images to the deployed defense, repeatedly where it is random, each time as if it had never been asked.
 
     Args:
         defense: a copy that no attack has touched.
@@ -43,6 +44,7 @@ class Judge:
 
     def __init__(self, defense: Defense, task: Classification, draws: int, device: torch.device) -> None:
         self._defense = defense.to(device).eval()
+        self._guard = Rollback(self._defense)
         self._task = task
         self._device = device
         self.draws = draws if defense.stochastic else 1
@@ -55,11 +57,11 @@ class Judge:
             labels: (N,) int64; used after the defense has decided.
             purpose: per image what its randomness derives from (data set, sample, cell ...).
         """
-        decisions = [
-            self._defense.predict(
-                images, Randomness((content_seed("judge", *parts, draw) for parts in purpose), self._device)
-            )
-            for draw in range(self.draws)
-        ]
+        decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
         right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
         return Verdicts(decisions[0], right, self.draws)
+
+    def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
+        seeds = (content_seed("judge", *parts, draw) for parts in purpose)
+        with self._guard:
+            return self._defense.predict(images, Randomness(seeds, self._device))

@@ -6,6 +6,7 @@ that the view was made for, so that it can go on with some of them and the count
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.defense import Backward, Decision, Defense
+from benchmark.defense.rollback import Rollback
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
@@ -62,16 +64,25 @@ class GradientView(_Counting):
         draw: the attacker's randomness, one stream per image of the batch.
         stochastic: whether two looks at one image may differ.
         samples: forward passes that one look costs per image.
+        guard: entered for each look, to undo what it leaves behind in the target.
     """
 
     def __init__(
-        self, forward: Forward, num_classes: int, draw: Randomness, *, stochastic: bool = False, samples: int = 1
+        self,
+        forward: Forward,
+        num_classes: int,
+        draw: Randomness,
+        *,
+        stochastic: bool = False,
+        samples: int = 1,
+        guard: AbstractContextManager[None] | None = None,
     ) -> None:
         super().__init__(draw)
         self._forward = forward
         self.num_classes = num_classes
         self.stochastic = stochastic
         self._samples = samples
+        self._guard = guard if guard is not None else nullcontext()
 
     def evaluate(self, images: Tensor, objective: Objective, rows: Tensor) -> Evaluation:
         """Value and gradient of an objective, averaged over the samples of a random pipeline (EOT).
@@ -84,7 +95,7 @@ class GradientView(_Counting):
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
         self.gradients[rows] += self._samples
-        with torch.enable_grad():
+        with self._guard, torch.enable_grad():
             leaf = images.detach().requires_grad_(True)
             logits = self._forward(leaf, draw)
             loss = torch.stack([objective(sample) for sample in logits]).mean(dim=0)
@@ -96,7 +107,8 @@ class GradientView(_Counting):
         """Logits (n, K) without a gradient; of a random pipeline the log of the mean softmax."""
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
-        return _mean_logits(self._forward(images, draw))
+        with self._guard:
+            return _mean_logits(self._forward(images, draw))
 
     def differentiable(self, images: Tensor) -> Tensor:
         """Logits (n, K) with autograd attached, for attacks of other libraries.
@@ -112,13 +124,15 @@ class GradientView(_Counting):
         self.queries += share
         if torch.is_grad_enabled() and images.requires_grad:
             self.gradients += share
-        return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
+        with self._guard:
+            return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
 
 
 class QueryView(_Counting):
     """Puts queries to the deployed defense, counts them per image and stops at the budget.
 
-    A subclass decides how much of the answer the attacker sees.
+    Each query meets the defense as if nobody had asked before. A subclass decides how much of the answer the attacker
+    sees.
 
     Args:
         defense: the deployed defense.
@@ -129,6 +143,7 @@ class QueryView(_Counting):
     def __init__(self, defense: Defense, draw: Randomness, budget: int) -> None:
         super().__init__(draw)
         self._defense = defense
+        self._guard = Rollback(defense)
         self.num_classes = defense.num_classes
         self.stochastic = defense.stochastic
         self.budget = budget
@@ -144,7 +159,8 @@ class QueryView(_Counting):
             raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
         draw = self._next_draw(rows)
         self.queries += asked
-        return self._defense.predict(images, draw)
+        with self._guard:
+            return self._defense.predict(images, draw)
 
     def _next_draw(self, rows: Tensor) -> Randomness:
         seeds = [self._draw.seeds[row] for row in rows.tolist()]
@@ -202,6 +218,8 @@ def white_box(defense: Defense, draw: Randomness) -> GradientView:
 def adaptive(defense: Defense, draw: Randomness, eot_samples: int, backward: Backward = "declared") -> GradientView:
     """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT).
 
+    Each look meets the defense as if nobody had asked before.
+
     Args:
         defense: the target.
         draw: the attacker's randomness, one stream per image.
@@ -221,6 +239,7 @@ def adaptive(defense: Defense, draw: Randomness, eot_samples: int, backward: Bac
         draw,
         stochastic=defense.stochastic,
         samples=samples,
+        guard=Rollback(defense),
     )
 
 
