@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmark.attacks.norms import distance, project
+
 TOLERANCE = 1e-6
 """Slack, in [0, 1], for the rounding of float32 sums at the edge of the ball."""
 
@@ -18,6 +20,7 @@ class Verified:
         notes: N sentences, empty where nothing had to be mended.
         rejected: (N,) bool, images that were no images; the clean image stands in their place.
         linf, l2: (N,) distances to the clean images.
+        pixels: (N,) int64, pixels that differ from the clean image.
     """
 
     images: Tensor
@@ -25,6 +28,7 @@ class Verified:
     rejected: Tensor
     linf: Tensor
     l2: Tensor
+    pixels: Tensor
 
 
 def verify(candidates: Tensor, images: Tensor, norm: str, eps_255: float) -> Verified:
@@ -33,36 +37,40 @@ def verify(candidates: Tensor, images: Tensor, norm: str, eps_255: float) -> Ver
     Args:
         candidates: (N, C, H, W) an attack's answer.
         images: (N, C, H, W) the clean images.
-        norm: ``linf``.
-        eps_255: radius in units of 1/255.
+        norm: one of :data:`benchmark.results.schema.NORMS`.
+        eps_255: budget in the units of that norm.
 
     Raises:
-        ValueError: the answer has another shape or type, or the norm is unknown.
+        ValueError: the answer has another shape or type.
+        BenchError: the norm is unknown.
     """
     if candidates.shape != images.shape or candidates.dtype != images.dtype:
         raise ValueError(
             f"the attack returned {tuple(candidates.shape)} {candidates.dtype} for {tuple(images.shape)} {images.dtype}"
         )
-    if norm != "linf":
-        raise ValueError(f"norm '{norm}' is unknown")
-    eps = eps_255 / 255
     finite = candidates.flatten(1).isfinite().all(dim=1)
     usable = torch.where(finite[:, None, None, None], candidates, images)
     box = torch.maximum(-usable, usable - 1).flatten(1).amax(dim=1).clamp(min=0)
-    over = ((usable - images).flatten(1).abs().amax(dim=1) - eps).clamp(min=0)
-    inside = torch.minimum(torch.maximum(usable, images - eps), images + eps).clamp(0, 1)
+    over = (distance(usable, images, norm) - eps_255).clamp(min=0)
+    slack = 0.0 if norm == "l0" else TOLERANCE * 255
+    boxed = usable.clamp(0, 1)
+    # Only what is outside moves: an L2 projection of an image on the sphere would shift it by a rounding error.
+    mend = (over > slack) if norm != "linf" else torch.ones_like(finite)
+    inside = torch.where(mend[:, None, None, None], project(boxed, images, norm, eps_255), boxed)
     difference = (inside - images).flatten(1)
     notes = tuple(
-        _note(bool(ok), float(beyond), float(outside)) for ok, beyond, outside in zip(finite, over, box, strict=True)
+        _note(bool(ok), float(beyond), float(outside), norm, slack)
+        for ok, beyond, outside in zip(finite, over, box, strict=True)
     )
-    return Verified(inside, notes, ~finite, difference.abs().amax(dim=1), difference.norm(dim=1))
+    pixels = (inside != images).any(dim=1).flatten(1).sum(dim=1)
+    return Verified(inside, notes, ~finite, difference.abs().amax(dim=1), difference.norm(dim=1), pixels)
 
 
-def _note(finite: bool, beyond_ball: float, beyond_box: float) -> str:
+def _note(finite: bool, beyond_ball: float, beyond_box: float, norm: str, slack: float) -> str:
     if not finite:
         return "rejected: not finite"
-    if beyond_ball > TOLERANCE:
-        return f"projected: {beyond_ball * 255:.3g}/255 beyond the ball"
+    if beyond_ball > slack:
+        return f"projected: {beyond_ball:.3g}{' pixels' if norm == 'l0' else '/255'} beyond the ball"
     if beyond_box > TOLERANCE:
         return f"projected: {beyond_box * 255:.3g}/255 beyond [0, 1]"
     return ""

@@ -1,9 +1,11 @@
 """Why an entry cannot be ranked: gaps, missing tracks or images, mixed versions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, PERTURBATIONS, TRACKS
+from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, PERTURBATIONS
 from leaderboard.corruption import sequences
 from leaderboard.entries import Entry, is_named, is_unit_wide
 from leaderboard.verdicts import Verdicts
@@ -18,11 +20,17 @@ SAME_IMAGES = (("clean",), ("corruption",), ATTACK_TRACKS)
 """Groups of tracks that are judged on the same images, so that their rows must agree in ``dataset_hash``."""
 
 
-def problems(entry: Entry, judged: Verdicts) -> list[str]:
-    """Return the reasons, each a clause, that keep an entry off the ranks; empty for a complete official one."""
+def problems(entry: Entry, judged: Verdicts, tracks: Sequence[str]) -> list[str]:
+    """Return the reasons, each a clause, that keep an entry off the ranks; empty for a complete official one.
+
+    Args:
+        entry: the entry.
+        judged: its verdicts.
+        tracks: all tracks that a complete entry has.
+    """
     found = [] if entry.official else ["unofficial run"]
     present = set(entry.provenance("track"))
-    found += [f"track {track} is missing" for track in TRACKS if track not in present]
+    found += [f"track {track} is missing" for track in tracks if track not in present]
     found += [
         f"its rows come from {len(entry.provenance(column))} different values of {column}"
         for column in ONE_OF_EACH
@@ -34,7 +42,7 @@ def problems(entry: Entry, judged: Verdicts) -> list[str]:
     found += [
         f"track {track} has no cell at the headline budget"
         for track in ATTACK_TRACKS
-        if track in present and track not in _tracks_at_headline(judged)
+        if track in present & set(tracks) and track not in _tracks_at_headline(judged)
     ]
     found += _clean_coverage(judged)
     return found + (_corruption_coverage(entry) if entry.official else [])
@@ -83,7 +91,8 @@ def _gaps(rows: pd.DataFrame) -> list[str]:
 
 
 def _tracks_at_headline(judged: Verdicts) -> set[str]:
-    return {cell.track for cell in judged.cells if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)}
+    ranked = [judged.cells[column] for column in judged.ranked(range(len(judged.cells)))]
+    return {cell.track for cell in ranked if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)}
 
 
 def _unjudged(judged: Verdicts, rows: pd.DataFrame) -> list[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.results.schema import ATTACK_TRACKS
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,8 +32,24 @@ class Entry:
         return next(iter(self.provenance("task")), "multiclass")
 
 
-RequiredCells = Callable[[Entry], set[tuple[str, str, str, float]]]
-"""Names the (track, attack, norm, eps in 1/255) that an entry must have verdicts for."""
+@dataclass(frozen=True)
+class Required:
+    """What a matrix asks of an entry.
+
+    Attributes:
+        matrix_hash: sha256 of the matrix; entries run under it stand on the board, others beside it.
+        tracks: all tracks that a complete entry has.
+        cells: names the (track, attack, norm, eps) that an entry must have verdicts for.
+    """
+
+    matrix_hash: str
+    tracks: tuple[str, ...]
+    cells: Callable[[Entry], set[tuple[str, str, str, float]]]
+
+    @property
+    def attack_tracks(self) -> tuple[str, ...]:
+        """The tracks among them that have an attacker."""
+        return tuple(track for track in self.tracks if track in ATTACK_TRACKS)
 
 
 def entries(rows: pd.DataFrame) -> list[Entry]:

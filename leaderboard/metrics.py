@@ -9,8 +9,9 @@ from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
 from leaderboard.corruption import Sequences, sequences
-from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.entries import Entry, Required, entries
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
 
 __all__ = ["ALL_TRACKS", "HEADLINE", "WORST_CASE", "Record", "headline", "records"]
@@ -19,19 +20,20 @@ BASELINE = "natural"
 """Submission against which relative flip probability is measured, per data set."""
 
 
-def records(rows: pd.DataFrame, required: RequiredCells | None = None, baseline: str = BASELINE) -> list[Record]:
+def records(rows: pd.DataFrame, required: Required | None = None, baseline: str = BASELINE) -> list[Record]:
     """Compute every record of every entry in ``rows`` (as :func:`leaderboard.rows.read_rows` gives them).
 
     Args:
         rows: result rows of any number of submissions and data sets, official and unofficial.
-        required: names the cells that an entry must have verdicts for; by default those of the matrix in force.
+        required: what the matrix asks of an entry; by default the matrix in force.
         baseline: submission that relative flip probabilities refer to.
     """
     found: list[Record] = []
     everyone = entries(rows)
+    required = required or in_force()
     for entry in everyone:
         found += _clean_records(entry)
-        found += _attack_records(entry, verdicts(entry, required))
+        found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
         found += _corruption_records(entry, _baseline_of(entry, everyone, baseline))
     return found
@@ -84,8 +86,11 @@ def _clean_records(entry: Entry) -> list[Record]:
     return found
 
 
-def _attack_records(entry: Entry, judged: Verdicts) -> list[Record]:
-    """Worst case per track and over all, every suite and cell, per norm and eps; clean on the same images."""
+def _attack_records(entry: Entry, judged: Verdicts, asked: tuple[str, ...]) -> list[Record]:
+    """Worst case per track and over all, every suite and cell, per norm and eps; clean on the same images.
+
+    Cells that are informative only have a line of their own and enter no worst case.
+    """
     if not judged.images:
         return []
     named: list[tuple[str, str, str, float, str]] = []
@@ -103,15 +108,18 @@ def _attack_records(entry: Entry, judged: Verdicts) -> list[Record]:
         tracks = [track for track in ATTACK_TRACKS if any(judged.cells[c].track == track for c in here)]
         for track in tracks:
             columns = [c for c in here if judged.cells[c].track == track]
-            take(track, WORST_CASE, norm, eps, columns, HEADLINE)
-            for suite in sorted({judged.suites[c] for c in columns} - {""}):
-                members = [c for c in columns if judged.suites[c] == suite]
+            ranked = judged.ranked(columns)
+            if ranked:
+                take(track, WORST_CASE, norm, eps, ranked, HEADLINE)
+            for suite in sorted({judged.suites[c] for c in ranked} - {""}):
+                members = [c for c in ranked if judged.suites[c] == suite]
                 take(track, suite, norm, eps, members, _cell_metric(judged, members))
             for column in columns:
                 take(track, judged.cells[column].attack, norm, eps, [column], _cell_metric(judged, [column]))
         # Over all tracks there is a figure only when there are all tracks: a missing one may hold the worst case.
-        if norm != "linf" or tracks == list(ATTACK_TRACKS):
-            take(ALL_TRACKS, WORST_CASE, norm, eps, here, HEADLINE)
+        ranked = judged.ranked(here)
+        if ranked and (norm != "linf" or {judged.cells[c].track for c in ranked} >= set(asked)):
+            take(ALL_TRACKS, WORST_CASE, norm, eps, ranked, HEADLINE)
     resamples = bootstrap(judged.groups)
     table = np.stack(scores, axis=1)
     low, high = interval(resamples.means(table))

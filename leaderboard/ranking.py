@@ -8,7 +8,8 @@ import pandas as pd
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.completeness import problems
-from leaderboard.entries import Entry, RequiredCells, entries
+from leaderboard.entries import Entry, Required, entries
+from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
 
 
@@ -33,17 +34,18 @@ class Standing:
     reasons: tuple[str, ...]
 
 
-def rank(rows: pd.DataFrame, required: RequiredCells | None = None) -> list[Standing]:
+def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]:
     """Rank every data set's entries by worst-case robust accuracy at 8/255 over all attack tracks.
 
     An entry's rank is 1 + the number of ranked entries that are better beyond doubt: those for which the 95 % interval
     of the paired bootstrap difference lies above 0. Entries that the data cannot tell apart from the same set of better
-    ones share a rank. Unofficial and incomplete entries, and entries judged on other images or another matrix than the
-    board's majority, are returned without a rank, after the ranked ones.
+    ones share a rank. Unofficial and incomplete entries are returned without a rank, after the ranked ones; so are
+    those judged under another matrix than the one in force, where any was judged under it, or on other images than
+    most.
 
     Args:
         rows: result rows of any number of submissions and data sets.
-        required: names the cells that an entry must have verdicts for; by default those of the matrix in force.
+        required: what the matrix asks of an entry; by default the matrix in force.
 
     Returns:
         Standings sorted by data set, rank, then value.
@@ -51,14 +53,15 @@ def rank(rows: pd.DataFrame, required: RequiredCells | None = None) -> list[Stan
     by_dataset: dict[str, list[Entry]] = {}
     for entry in entries(rows):
         by_dataset.setdefault(entry.dataset, []).append(entry)
-    return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], required)]
+    asked = required or in_force()
+    return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]
 
 
-def _board(members: list[Entry], required: RequiredCells | None) -> list[Standing]:
+def _board(members: list[Entry], required: Required) -> list[Standing]:
     judged = [verdicts(entry, required) for entry in members]
-    reasons = [problems(entry, verdict) for entry, verdict in zip(members, judged, strict=True)]
+    reasons = [problems(entry, verdict, required.tracks) for entry, verdict in zip(members, judged, strict=True)]
     candidates = [i for i, why in enumerate(reasons) if not why]
-    for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates]):
+    for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates], required.matrix_hash):
         reasons[candidates[outsider]] = ["judged on other images or another matrix than the rest of this board"]
     candidates = [i for i, why in enumerate(reasons) if not why]
     worst = [_headline_scores(verdict) for verdict in judged]
@@ -91,20 +94,28 @@ def _order(standing: Standing) -> tuple[bool, int, float, str, bool]:
 
 
 def _headline_scores(judged: Verdicts) -> Floats:
-    columns = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    columns = judged.ranked(at_headline)
     return judged.worst(columns)[0] if columns else np.zeros(0)
 
 
-def _setting(entry: Entry, judged: Verdicts) -> tuple[object, ...]:
+Setting = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+def _setting(entry: Entry, judged: Verdicts) -> Setting:
     """What must be equal for two entries to stand on one board."""
     return (tuple(judged.images), tuple(entry.provenance("dataset_hash")), tuple(entry.provenance("matrix_hash")))
 
 
-def _outsiders(settings: list[tuple[object, ...]]) -> list[int]:
-    """Return the indices of settings that are not the most common one (the first of equally common ones)."""
+def _outsiders(settings: list[Setting], in_force: str) -> list[int]:
+    """Return the indices of settings that are not the most common one under the matrix in force.
+
+    Where no entry was judged under that matrix, the most common of all (the first of equally common ones) counts.
+    """
     if not settings:
         return []
-    usual = max(settings, key=settings.count)
+    current = [setting for setting in settings if setting[2] == (in_force,)]
+    usual = max(current or settings, key=settings.count)
     return [i for i, setting in enumerate(settings) if setting != usual]
 
 

@@ -6,11 +6,11 @@ import pandas as pd
 
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.results.schema import ATTACK_TRACKS
-from leaderboard.entries import Entry, RequiredCells
+from leaderboard.entries import Entry, Required
 
 
-def required_cells(matrix: Matrix, digest: str) -> RequiredCells:
-    """Return the rule for entries run under this matrix; of other matrices nothing is known, so nothing is required.
+def required(matrix: Matrix, digest: str) -> Required:
+    """Return what this matrix asks; of cells of other matrices nothing is known, so none is required.
 
     Args:
         matrix: the matrix.
@@ -24,16 +24,19 @@ def required_cells(matrix: Matrix, digest: str) -> RequiredCells:
         attacked = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
         # The judge repeats draws for randomised defenses alone, so the rows themselves tell the kind.
         stochastic = bool((attacked["draws"] > 1).any())
+        # What only some defenses meet is asked of those whose rows show that they met it.
+        ran = set(attacked[["track", "attack"]].astype(str).drop_duplicates().itertuples(index=False, name=None))
+        has = {cell.needs for cell in matrix.cell if (cell.track, cell.name) in ran}
         return {
             (track, cell.name, cell.norm, float(eps))
-            for track in ATTACK_TRACKS
+            for track in matrix.attack_tracks
             # A track without rows is missing as a whole; its figures are absent, not zero.
             if (attacked["track"] == track).any()
-            for cell in matrix.cells(_computed_as(attacked, track), stochastic=stochastic, profile=profiles[0])
+            for cell in matrix.cells(_computed_as(attacked, track), stochastic=stochastic, has=has, profile=profiles[0])
             for eps in cell.eps_255
         }
 
-    return rule
+    return Required(digest, matrix.tracks, rule)
 
 
 def _computed_as(attacked: pd.DataFrame, track: str) -> str:
@@ -43,6 +46,6 @@ def _computed_as(attacked: pd.DataFrame, track: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def in_force() -> RequiredCells:
-    """Return the rule of the matrix that this version of the benchmark ships."""
-    return required_cells(*load_matrix())
+def in_force() -> Required:
+    """Return what the matrix asks that this version of the benchmark ships."""
+    return required(*load_matrix())

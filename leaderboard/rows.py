@@ -13,7 +13,7 @@ from benchmark.results.schema import SCHEMA, SCHEMA_VERSION
 
 VERSION_KEY = b"medrobustbench_schema"
 
-_FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "spared")
+_FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "spared", "informative")
 """Truth columns: a row without a verdict is not correct; ``status`` tells that it is a gap."""
 
 Unit = tuple[str, str, str, bool]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, RequiredCells, is_named, is_unit_wide
+from leaderboard.entries import Entry, Required, is_named, is_unit_wide
 from leaderboard.requirements import in_force
 
 Bools = NDArray[np.bool_]
@@ -31,15 +31,24 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Scores of an entry's attacked images: ``scores`` is (images, cells), see the module's text."""
+    """Scores of an entry's attacked images: ``scores`` is (images, cells), see the module's text.
+
+    ``individual`` tells of each cell whether it attacked every image by itself, ``informative`` whether it stays out of
+    the worst case.
+    """
 
     images: list[str]
     groups: list[str]
     cells: list[CellKey]
     suites: list[str]
     individual: list[bool]
+    informative: list[bool]
     scores: Floats
     clean: Floats
+
+    def ranked(self, columns: Iterable[int]) -> list[int]:
+        """Return the cells among these that enter the worst case."""
+        return [column for column in columns if not self.informative[column]]
 
     def worst(self, columns: Iterable[int]) -> tuple[Floats, Bools]:
         """Return per image the worst score over some cells and whether each of them gave a verdict.
@@ -98,12 +107,12 @@ def _row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
     return scores
 
 
-def verdicts(entry: Entry, required: RequiredCells | None = None) -> Verdicts:
+def verdicts(entry: Entry, required: Required | None = None) -> Verdicts:
     """Collect an entry's verdicts; a required cell without rows becomes a column without a verdict.
 
     ``required`` defaults to the matrix in force.
     """
-    needed = (required or in_force())(entry)
+    needed = (required or in_force()).cells(entry)
     rows = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
     rows = rows[is_named(rows)]
     samples, image_index = np.unique(rows["sample_id"].astype(str).to_numpy(), return_inverse=True)
@@ -112,18 +121,20 @@ def verdicts(entry: Entry, required: RequiredCells | None = None) -> Verdicts:
     celled = ~is_unit_wide(rows).to_numpy(dtype=bool)
     rows, image_index = rows[celled], image_index[celled]
     by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False)
-    about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"))
+    about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"), beside=("informative", "all"))
     found = [CellKey(str(t), str(a), str(n), float(e)) for t, a, n, e in about.index]
     cells = sorted({*found, *(CellKey(*cell) for cell in needed)})
     position = {cell: index for index, cell in enumerate(cells)}
     scores = np.full((len(samples), len(cells)), np.nan)
-    suites, individual = [""] * len(cells), [True] * len(cells)
-    for cell, suite, alone in zip(found, about["suite"], about["individual"], strict=True):
+    suites, individual, informative = [""] * len(cells), [True] * len(cells), [False] * len(cells)
+    for cell, suite, alone, beside in zip(found, about["suite"], about["individual"], about["beside"], strict=True):
         suites[position[cell]] = suite if isinstance(suite, str) else ""
-        individual[position[cell]] = bool(alone)
+        individual[position[cell]] = bool(alone or beside)
+        informative[position[cell]] = bool(beside)
     if len(rows):
         column = np.array([position[cell] for cell in found])[by_cell.ngroup().to_numpy()]
         scores[image_index, column] = _row_scores(rows, entry)
     clean = clean_scores(entry)
     on_subset = clean[~clean.index.duplicated()].reindex(samples).to_numpy(dtype=np.float64)
-    return Verdicts(samples.tolist(), [str(group) for group in groups], cells, suites, individual, scores, on_subset)
+    names = [str(group) for group in groups]
+    return Verdicts(samples.tolist(), names, cells, suites, individual, informative, scores, on_subset)

@@ -5,6 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.attacks.norms import distance
+from benchmark.errors import BenchError
 from benchmark.verify import verify
 
 
@@ -59,7 +61,7 @@ def test_another_shape_or_type_is_an_error(spoil):
 
 
 def test_an_unknown_norm_is_an_error():
-    with pytest.raises(ValueError, match="norm 'l7' is unknown"):
+    with pytest.raises(BenchError, match="Unknown norm 'l7'"):
         verify(grey(), grey(), "l7", 8)
 
 
@@ -72,11 +74,28 @@ def test_distances_are_those_of_the_image_that_is_judged():
     assert checked.l2.tolist() == pytest.approx([8 / 255 * 4, 4 / 255], abs=1e-6)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2", "l0"])
 @given(seed=st.integers(0, 10_000), eps=st.floats(0.1, 64), reach=st.floats(0, 3))
-def test_whatever_is_offered_what_is_judged_is_an_image_inside_the_ball(seed, eps, reach):
+def test_whatever_is_offered_what_is_judged_is_an_image_inside_the_ball(norm, seed, eps, reach):
     draw = torch.Generator().manual_seed(seed)
     images = torch.rand(2, 3, 4, 4, generator=draw)
     candidates = images + reach * torch.randn(2, 3, 4, 4, generator=draw)
-    checked = verify(candidates, images, "linf", eps)
-    assert float((checked.images - images).abs().max()) <= eps / 255 + 1e-6
+    checked = verify(candidates, images, norm, eps)
+    assert (distance(checked.images, images, norm) <= eps * (1 + 1e-5) + 3e-4).all()
     assert 0 <= float(checked.images.min()) <= float(checked.images.max()) <= 1
+
+
+def test_an_image_that_changes_more_pixels_than_allowed_keeps_those_of_the_largest_change():
+    candidates = grey(1)
+    candidates[0, 0, 1] = torch.tensor([0.6, 0.9, 0.2, 0.51])
+    checked = verify(candidates, grey(1), "l0", 2)
+    assert checked.notes == ("projected: 2 pixels beyond the ball",)
+    assert checked.pixels.tolist() == [2]
+    assert checked.images[0, 0, 1].tolist() == pytest.approx([0.5, 0.9, 0.2, 0.5])
+
+
+def test_an_l2_budget_is_a_root_mean_square_so_that_one_number_fits_every_size():
+    for side in (4, 16):
+        images = torch.full((1, 1, side, side), 0.5)
+        assert verify(images + 8 / 255, images, "l2", 8).notes == ("",)
+        assert verify(images + 10 / 255, images, "l2", 8).notes == ("projected: 2/255 beyond the ball",)

@@ -13,7 +13,15 @@ from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.results.store import read_table, refuse_to_replace_official, write_table
 
-WEIGHT = {"clean": 1, "corruption": 20, "no-box": 5, "black-box": 40, "white-box": 25, "adaptive": 30}
+WEIGHT = {
+    "clean": 1,
+    "corruption": 20,
+    "no-box": 5,
+    "black-box": 40,
+    "gray-box": 5,
+    "white-box": 25,
+    "adaptive": 30,
+}
 """Rough cost of a unit of each track, for the estimate of the progress bar."""
 
 
@@ -57,7 +65,7 @@ def plan(
         raise BenchError(f"no shipped baseline names the data sets {', '.join(datasets)}; name a submission.")
     for submission, dataset in pairs:
         # Unfit weights or code are refused here, before gaps could replace rows of an earlier run.
-        workplace.stochastic(submission, dataset)
+        workplace.kind(submission, dataset)
     return [
         Unit(submission, dataset, track, chunk)
         for track in workplace.matrix.tracks
@@ -114,12 +122,15 @@ def evaluate(
     missing = [unit for unit in units if read_table(part_path(workplace, unit)) is None]
     for unit in set(units) - set(missing):
         shares[unit] = 1.0
+
+    def hear(event: Event) -> None:
+        shares[event.unit] = 1.0 if event.finished or event.failure else event.share
+        if event.failure:
+            report.failures[event.unit] = event.failure
+        on_event(event, sum(WEIGHT[unit.track] * share for unit, share in shares.items()) / max(1, total))
+
     try:
-        for event in work(settings, missing, workers):
-            shares[event.unit] = 1.0 if event.finished or event.failure else event.share
-            if event.failure:
-                report.failures[event.unit] = event.failure
-            on_event(event, sum(WEIGHT[unit.track] * share for unit, share in shares.items()) / max(1, total))
+        work(settings, missing, workers, hear)
     finally:
         report.files += _join(workplace, units, report.failures)
     return report

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -30,14 +30,19 @@ class _Worker:
     unit: Unit | None = None
 
 
-def work(settings: RunSettings, units: Iterable[Unit], workers: int) -> Iterator[Event]:
-    """Run units and yield what happens, in no particular order.
+Tell = Callable[[Event], None]
+
+
+def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell) -> None:
+    """Run units and tell what happens, as it happens, in no particular order.
 
     One worker runs in this process; more run in processes of their own, each with one thread, so that sums are the
     same everywhere.
     """
     if workers == 1:
-        yield from _work_here(settings, units)
+        workplace = Workplace(settings)
+        for unit in units:
+            tell(_attempt(workplace, unit, tell))
         return
     context = multiprocessing.get_context("spawn")
     waiting = list(units)
@@ -67,7 +72,7 @@ def work(settings: RunSettings, units: Iterable[Unit], workers: int) -> Iterator
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
                 event = _news(worker)
-                yield event
+                tell(event)
                 if event.finished or event.failure:
                     worker.unit = None
                 if not worker.process.is_alive() and event.failure:
@@ -102,7 +107,7 @@ def _serve(pipe: Connection, settings: RunSettings) -> None:
         pipe.send(_attempt(workplace, unit, pipe.send))
 
 
-def _attempt(workplace: Workplace, unit: Unit, tell: Callable[[Event], None]) -> Event:
+def _attempt(workplace: Workplace, unit: Unit, tell: Tell) -> Event:
     try:
         run_unit(workplace, unit, lambda share: tell(Event(unit, share)))
     except BenchError as error:
@@ -111,12 +116,3 @@ def _attempt(workplace: Workplace, unit: Unit, tell: Callable[[Event], None]) ->
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Event(unit, 0.0, f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})")
     return Event(unit, 1.0, finished=True)
-
-
-def _work_here(settings: RunSettings, units: Iterable[Unit]) -> Iterator[Event]:
-    workplace = Workplace(settings)
-    for unit in units:
-        news: list[Event] = []
-        last = _attempt(workplace, unit, news.append)
-        yield from news
-        yield last

@@ -6,16 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from benchmark.engine.attack_track import AttackTrack, Shot, shots_of
+from benchmark.engine.attack_track import AttackTrack
 from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
 from benchmark.engine.rows import RowBook
-from benchmark.engine.settings import Unit
-from benchmark.engine.workplace import Workplace
+from benchmark.engine.settings import PARTS, Unit
+from benchmark.engine.shots import Shot, shots_of
+from benchmark.engine.workplace import Kind, Workplace
 from benchmark.matrix import Cell
 from benchmark.results.store import read_table, write_table
-
-PARTS = ".parts"
-"""Folder of finished units inside the results folder; a later run picks up what it finds there."""
 
 
 def part_path(workplace: Workplace, unit: Unit) -> Path:
@@ -41,11 +39,11 @@ def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
         return run_clean(workplace, unit, progress)
     if unit.track == "corruption":
         return run_corruption(workplace, unit, progress)
-    stochastic, plain = workplace.kind(unit)
-    if unit.track == "adaptive" and plain:
+    kind = workplace.kind(unit.submission, unit.dataset)
+    if unit.track == "adaptive" and kind.plain:
         white_box = run_unit(workplace, Unit(unit.submission, unit.dataset, "white-box", unit.chunk), progress)
         return _as_adaptive(white_box)
-    return AttackTrack(workplace, unit, _shared(workplace, unit, stochastic, plain)).run(progress)
+    return AttackTrack(workplace, unit, _shared(workplace, unit, kind)).run(progress)
 
 
 def _as_adaptive(white_box: pa.Table) -> pa.Table:
@@ -59,9 +57,7 @@ def _as_adaptive(white_box: pa.Table) -> pa.Table:
     return white_box
 
 
-def _shared(
-    workplace: Workplace, unit: Unit, stochastic: bool, plain: bool
-) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
+def _shared(workplace: Workplace, unit: Unit, kind: Kind) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
     """Where this defense makes two views coincide, hand out what the other unit computed.
 
     The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
@@ -69,7 +65,7 @@ def _shared(
     """
 
     def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
-        coincide = plain if unit.track == "white-box" else not stochastic
+        coincide = kind.plain if unit.track == "white-box" else not kind.stochastic
         if not coincide:
             return None
         track, name = cell.same_as.split("/")

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+PARTS = ".parts"
+"""Folder of finished units inside the results folder; a later run picks up what it finds there."""
+
 
 @dataclass(frozen=True)
 class RunSettings:

@@ -1,6 +1,7 @@
 """Everything that a unit reads, loaded once per process."""
 
 import subprocess
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -13,11 +14,20 @@ from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
 from benchmark.defense import Defense
 from benchmark.engine.settings import RunSettings, Unit
-from benchmark.matrix import Matrix, Profile, load_matrix
+from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.randomness import content_seed
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import surrogate_hash
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What decides which cells a defense meets: randomness, whether it is a bare classifier, and what it offers."""
+
+    stochastic: bool
+    plain: bool
+    offers: frozenset[str]
 
 
 class Workplace:
@@ -33,7 +43,8 @@ class Workplace:
         self.split = lru_cache(maxsize=4)(self._split)
         self.entry = lru_cache(maxsize=None)(self._entry)
         self.entry_hash = lru_cache(maxsize=None)(self._entry_hash)
-        self.stochastic = lru_cache(maxsize=None)(self._stochastic)
+        self.kind = lru_cache(maxsize=None)(self._kind)
+        self.training = lru_cache(maxsize=1)(self._training)
 
     @property
     def profile(self) -> Profile:
@@ -74,13 +85,20 @@ class Workplace:
         """A fresh copy of the unit's defense on the run's device."""
         return self.entry(unit.submission).build(self.card(unit.dataset)).to(self.device)
 
-    def _stochastic(self, submission: str, dataset: str) -> tuple[bool, bool]:
+    def _kind(self, submission: str, dataset: str) -> Kind:
         defense = self.entry(submission).build(self.card(dataset))
-        return defense.stochastic, defense.plain
+        offers = {"alternative-backward": defense.alternative_backward, "detector": getattr(defense, "detects", False)}
+        return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 
-    def kind(self, unit: Unit) -> tuple[bool, bool]:
-        """Whether the unit's defense is stochastic, and whether it is a plain classifier."""
-        return self.stochastic(unit.submission, unit.dataset)
+    def cells_of(self, unit: Unit) -> list[Cell]:
+        """The cells that the unit's defense meets in the unit's track, within the run's profile."""
+        kind = self.kind(unit.submission, unit.dataset)
+        profile = self.settings.profile
+        return self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+
+    def _training(self, dataset: str) -> Split:
+        """The images that attackers may fit on."""
+        return load_split(self.card(dataset), "train", self.root, self.settings.data_dir)
 
     def _split(self, dataset: str, track: str) -> Split:
         card = self.card(dataset)
@@ -104,6 +122,11 @@ class Workplace:
         start = unit.chunk * self.matrix.chunk
         return split.subset(range(start, min(start + self.matrix.chunk, len(split))))
 
+    def _surrogates(self, dataset: str) -> str:
+        """Hash of the surrogates that the no-box cells name."""
+        names = sorted({cell.surrogate for cell in self.matrix.cell if cell.track == "no-box"})
+        return "".join(surrogate_hash(self.root, dataset, name) for name in names)
+
     def identity(self, unit: Unit) -> str:
         """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
 
@@ -116,7 +139,7 @@ class Workplace:
             self.settings.individual,
             self.settings.limit,
             self.entry_hash(unit.submission, unit.dataset),
-            surrogate_hash(self.root, unit.dataset) if unit.track == "no-box" else "",
+            self._surrogates(unit.dataset) if unit.track == "no-box" else "",
             self.split(unit.dataset, unit.track).content_hash,
             self.settings.device,
             unit.track,

@@ -1,6 +1,7 @@
 """The matrix file as typed data."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ MATRIX_FILE = Path(__file__).parent / "matrix-v0.toml"
 """The matrix in force. Version 0 may still gain cells; from version 1 on a changed cell means a new version."""
 
 Positive = Annotated[int, Field(ge=1)]
-AttackTrack = Literal["no-box", "black-box", "white-box", "adaptive"]
+AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 Params = dict[str, int | float | str | bool]
 
 
@@ -25,9 +26,14 @@ class Cell(Strict):
         name: what rows and pages call it, unique inside its track.
         method: the attack's name in the attack registry; ``params`` are its parameters.
         suite: group reported together, such as ``autoattack``; empty for a single attack.
-        eps_255: budgets in units of 1/255, ascending.
+        eps_255: budgets, ascending, in the units of the norm (:data:`benchmark.results.schema.NORMS`).
         cost: ``cheap`` cells run with eps rising on what still stands, ``dear`` ones from the largest eps down.
+        informative: the cell attacks every image that is right when clean, for tables like the papers', and stays out
+            of the worst case; cells that never changed one are marked so.
         when: kind of defense that meets the cell: one without randomness, one with, or both.
+        needs: what only some defenses have: stages whose backward pass can also be the identity, or a detector's score.
+        surrogate: the no-box attacker's model, one of the data set's surrogates or ``ensemble`` for all of them.
+        backward: backward pass of the adaptive view: the stand-ins that the stages declare, or the identity.
         stochastic: parameters that differ for a randomised defense.
         same_as: ``track/name`` of a cell with the same view, parameters and seed wherever the defense makes the two
             views coincide; it is computed once, there.
@@ -37,10 +43,14 @@ class Cell(Strict):
     name: str
     method: str
     suite: str = ""
-    norm: Literal["linf"] = "linf"
+    norm: Literal["linf", "l2", "l0"] = "linf"
     eps_255: Annotated[list[float], Field(min_length=1)]
     cost: Literal["cheap", "dear"]
+    informative: bool = False
     when: Literal["always", "deterministic", "stochastic"] = "always"
+    needs: Literal["", "alternative-backward", "detector"] = ""
+    surrogate: str = "mobilenetv2"
+    backward: Literal["declared", "identity"] = "declared"
     params: Params = Field(default_factory=dict)
     stochastic: Params = Field(default_factory=dict)
     same_as: str = ""
@@ -52,11 +62,14 @@ class Cell(Strict):
     def _eps_ascending(self) -> "Cell":
         if self.eps_255 != sorted(set(self.eps_255)) or self.eps_255[0] <= 0:
             raise ValueError(f"cell '{self.name}': eps_255 must be positive and ascending, not {self.eps_255}")
+        if self.norm == "linf" and not self.informative and HEADLINE_EPS not in self.eps_255:
+            raise ValueError(f"cell '{self.track}/{self.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
         return self
 
-    def applies(self, stochastic: bool) -> bool:
-        """Whether a defense of this kind meets the cell."""
-        return self.when == "always" or (self.when == "stochastic") == stochastic
+    def applies(self, stochastic: bool, has: Collection[str] = ()) -> bool:
+        """Whether a defense of this kind meets the cell; ``has`` names what it offers of :attr:`needs`."""
+        kind = self.when == "always" or (self.when == "stochastic") == stochastic
+        return kind and (not self.needs or self.needs in has)
 
 
 class Corruption(Strict):
@@ -119,16 +132,13 @@ class Matrix(Strict):
         for cell in self.cell:
             if cell.same_as and cell.same_as not in known:
                 raise ValueError(f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', which is no cell")
-            if HEADLINE_EPS not in cell.eps_255:
-                raise ValueError(f"cell '{cell.track}/{cell.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
         return self
 
-    def cells(self, track: str, *, stochastic: bool, profile: str) -> list[Cell]:
+    def cells(self, track: str, *, stochastic: bool, profile: str, has: Collection[str] = ()) -> list[Cell]:
         """Cells of a track that a defense of this kind meets, cut down to a profile's budgets."""
         bounds = self.profile_named(profile)
-        return [
-            _within(cell, bounds, stochastic) for cell in self.cell if cell.track == track and cell.applies(stochastic)
-        ]
+        met = [cell for cell in self.cell if cell.track == track and cell.applies(stochastic, has)]
+        return [cut for cut in (_within(cell, bounds, stochastic) for cell in met) if cut.eps_255]
 
     def profile_named(self, name: str) -> Profile:
         """Return a profile.
@@ -142,8 +152,14 @@ class Matrix(Strict):
 
     @property
     def tracks(self) -> tuple[str, ...]:
-        """All tracks, in order."""
-        return ("clean", "corruption", *ATTACK_TRACKS)
+        """All tracks that the matrix has cells for, in order."""
+        return ("clean", "corruption", *self.attack_tracks)
+
+    @property
+    def attack_tracks(self) -> tuple[str, ...]:
+        """The tracks among them that have an attacker."""
+        held = {cell.track for cell in self.cell}
+        return tuple(track for track in ATTACK_TRACKS if track in held)
 
 
 def _within(cell: Cell, profile: Profile, stochastic: bool) -> Cell:
@@ -152,7 +168,10 @@ def _within(cell: Cell, profile: Profile, stochastic: bool) -> Cell:
         name: min(value, profile.caps[name]) if name in profile.caps and isinstance(value, (int, float)) else value
         for name, value in {**cell.params, **(cell.stochastic if stochastic else {})}.items()
     }
-    eps = [value for value in cell.eps_255 if profile.eps_255 is None or value in profile.eps_255]
+    eps = cell.eps_255
+    if profile.eps_255 is not None:
+        # A profile names L-inf radii; of the other norms' budgets it keeps the largest.
+        eps = [value for value in eps if value in profile.eps_255] if cell.norm == "linf" else eps[-1:]
     return cell.model_copy(update={"params": params, "eps_255": eps, "stochastic": {}})
 
 

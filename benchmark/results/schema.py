@@ -6,14 +6,21 @@ the site is computed from these rows. This module imports no torch.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column is added or changes meaning; readers accept every version up to this one."""
 
-TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
 """Tracks in the order in which pages show them."""
 
-ATTACK_TRACKS = ("no-box", "black-box", "white-box", "adaptive")
-"""Tracks whose cells enter the worst case over all tracks."""
+ATTACK_TRACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
+"""Tracks whose cells enter the worst case over all tracks, knowledge rising; a matrix need not have cells in each."""
+
+NORMS = ("linf", "l2", "l0")
+"""Norms of budgets, in the order in which pages show them.
+
+A budget ``eps_255`` is the radius in 1/255 in L-inf, the root-mean-square perturbation of a component in 1/255 in L2
+(radius eps / 255 * sqrt(C * H * W), so that one number fits every image size), and the number of changed pixels in L0.
+"""
 
 PERTURBATIONS = (
     "gaussian_noise",
@@ -58,13 +65,16 @@ SCHEMA = pa.schema(
         _column("profile", _TEXT, "'official' or 'quick': which budgets of the matrix were used"),
         _column("official", pa.bool_(), "true when profile, subset and cells are the official ones"),
         _column("individual", pa.bool_(), "true when every cell attacked every image (--individual)"),
-        _column("track", _TEXT, "clean, corruption, no-box, black-box, white-box, adaptive"),
+        _column("track", _TEXT, "clean, corruption, no-box, black-box, gray-box, white-box, adaptive"),
         _column(
             "attack", _TEXT, "cell of the matrix, or the perturbation's name in the corruption track; 'none' in clean"
         ),
         _column("suite", _TEXT, "group that the cell belongs to, such as 'autoattack'; empty for a single attack"),
-        _column("norm", _TEXT, "'linf', 'l2'; empty for clean and corruption"),
-        _column("eps_255", pa.float64(), "budget in units of 1/255; null for clean and corruption"),
+        _column(
+            "informative", pa.bool_(), "true for a cell outside the worst case, which attacks every image by itself"
+        ),
+        _column("norm", _TEXT, "'linf', 'l2', 'l0'; empty for clean and corruption"),
+        _column("eps_255", pa.float64(), "budget, in 1/255 (pixels for l0, see NORMS); null for clean and corruption"),
         _column("severity", pa.int8(), "1..5 in the corruption track, else null"),
         _column("frame", pa.int16(), "frame of a corruption sequence, 0 = clean start, else null"),
         _column("seed", pa.int64(), "seed of this image under this cell"),
@@ -86,6 +96,7 @@ SCHEMA = pa.schema(
         _column("same_as", _TEXT, "track whose rows these are, where a plain classifier makes two views coincide"),
         _column("linf", pa.float32(), "L-inf distance to the clean image, in [0, 1]"),
         _column("l2", pa.float32(), "L2 distance to the clean image"),
+        _column("pixels", pa.int32(), "pixels that differ from the clean image"),
         _column("queries", pa.int64(), "forward passes that the attack spent on this image"),
         _column("gradients", pa.int64(), "backward passes that the attack spent on this image"),
         _column("seconds", pa.float32(), "attack time divided by the images of its batch"),

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
-from benchmark.results.schema import SCHEMA
+from benchmark.results.schema import SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -19,14 +19,21 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_table(path: Path) -> pa.Table | None:
-    """Read a part that this version wrote; None when it is missing or damaged, so that it is made again."""
+    """Read a part, of an older schema with nulls for newer columns; None when missing or damaged, to be made again."""
     if not path.is_file():
         return None
     try:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowInvalid, OSError):
         return None
-    return table.cast(SCHEMA) if set(table.schema.names) == set(SCHEMA.names) else None
+    stated = (table.schema.metadata or {}).get(b"medrobustbench_schema", b"")
+    older = stated.isdigit() and int(stated) < SCHEMA_VERSION
+    missing = set(SCHEMA.names) - set(table.schema.names)
+    if set(table.schema.names) - set(SCHEMA.names) or (missing and not older):
+        return None
+    known = {name: table.column(name) for name in table.schema.names}
+    columns = [known.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCHEMA]
+    return pa.Table.from_arrays(columns, names=SCHEMA.names).cast(SCHEMA)
 
 
 def refuse_to_replace_official(path: Path, official: bool) -> None:

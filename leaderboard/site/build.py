@@ -12,13 +12,12 @@ import pyarrow as pa
 from benchmark.data.card import Card, all_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
-from benchmark.results.schema import ATTACK_TRACKS
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.entries import Entry, entries
 from leaderboard.metrics import records
 from leaderboard.ranking import Standing, rank
-from leaderboard.requirements import required_cells
+from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
 from leaderboard.site.downloads import Download, write_downloads
@@ -63,12 +62,12 @@ def build_site(
         BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
     """
     view = MatrixView(*(matrix or load_matrix()))
-    required = required_cells(view.matrix, view.hash)
+    asked = required(view.matrix, view.hash)
     together = _side_by_side(rows, fresh_results)
     found = entries(together)
     for entry in found:
         _check_names(entry)
-    book = Book(records(together, required), rank(together, required))
+    book = Book(records(together, asked), rank(together, asked))
     _clear(out_dir)
     site = Site(
         book=book,
@@ -117,7 +116,7 @@ def _clear(out_dir: Path) -> None:
 
 
 def _pages(site: Site, out_dir: Path) -> None:
-    shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": ATTACK_TRACKS}
+    shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": site.matrix.tracks}
     pages: dict[str, dict[str, object]] = {
         "index.html": {"boards": [(name, _board(site, name)) for name in site.book.datasets()]},
         "matrix.html": {"matrix": site.matrix},

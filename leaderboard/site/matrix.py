@@ -17,6 +17,11 @@ class MatrixView:
     hash: str
 
     @property
+    def tracks(self) -> tuple[str, ...]:
+        """Attack tracks that the matrix has cells for."""
+        return self.matrix.attack_tracks
+
+    @property
     def by_track(self) -> list[tuple[str, list[Cell]]]:
         """Cells of each attack track."""
         grouped = [(track, [cell for cell in self.matrix.cell if cell.track == track]) for track in ATTACK_TRACKS]

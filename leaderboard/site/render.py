@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark.results.schema import HEADLINE_EPS, TRACKS
+from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
 from leaderboard.site.matrix import WHEN, parameters
@@ -38,7 +38,6 @@ def _environment() -> Environment:
         parameters=parameters,
         WHEN=WHEN,
         TRACK_TEXT=TRACK_TEXT,
-        TRACKS=TRACKS,
         HEADLINE_EPS=HEADLINE_EPS,
     )
     return environment

@@ -4,7 +4,14 @@ TRACK_TEXT = {
     "clean": ("Clean", "Honest images of the whole test split."),
     "corruption": ("Corruption", "Fourteen natural perturbations at five severities; nobody attacks."),
     "no-box": ("No-box", "The attacker has never seen the target: images are crafted on a surrogate."),
-    "black-box": ("Black-box", "The attacker asks the deployed system for scores, up to a number of queries."),
+    "black-box": (
+        "Black-box",
+        "The attacker asks the deployed system for scores or labels, up to a budget.",
+    ),
+    "gray-box": (
+        "Gray-box",
+        "The attacker had gradients on training images and holds nothing at attack time.",
+    ),
     "white-box": ("White-box", "The attacker has the gradients of the classifier, but ignores the defense around it."),
     "adaptive": ("Adaptive", "The attacker knows everything and attacks through the whole defense (BPDA and EOT)."),
     "all": ("All tracks", "Per image, the worst of every attack of every track."),

@@ -165,14 +165,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "data").mkdir()
     (path / "datasets" / "toy" / "surrogates").mkdir(parents=True)
     (path / "datasets" / "toy" / "dataset.toml").write_text(CARD.replace("SHA256", _make_data(path / "data")))
-    surrogate = path / "datasets" / "toy" / "surrogates" / "small.toml"
+    surrogate = path / "datasets" / "toy" / "surrogates" / "mobilenetv2.toml"
     surrogate.write_text(
         'method = "natural"\ndatasets = ["toy"]\narchitecture = "narrow-resnet18"\n'
-        'weights = "small.safetensors"\nseed = 1\nepochs = 1\n[options]\nwidth = 2\n'
+        'weights = "mobilenetv2.safetensors"\nseed = 1\nepochs = 1\n[options]\nwidth = 2\n'
     )
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        save_weights(build_network("narrow-resnet18", 3, 1, width=2), surrogate.parent / "small.safetensors")
+        save_weights(build_network("narrow-resnet18", 3, 1, width=2), surrogate.parent / "mobilenetv2.safetensors")
     for name, arguments in ARGUMENTS.items():
         write_submission(path / "submissions" / name, arguments)
     return path

@@ -5,7 +5,7 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from benchmark.attacks import build
-from benchmark.engine import attack_track
+from benchmark.engine import cell_run
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -59,7 +59,7 @@ def plant_attack(monkeypatch):
 
             return Spoilt()
 
-        monkeypatch.setattr(attack_track, "build", build_spoilt)
+        monkeypatch.setattr(cell_run, "build", build_spoilt)
 
     return plant
 
@@ -171,14 +171,14 @@ def test_candidates_of_another_shape_or_type_are_a_gap(run, plant_attack, shape)
 
 
 def test_an_attack_that_leaves_the_defense_in_training_mode_is_a_gap(run, monkeypatch):
-    honest = attack_track.AttackTrack._attack
+    honest = cell_run.CellRun._attack
 
     def careless(self, cell, *rest):
         answer = honest(self, cell, *rest)
-        self._target.classifier.train(cell.name == "fgsm")
+        self.target.classifier.train(cell.name == "fgsm")
         return answer
 
-    monkeypatch.setattr(attack_track.AttackTrack, "_attack", careless)
+    monkeypatch.setattr(cell_run.CellRun, "_attack", careless)
     fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
     assert set(fgsm.reason) == {"RuntimeError: the attack left the defense in training mode"}
 

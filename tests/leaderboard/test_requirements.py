@@ -3,10 +3,9 @@
 import pytest
 
 from benchmark.matrix import load_matrix
-from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.entries import entries
 from leaderboard.ranking import rank
-from leaderboard.requirements import required_cells
+from leaderboard.requirements import required
 
 MATRIX, DIGEST = load_matrix()
 
@@ -15,14 +14,14 @@ MATRIX, DIGEST = load_matrix()
 def needed(table, pretend):
     """The cells that an entry with these changes must have, as (track, attack) -> budgets."""
 
-    def find(tracks=ATTACK_TRACKS, **changes):
+    def find(tracks=MATRIX.attack_tracks, **changes):
         rows = pretend("one", attacked=1, tracks=tracks).rows()
         for row in rows:
             row.update(matrix_hash=DIGEST)
             row.update(changes)
         (entry,) = entries(table(rows))
         found = {}
-        for track, attack, norm, eps in required_cells(MATRIX, DIGEST)(entry):
+        for track, attack, norm, eps in required(MATRIX, DIGEST).cells(entry):
             assert norm == "linf"
             found.setdefault((track, attack), set()).add(eps)
         return found
@@ -49,7 +48,7 @@ def test_a_plain_classifiers_adaptive_track_needs_its_white_box_cells(table, pre
     for row in rows:
         row.update(matrix_hash=DIGEST, same_as="white-box" if row["track"] == "adaptive" else "")
     (entry,) = entries(table(rows))
-    found = required_cells(MATRIX, DIGEST)(entry)
+    found = required(MATRIX, DIGEST).cells(entry)
     assert {c[1:] for c in found if c[0] == "adaptive"} == {c[1:] for c in found if c[0] == "white-box"}
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 
-ATTACK_TRACKS = ["no-box", "black-box", "white-box", "adaptive"]
+ATTACK_TRACKS = ["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 
 rows = pd.read_parquet(sys.argv[1])
 image = ["submission", "sample_id"]
@@ -27,6 +27,7 @@ rows.loc[fallen_before & (rows["status"] == "ok"), "share"] = 0.0
 clean = rows[rows["track"] == "clean"].set_index(image)["correct"]
 everywhere = rows[rows["track"].isin(ATTACK_TRACKS)]
 attacked = everywhere[(everywhere["norm"] == "linf") & (everywhere["eps_255"] == 8)].copy()
+attacked = attacked[~attacked["informative"].fillna(False).astype(bool)]
 right_clean = clean.reindex(pd.MultiIndex.from_frame(attacked[image])).to_numpy(dtype=bool)
 attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
 

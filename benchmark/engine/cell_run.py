@@ -1,0 +1,153 @@
+"""Running one cell on some images: hand the attack its view, verify its answer, put it to the judge."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from benchmark.access import (
+    GradientView,
+    LabelView,
+    ScoreView,
+    adaptive,
+    black_box,
+    black_box_labels,
+    no_box,
+    white_box,
+)
+from benchmark.attacks.base import FittedAttack
+from benchmark.attacks.registry import build
+from benchmark.defense import Defense
+from benchmark.engine.fitting import fitted
+from benchmark.engine.plain_tracks import make_judge
+from benchmark.engine.rows import outcomes
+from benchmark.engine.settings import Unit
+from benchmark.engine.shots import Shot
+from benchmark.engine.workplace import Workplace
+from benchmark.matrix import Cell
+from benchmark.randomness import Randomness, content_seed
+from benchmark.surrogates import load_surrogate
+from benchmark.task import Classification
+from benchmark.verify import verify
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An attack's candidates (N, C, H, W), and the passes that each image cost."""
+
+    candidates: Tensor
+    queries: Sequence[int]
+    gradients: Sequence[int]
+    seconds: float
+
+
+class CellRun:
+    """Cells of one unit: the same target, judge and images for all of them."""
+
+    def __init__(self, workplace: Workplace, unit: Unit) -> None:
+        self._workplace = workplace
+        self._unit = unit
+        self._split = workplace.images_of(unit)
+        self._task = Classification(len(workplace.card(unit.dataset).classes))
+        self.judge = make_judge(workplace, unit)
+        self.target = workplace.build(unit)
+
+    def seed(self, cell: Cell, eps: float, image: int) -> int:
+        """Seed of an image under a cell: the same wherever view and parameters are the same, whatever the track."""
+        params = sorted(cell.params.items())
+        return content_seed(self._split.dataset, self._split.ids[image], cell.method, params, cell.norm, f"{eps:g}")
+
+    def shots(self, cell: Cell, eps: float, targets: Sequence[int]) -> list[Shot]:
+        """Attack the unit's images ``targets``, in batches; a batch whose attack failed becomes gaps that say why."""
+        size = self._workplace.settings.batch_size
+        found: list[Shot] = []
+        for start in range(0, len(targets), size):
+            batch = list(targets[start : start + size])
+            try:
+                found += self._fire(cell, eps, batch)
+            except Exception as error:
+                # A failed attack must never look like a strong defense.
+                reason = f"{type(error).__name__}: {error}"
+                LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
+                found += [Shot(None, reason, self.seed(cell, eps, image)) for image in batch]
+        return found
+
+    def _fire(self, cell: Cell, eps: float, batch: list[int]) -> list[Shot]:
+        device = self._workplace.device
+        part = self._split.subset(batch)
+        images, labels = part.images.to(device), part.labels.to(device)
+        seeds = [self.seed(cell, eps, image) for image in batch]
+        answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
+        if self.target.training or self.target.classifier.training:
+            raise RuntimeError("the attack left the defense in training mode")
+        checked = verify(answer.candidates, images, cell.norm, eps)
+        for image, note in zip(batch, checked.notes, strict=True):
+            if note:
+                LOG.warning("%s %s@%g image %s %s", self._unit, cell.name, eps, self._split.ids[image], note)
+        purposes = [(part.dataset, name, cell.method, f"{eps:g}", "adversarial") for name in part.ids]
+        judged = outcomes(self.judge.judge(checked.images, labels, purposes), part.labels)
+        return [
+            Shot(None if rejected else outcome, note, seed, linf, l2, pixels, queries, gradients, answer.seconds)
+            for outcome, rejected, note, seed, linf, l2, pixels, queries, gradients in zip(
+                judged,
+                checked.rejected.tolist(),
+                checked.notes,
+                seeds,
+                checked.linf.tolist(),
+                checked.l2.tolist(),
+                checked.pixels.tolist(),
+                answer.queries,
+                answer.gradients,
+                strict=True,
+            )
+        ]
+
+    def _attack(self, cell: Cell, eps: float, images: Tensor, labels: Tensor, draw: Randomness) -> Answer:
+        attack = build(cell.method, cell.params)
+        started = time.perf_counter()
+        if attack.knowledge == "training":
+            return self._apply(cell, eps, attack, images)
+        view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
+        candidates = attack(view, self._task, images, labels, eps, draw)
+        seconds = (time.perf_counter() - started) / len(images)
+        return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
+
+    def _view(
+        self, cell: Cell, knowledge: Literal["gradient", "scores", "labels"], look: Randomness
+    ) -> GradientView | ScoreView | LabelView:
+        """What the cell's attacker holds."""
+        if knowledge == "gradient":
+            return self._gradient_view(cell, look)
+        target = self.target
+        if self._unit.track == "white-box" and not target.plain:
+            # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
+            target = Defense(target.classifier, target.num_classes)
+        answers = black_box if knowledge == "scores" else black_box_labels
+        return answers(target, look, int(cell.params["queries"]))
+
+    def _gradient_view(self, cell: Cell, look: Randomness) -> GradientView:
+        workplace, track = self._workplace, self._unit.track
+        if track == "no-box":
+            surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate)
+            return no_box(surrogate.to(workplace.device), self._task.num_classes, look)
+        if track == "white-box":
+            return white_box(self.target, look)
+        if track == "adaptive":
+            return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward)
+        raise ValueError(f"track '{track}' gives no gradients")
+
+    def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
+        """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""
+        fit = fitted(self._workplace, self._unit, cell, eps, attack, self.target)
+        started = time.perf_counter()
+        candidates = attack.apply(fit.state, images, eps)
+        seconds = (time.perf_counter() - started) / len(images)
+        share = len(self._workplace.split(self._unit.dataset, self._unit.track))
+        queries, gradients = -(-fit.queries // share), -(-fit.gradients // share)
+        size = len(images)
+        return Answer(candidates, [queries] * size, [gradients] * size, seconds + fit.seconds / share)
