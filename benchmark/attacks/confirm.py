@@ -5,6 +5,7 @@ from torch import Tensor
 
 from benchmark.access import LabelView, ScoreView
 from benchmark.attacks.base import all_rows
+from benchmark.task import Classification
 
 FRESH_LOOKS = 4
 """Looks that replace the first one of a promising proposal to a stochastic system."""
@@ -76,6 +77,39 @@ class Purse:
             faults[here] += self.wrong(points[here], rows[asked]).to(faults.dtype)
             seen[here] += 1
         return torch.where(seen > 0, faults / seen.clamp_min(1), chosen.to(faults.dtype))
+
+
+class ScorePurse(Purse):
+    """A purse whose questions are answered with scores; arguments as in :class:`Purse`, and the task."""
+
+    def __init__(self, view: ScoreView, task: Classification, labels: Tensor, queries: int) -> None:
+        super().__init__(view, labels, queries)
+        self._scores, self._task = view, task
+
+    def margins(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """One look each at (n, C, H, W); rows may repeat. Returns margins (n,) and wrong labels (n,) bool."""
+        self.pay(rows)
+        scores, label = self._scores.query(points, rows)
+        labels = self.labels_of(rows)
+        return self._task.margin(scores, labels), label != labels
+
+
+def first_fallen(purse: Purse, points: Tensor, rows: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+    """The first of several points per image that was seen wrong, and whether that holds.
+
+    Args:
+        purse: pays for the confirmation.
+        points: (n, k, C, H, W), all inside ball and box.
+        rows: (n,) int64 on the CPU.
+        wrong: (n, k) bool.
+
+    Returns:
+        Fallen (n,) bool and the points (n, C, H, W).
+    """
+    first = wrong.to(torch.uint8).argmax(dim=1)
+    chosen = points[torch.arange(len(points), device=points.device), first]
+    fallen = wrong.any(dim=1)
+    return purse.holds(chosen, rows, fallen, torch.ones_like(fallen)), chosen
 
 
 def still_right(purse: Purse, images: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
 from benchmark.attacks.rays import Rays
 from benchmark.attacks.sma import Sma
+from benchmark.attacks.spsa import Spsa
 from benchmark.attacks.square import Square
 from benchmark.attacks.uap import Uap
 from benchmark.errors import BenchError, did_you_mean
@@ -37,6 +38,7 @@ ATTACKS: dict[str, type[Any]] = {
     "square": Square,
     "uap": Uap,
     "rays": Rays,
+    "spsa": Spsa,
 }
 
 

@@ -13,7 +13,10 @@ from benchmark.defense import Defense, Stage
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
-ATTACKS = [("rays", {"queries": 150})]
+ATTACKS = [
+    ("rays", {"queries": 150}),
+    ("spsa", {"samples": 10, "iterations": 8, "queries": 150}),
+]
 BUDGET = {"linf": 12.0, "l2": 8.0, "l0": 2.0}
 
 

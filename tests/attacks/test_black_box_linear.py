@@ -8,7 +8,10 @@ from benchmark.defense import Defense
 
 EPS_255 = 8.0
 EPS = EPS_255 / 255
-SIGNS = [("rays", {"queries": 2000})]
+SIGNS = [
+    ("rays", {"queries": 2000}),
+    ("spsa", {"samples": 32, "iterations": 40, "queries": 2600}),
+]
 
 
 def linear_case(num_classes: int, low: float, high: float) -> tuple[Defense, Tensor, Tensor]:

@@ -1,0 +1,67 @@
+"""What a query attack asks is what its documentation says, image by image."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.access import black_box
+from benchmark.attacks import build
+from benchmark.defense import Defense
+from benchmark.errors import BenchError
+from benchmark.randomness import Randomness
+from benchmark.task import Classification
+
+
+class Mean(nn.Module):
+    """Logits (100 (mean - .5), 0): an image of .9 stands, one of .505 falls to the first step downwards."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = 100 * (images.mean(dim=(1, 2, 3)) - 0.5)
+        return torch.stack([bright, torch.zeros_like(bright)], dim=1)
+
+
+def two_images() -> tuple[Tensor, Tensor]:
+    values = torch.tensor([0.9, 0.505])
+    return values[:, None, None, None].expand(2, 1, 4, 4).clone(), torch.zeros(2, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "standing", "falling"),
+    [
+        ("rays", {"queries": 300}, 300, 12),
+        ("spsa", {"samples": 10, "iterations": 7}, 1 + 7 * 21, 43),
+        ("spsa", {"samples": 10, "iterations": 7, "queries": 100}, 100, 43),
+    ],
+)
+def test_a_standing_image_costs_what_is_documented_and_a_falling_one_stops(run, method, params, standing, falling):
+    images, labels = two_images()
+    outcome = run(method, params, Defense(Mean(), 2), images, labels, 4.0)
+    assert outcome.view.queries[0] == standing
+    assert outcome.view.queries[1] <= falling
+    assert outcome.robust.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("method", ["spsa"])
+def test_queries_that_others_spent_before_are_not_spent_again(method):
+    images, labels = two_images()
+    view = black_box(Defense(Mean(), 2), Randomness([1, 2]), budget=60)
+    attack = build(method, {})
+    view.query(images[:1], torch.tensor([0]))
+    attack(view, Classification(2), images, labels, 4.0, Randomness([1, 2]))
+    assert view.queries[0] in (59, 60)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "message"),
+    [
+        ("rays", {"queries": 0}, "queries is 0"),
+        ("spsa", {"samples": 0}, "samples is 0"),
+        ("spsa", {"iterations": 0}, "iterations is 0"),
+        ("spsa", {"delta": 0.0}, "delta is 0.0"),
+        ("spsa", {"learning_rate": 2.0}, "learning_rate is 2.0"),
+        ("spsa", {"queries": 0}, "queries is 0"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(method, params, message):
+    with pytest.raises(BenchError, match=message):
+        build(method, params)
