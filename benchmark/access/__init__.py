@@ -1,13 +1,14 @@
 """The views through which attacks see a target: the threat model as types."""
 
+from benchmark.access.features import FeatureView, adaptive
 from benchmark.access.labels import LabelView, black_box_labels
+from benchmark.access.references import References
 from benchmark.access.training import TrainingView, gray_box
 from benchmark.access.views import (
     Evaluation,
     GradientView,
     QueryBudgetExceeded,
     ScoreView,
-    adaptive,
     black_box,
     no_box,
     white_box,
@@ -15,9 +16,11 @@ from benchmark.access.views import (
 
 __all__ = [
     "Evaluation",
+    "FeatureView",
     "GradientView",
     "LabelView",
     "QueryBudgetExceeded",
+    "References",
     "ScoreView",
     "TrainingView",
     "adaptive",

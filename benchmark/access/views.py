@@ -8,14 +8,12 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.defense import Backward, Decision, Defense
+from benchmark.defense import Decision, Defense
 from benchmark.defense.rollback import Rollback
-from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
 
@@ -100,7 +98,7 @@ class GradientView(_Counting):
             logits = self._forward(leaf, draw)
             loss = torch.stack([objective(sample) for sample in logits]).mean(dim=0)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        return Evaluation(loss.detach(), gradient, _mean_logits(logits.detach()))
+        return Evaluation(loss.detach(), gradient, mean_logits(logits.detach()))
 
     @torch.no_grad()
     def logits(self, images: Tensor, rows: Tensor) -> Tensor:
@@ -108,7 +106,7 @@ class GradientView(_Counting):
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
         with self._guard:
-            return _mean_logits(self._forward(images, draw))
+            return mean_logits(self._forward(images, draw))
 
     def differentiable(self, images: Tensor) -> Tensor:
         """Logits (n, K) with autograd attached, for attacks of other libraries.
@@ -195,7 +193,8 @@ def _numbered(rows: Tensor, asked: Tensor) -> list[int]:
     return numbers
 
 
-def _mean_logits(logits: Tensor) -> Tensor:
+def mean_logits(logits: Tensor) -> Tensor:
+    """Logits (n, K) of S samples (S, n, K): the log of their mean softmax, the samples' own where S = 1."""
     if logits.shape[0] == 1:
         return logits[0]
     return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(logits.shape[0])
@@ -213,34 +212,6 @@ def no_box(surrogate: nn.Module, num_classes: int, draw: Randomness) -> Gradient
 def white_box(defense: Defense, draw: Randomness) -> GradientView:
     """Gradients of the undefended classifier, the setting in which the seed papers report their defenses."""
     return _of_classifier(defense.classifier, defense.num_classes, draw)
-
-
-def adaptive(defense: Defense, draw: Randomness, eot_samples: int, backward: Backward = "declared") -> GradientView:
-    """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT).
-
-    Each look meets the defense as if nobody had asked before.
-
-    Args:
-        defense: the target.
-        draw: the attacker's randomness, one stream per image.
-        eot_samples: draws that one look averages at a stochastic defense.
-        backward: how gradients pass the stages: as they declare, or by the identity. The second differs from the first
-            only where ``defense.alternative_backward`` holds.
-
-    Raises:
-        BenchError: an unknown backward pass.
-    """
-    if backward not in get_args(Backward):
-        raise BenchError(f"Unknown backward pass '{backward}'.{did_you_mean(backward, get_args(Backward))}")
-    samples = eot_samples if defense.stochastic else 1
-    return GradientView(
-        lambda images, look: defense.adaptive_logits(images, look, samples, backward),
-        defense.num_classes,
-        draw,
-        stochastic=defense.stochastic,
-        samples=samples,
-        guard=Rollback(defense),
-    )
 
 
 def black_box(defense: Defense, draw: Randomness, budget: int) -> ScoreView:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.defense.decision import Decision
+from benchmark.defense.features import PENULTIMATE, check_layers, taken
 from benchmark.defense.stage import Backward, Stage
+from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 
 ROWS_PER_PASS = 2048
@@ -35,13 +37,21 @@ class Defense(nn.Module):
         num_classes: K.
         stages: steps before the classifier, in order.
         vote: how the answers on random copies become one decision; None for a single pass.
+        feature_layers: modules of the classifier, by name, whose outputs attacks on features follow; none means the
+            input of its last linear layer.
 
     Raises:
+        BenchError: the classifier has no such feature layer.
         ValueError: a vote is given but no stage is stochastic, so that all copies would be equal.
     """
 
     def __init__(
-        self, classifier: nn.Module, num_classes: int, stages: Sequence[Stage] = (), vote: Vote | None = None
+        self,
+        classifier: nn.Module,
+        num_classes: int,
+        stages: Sequence[Stage] = (),
+        vote: Vote | None = None,
+        feature_layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         # On a CPU the narrow networks run a fifth faster in this layout.
@@ -49,6 +59,9 @@ class Defense(nn.Module):
         self.num_classes = num_classes
         self.stages = nn.ModuleList(stages)
         self.vote = vote
+        if feature_layers:
+            check_layers(classifier, feature_layers)
+        self.feature_layers = tuple(feature_layers) or (PENULTIMATE,)
         if vote is not None and not self.stochastic:
             raise ValueError("a vote needs at least one stochastic stage: without one all copies are equal")
         self.eval()
@@ -141,3 +154,39 @@ class Defense(nn.Module):
             return expected.unsqueeze(0)
         slices: Tensor = logits.transpose(0, 1)
         return slices
+
+    def adaptive_features(
+        self, images: Tensor, draw: Randomness, copies: int, layers: Sequence[str], backward: Backward = "declared"
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Differentiable features and logits of each random copy through BPDA; arguments as :meth:`adaptive_logits`.
+
+        Returns:
+            For each layer (S, N, ...), and logits (S, N, K): one slice per copy, of a voting defense too, because a
+            vote is taken on answers and features have none.
+
+        Raises:
+            BenchError: the classifier has no such layer.
+        """
+        if not self.stochastic:
+            copies = 1
+        with taken(self.classifier, layers) as found:
+            flat: Tensor = self.classifier(self._through_stages(images, draw, copies, backward))
+        features = {layer: _slices(found[layer], len(images), copies) for layer in layers}
+        return features, _slices(flat, len(images), copies)
+
+    def adaptive_score(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
+        """Differentiable acceptance score of a detector, (S, N), higher = accepted more readily.
+
+        A defense with a detector overrides this; arguments and S as :meth:`adaptive_features`.
+
+        Raises:
+            BenchError: this defense has no detector.
+        """
+        raise BenchError(
+            "This defense has no adaptive_score: only one with a detector has a score to attack; override it there."
+        )
+
+
+def _slices(rows: Tensor, images: int, copies: int) -> Tensor:
+    """Turn (N * S, ...) rows, copies of an image side by side, into (S, N, ...)."""
+    return rows.reshape(images, copies, *rows.shape[1:]).transpose(0, 1)
