@@ -207,16 +207,16 @@ def matrix_command(
 
 
 def _print_matrix(matrix: "Matrix", digest: str) -> None:
-    from benchmark.matrix.markdown import bounds, budgets, norm, parameters
+    from benchmark.matrix.markdown import bounds, budgets, cost, norm, parameters
 
     table = _table(
-        *("Track", "Cell", "Suite", "Norm", "eps /255", "Parameters", "Knowledge", "Source", "Cost"),
+        *("Track", "Cell", "Suite", "Norm", "Budgets", "Parameters", "Knowledge", "Source", "Cost"),
         whole=("Track", "Cell", "Norm", "Cost"),
     )
     for cell in matrix.cell:
         table.add_row(
             *(cell.track, cell.name, cell.suite, norm(cell), budgets(cell.eps_255), parameters(cell)),
-            *(cell.knowledge, cell.source, cell.cost),
+            *(cell.knowledge, cell.source, cost(cell)),
         )
     console = wide_console()
     console.print(table)

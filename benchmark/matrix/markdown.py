@@ -17,7 +17,7 @@ _HEADS = (
     "Cell",
     "Suite",
     "Norm",
-    "eps /255",
+    "Budgets",
     "Parameters",
     "Meets",
     "Cost",
@@ -25,6 +25,8 @@ _HEADS = (
     "Objective",
     "Source",
 )
+_UNITS = {"linf": "/255", "l2": "/255 RMS", "l0": "pixels"}
+_NEEDS = {"alternative-backward": "stages whose backward pass can be replaced", "detector": "a detector"}
 _MEETS = {"always": "every defense", "deterministic": "deterministic", "stochastic": "randomised"}
 
 
@@ -38,6 +40,10 @@ def told(params: dict[str, int | float | str | bool]) -> str:
 def parameters(cell: Cell) -> str:
     """Return a cell's parameters, those of randomised defenses and its twin in one text."""
     parts = [told(cell.params)]
+    if cell.track == "no-box":
+        parts.append(f"surrogate {cell.surrogate}")
+    if cell.backward != "declared":
+        parts.append(f"backward pass {cell.backward}")
     if cell.stochastic:
         parts.append(f"randomised defense: {told(cell.stochastic)}")
     if cell.same_as:
@@ -48,6 +54,16 @@ def parameters(cell: Cell) -> str:
 def budgets(values: list[float]) -> str:
     """Return budgets as ``1, 2, 4, 8``."""
     return ", ".join(f"{value:g}" for value in values)
+
+
+def meets(cell: Cell) -> str:
+    """Return the kind of defense that meets a cell."""
+    return _MEETS[cell.when] + (f" with {_NEEDS[cell.needs]}" if cell.needs else "")
+
+
+def cost(cell: Cell) -> str:
+    """Return ``cheap`` or ``dear``, and whether the cell stays out of the worst case."""
+    return f"{cell.cost}, informative" if cell.informative else cell.cost
 
 
 def norm(cell: Cell) -> str:
@@ -77,8 +93,8 @@ def render(matrix: Matrix, matrix_hash: str) -> str:
     """Render version, hash, profiles, corruption track and all cells; ends without a newline."""
     rows = [
         (
-            *(cell.track, cell.name, cell.suite or "–", norm(cell), budgets(cell.eps_255), parameters(cell)),
-            *(_MEETS[cell.when], cell.cost, cell.knowledge, cell.objective, cell.source),
+            *(cell.track, cell.name, cell.suite or "–", norm(cell), f"{budgets(cell.eps_255)} {_UNITS[cell.norm]}"),
+            *(parameters(cell), meets(cell), cost(cell), cell.knowledge, cell.objective, cell.source),
         )
         for cell in matrix.cell
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from benchmark.results.schema import ATTACK_TRACKS, PERTURBATIONS
+from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
 from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
 from leaderboard.ranking import Standing
@@ -23,6 +23,7 @@ class MatrixRow:
     kind: str
     numbers: tuple[Record | None, ...]
     queries: tuple[Record | None, ...] = ()
+    informative: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,14 +147,15 @@ def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
 def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tuple[MatrixBlock, ...]:
     attacked = [record for record in mine if record.eps_255 is not None]
     blocks = []
-    for norm in sorted({record.norm for record in attacked}, key=lambda name: (name != "linf", name)):
+    for norm in [norm for norm in NORMS if any(record.norm == norm for record in attacked)]:
         here = [record for record in attacked if record.norm == norm]
         eps = tuple(sorted({record.eps_255 for record in here if record.eps_255 is not None}))
         for track in (*ATTACK_TRACKS, ALL_TRACKS):
             names = {record.attack for record in here if record.track == track}
             if names:
                 lines = _lines(entry, track, names)
-                rows = tuple(_row(book, key, (track, name, norm), eps, kind) for name, kind in lines)
+                beside = _informative(entry, track)
+                rows = tuple(_row(book, key, (track, name, norm), eps, kind, name in beside) for name, kind in lines)
                 blocks.append(MatrixBlock(track, norm, eps, rows))
     return tuple(blocks)
 
@@ -166,15 +168,23 @@ def _lines(entry: Entry, track: str, names: set[str]) -> list[tuple[str, str]]:
     lines = [(name, "attack") for name, suite in suite_of.items() if not suite and name != WORST_CASE]
     for suite in dict.fromkeys(suite for suite in suite_of.values() if suite):
         lines += [(suite, "suite"), *((name, "member") for name, own in suite_of.items() if own == suite)]
-    return [*lines, (WORST_CASE, "worst")]
+    return [*lines, *([(WORST_CASE, "worst")] if WORST_CASE in names else [])]
 
 
-def _row(book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], kind: str) -> MatrixRow:
+def _informative(entry: Entry, track: str) -> set[str]:
+    """Return the track's cells outside the worst case."""
+    rows = entry.track(track)
+    return set(rows.loc[rows["informative"].to_numpy(dtype=bool), "attack"].astype(str))
+
+
+def _row(
+    book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], kind: str, informative: bool
+) -> MatrixRow:
     track, attack, norm = cell
     numbers = tuple(book.cell(key, track, attack, norm, one) for one in eps)
     queries = tuple(book.get(key, track, "queries_median", attack, norm, one) for one in eps)
     name = {"worst": "worst case", "suite": f"{attack}, worst of:"}.get(kind, attack)
-    return MatrixRow(name, kind, numbers, queries if any(queries) else ())
+    return MatrixRow(name, kind, numbers, queries if any(queries) else (), informative)
 
 
 def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) -> Markup:

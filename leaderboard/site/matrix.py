@@ -28,9 +28,26 @@ class MatrixView:
         return [(track, cells) for track, cells in grouped if cells]
 
 
+NEEDS = {
+    "alternative-backward": "with stages whose backward pass can be replaced",
+    "detector": "with a detector",
+}
+"""Words for what a defense must have to meet a cell."""
+
+
+def meets(cell: Cell) -> str:
+    """Return the kind of defense that meets a cell, in words."""
+    return ", ".join(part for part in (WHEN[cell.when], NEEDS.get(cell.needs, "")) if part)
+
+
 def parameters(cell: Cell) -> str:
     """Return a cell's parameters in words, with those that differ for randomised defenses."""
-    told = ", ".join(f"{name} {_plain(value)}" for name, value in cell.params.items())
+    params = dict(cell.params)
+    if cell.track == "no-box":
+        params["surrogate"] = cell.surrogate
+    if cell.backward != "declared":
+        params["backward pass"] = cell.backward
+    told = ", ".join(f"{name} {_plain(value)}" for name, value in params.items())
     if cell.stochastic:
         other = ", ".join(f"{name} {_plain(value)}" for name, value in cell.stochastic.items())
         told += f" (randomised: {other})"

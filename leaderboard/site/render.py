@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
-from leaderboard.site.matrix import WHEN, parameters
-from leaderboard.site.tracks import METRIC_TEXT, TRACK_TEXT
+from leaderboard.site.matrix import meets, parameters
+from leaderboard.site.tracks import METRIC_TEXT, NORM_TEXT, TRACK_TEXT, budget
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,13 +31,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, span=span, number=number, size=size, web=web, words=_words, metric=metric_words
+        percent=percent, span=span, number=number, size=size, web=web, words=_words, metric=metric_words, budget=budget
     )
     environment.globals.update(
         interval_bar=interval_bar,
         parameters=parameters,
-        WHEN=WHEN,
+        meets=meets,
         TRACK_TEXT=TRACK_TEXT,
+        NORM_TEXT=NORM_TEXT,
         HEADLINE_EPS=HEADLINE_EPS,
     )
     return environment

@@ -1,4 +1,4 @@
-"""Words for tracks and metrics, used by every page."""
+"""Words for tracks, norms and metrics, used by every page."""
 
 TRACK_TEXT = {
     "clean": ("Clean", "Honest images of the whole test split."),
@@ -30,3 +30,13 @@ METRIC_TEXT = {
     "relative_flip_probability": "relative flip probability",
 }
 """Metric -> words."""
+
+NORM_TEXT = {"linf": "L∞", "l2": "L2", "l0": "L0"}
+"""Norm -> how people write it."""
+
+
+def budget(eps: float, norm: str) -> str:
+    """Return a budget in the unit of its norm: ``8/255``, ``2/255 RMS``, ``4 pixels``."""
+    if norm == "l0":
+        return f"{eps:g} pixel{'' if eps == 1 else 's'}"
+    return f"{eps:g}/255" + (" RMS" if norm == "l2" else "")

@@ -12,11 +12,13 @@ import pytest
 
 from benchmark.results.schema import SCHEMA
 from benchmark.root import Root
+from leaderboard.entries import Required
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
 
 EPS = (1.0, 2.0, 4.0, 8.0)
 NEVER = 99.0
+TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
 CELLS: dict[str, tuple[tuple[str, str], ...]] = {
     "no-box": (("pgd-20", ""), ("cw-linf", "")),
     "black-box": (("square", ""),),
@@ -38,7 +40,7 @@ def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -
         split="test", sample_id=f"{image:05d}", group_id=f"p{image:05d}", task="binary", matrix_version="1",
         matrix_hash="a" * 64, profile="official", official=True, individual=False, suite="", norm="", seed=image,
         status="ok", reason="", label=label, pred_clean=label, pred=label, correct=True, abstained=False, draws=1,
-        right_draws=1, spared=False, broken_by="", device="cpu", harness_version="0.1.0", git_commit="c" * 40,
+        right_draws=1, spared=False, informative=False, broken_by="", device="cpu", harness_version="0.1.0", git_commit="c" * 40,
         started_at="2026-01-01T00:00:00Z", queries=0, gradients=0, seconds=0.01, linf=0.0, l2=0.0,
     )  # fmt: skip
     made.update(changes)
@@ -60,7 +62,7 @@ class Pretend:
     wrong_clean: frozenset[int] = frozenset()
     falls: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
     spare: bool = True
-    tracks: tuple[str, ...] = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+    tracks: tuple[str, ...] = TRACKS
     changes: Mapping[str, Any] = field(default_factory=dict)
     flip_every: int = 0
     perturbations: tuple[str, ...] = (*NOISES, *SMOOTH)
@@ -192,6 +194,12 @@ def table(tmp_path: Path) -> Callable[..., pd.DataFrame]:
         return read_rows([write(folder, rows)])
 
     return make
+
+
+@pytest.fixture
+def asks() -> Callable[..., Required]:
+    """A matrix that asks for these (track, attack, norm, eps) cells of every entry."""
+    return lambda *cells: Required("a" * 64, TRACKS, lambda entry: set(cells))
 
 
 CARD = """

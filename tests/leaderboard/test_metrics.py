@@ -125,9 +125,9 @@ def test_an_image_missing_from_one_cell_is_not_robust(table, pretend):
     assert value(found, track="white-box", attack="worst-case", eps_255=4.0).value == 1.0
 
 
-def test_a_required_cell_without_rows_leaves_no_image_robust(table, pretend):
+def test_a_required_cell_without_rows_leaves_no_image_robust(table, pretend, asks):
     rows = table(pretend("natural"))
-    found = records(rows, required=lambda entry: {("white-box", "fab-t", "linf", 8.0)})
+    found = records(rows, asks(("white-box", "fab-t", "linf", 8.0)))
     worst = value(found, track="white-box", attack="worst-case", eps_255=8.0)
     assert (worst.value, worst.complete) == (0.0, False)
 
@@ -252,3 +252,26 @@ def test_three_hundred_thousand_corruption_rows_take_seconds(table, pretend):
     start = time.perf_counter()
     records(rows)
     assert time.perf_counter() - start < 20
+
+
+def test_an_informative_cell_has_a_figure_of_its_own_and_enters_no_worst_case(table, pretend):
+    rows = pretend("one", falls={("white-box", "fgsm", i): 8.0 for i in range(4)}, spare=False).rows()
+    for row in rows:
+        row["informative"] = row["track"] == "white-box" and row["attack"] == "fgsm"
+    found = records(table(rows))
+    assert value(found, track="white-box", attack="fgsm", eps_255=8.0, metric="robust_accuracy").value == pytest.approx(
+        0.6
+    )
+    assert value(found, track="white-box", attack="worst-case", eps_255=8.0, metric="robust_accuracy").value == 1.0
+    assert value(found, track="all", attack="worst-case", eps_255=8.0, metric="robust_accuracy").value == 1.0
+
+
+def test_budgets_of_another_norm_have_a_worst_case_of_their_own(table, pretend):
+    rows = pretend("one").rows()
+    for row in [row for row in rows if row["track"] == "white-box" and row["attack"] == "fgsm"]:
+        rows.append({**row, "attack": "pgd-l2", "norm": "l2", "correct": False, "right_draws": 0})
+    found = records(table(rows))
+    assert value(found, track="all", attack="worst-case", norm="l2", eps_255=8.0, metric="robust_accuracy").value == 0.0
+    assert (
+        value(found, track="all", attack="worst-case", norm="linf", eps_255=8.0, metric="robust_accuracy").value == 1.0
+    )

@@ -91,8 +91,8 @@ def test_an_entry_with_a_missing_perturbation_is_not_ranked(table, pretend):
     assert standing.reasons == ("corruption track has 2 of 14 perturbations and 5 of 5 severities",)
 
 
-def test_an_entry_whose_required_cell_is_missing_is_not_ranked(table, pretend):
-    (standing,) = rank(table(pretend("short")), required=lambda entry: {("adaptive", "fab-t", "linf", 8.0)})
+def test_an_entry_whose_required_cell_is_missing_is_not_ranked(table, pretend, asks):
+    (standing,) = rank(table(pretend("short")), asks(("adaptive", "fab-t", "linf", 8.0)))
     assert standing.reasons == ("no verdict in adaptive fab-t at 8/255 for 10 of 10 images",)
 
 
@@ -126,3 +126,12 @@ def test_an_entry_judged_on_other_images_does_not_stand_on_the_same_board(table,
 def test_boards_of_two_data_sets_are_ranked_apart(table, pretend):
     standings = rank(table(pretend("one"), pretend("two", dataset="skin")))
     assert [(s.dataset, s.rank) for s in standings] == [("films", 1), ("skin", 1)]
+
+
+def test_an_entry_of_an_older_matrix_stands_beside_the_board_of_the_one_in_force(table, pretend, asks):
+    """However many there are of it: new rules do not wait for a majority."""
+    old = [pretend(name, changes={"matrix_hash": "0" * 64}) for name in ("first", "second")]
+    standings = {one.submission: one for one in rank(table(*old, pretend("new")), asks())}
+    assert standings["new"].rank == 1
+    assert standings["first"].rank is standings["second"].rank is None
+    assert "another matrix" in standings["first"].reasons[0]
