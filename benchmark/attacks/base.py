@@ -112,7 +112,7 @@ class FittedAttack(Protocol):
         ...
 
 
-Attack = GradientAttack | ScoreAttack | LabelAttack
+Attack = GradientAttack | ScoreAttack | LabelAttack | FittedAttack
 
 
 def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:

@@ -43,6 +43,9 @@ def evaluate_command(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images attacked at once; lower it when memory is short.")
     ] = 64,
+    matrix_file: Annotated[
+        Path | None, typer.Option("--matrix", help="Another matrix file than the one in force; unofficial.")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
     site: Annotated[bool, typer.Option("--site/--no-site", help="Build the site afterwards.")] = True,
 ) -> None:
@@ -56,7 +59,7 @@ def evaluate_command(
     _check_options(engine, device, results)
     checked_data_dir(data_dir)
     root = root_of(context)
-    matrix, _ = load_matrix()
+    matrix, _ = load_matrix(matrix_file) if matrix_file else load_matrix()
     if profile is None:
         profile = "official" if submissions or dataset or track else "quick"
     matrix.profile_named(profile)
@@ -75,6 +78,7 @@ def evaluate_command(
         limit=limit,
         device=device,
         batch_size=batch_size,
+        matrix=matrix_file,
     )
     console = Console()
     crew = workers or os.cpu_count() or 1
@@ -108,7 +112,8 @@ def _run(
     from benchmark.engine import evaluate
     from benchmark.engine.pool import Event
 
-    reduced = settings.limit is not None or settings.individual or settings.profile != "official"
+    whole = settings.limit is None and not settings.individual and settings.matrix is None
+    reduced = not whole or settings.profile != "official"
     console.print(
         f"{settings.profile} profile{' (unofficial, never ranked)' if reduced else ''}: {len(names)} submissions on "
         f"{', '.join(datasets)}, {crew} workers",

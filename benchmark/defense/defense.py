@@ -174,6 +174,11 @@ class Defense(nn.Module):
         features = {layer: _slices(found[layer], len(images), copies) for layer in layers}
         return features, _slices(flat, len(images), copies)
 
+    @property
+    def detects(self) -> bool:
+        """Whether the defense has a detector whose score an adaptive attacker can follow."""
+        return type(self).adaptive_score is not Defense.adaptive_score
+
     def adaptive_score(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
         """Differentiable acceptance score of a detector, (S, N), higher = accepted more readily.
 

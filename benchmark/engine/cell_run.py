@@ -36,6 +36,10 @@ from benchmark.verify import verify
 LOG = logging.getLogger(__name__)
 
 
+IMITATING = ("fea", "hfc")
+"""Attacks whose view carries training images to imitate; the others are spared loading them."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An attack's candidates (N, C, H, W), and the passes that each image cost."""
@@ -138,7 +142,8 @@ class CellRun:
         if track == "white-box":
             return white_box(self.target, look)
         if track == "adaptive":
-            return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward)
+            references = workplace.references(self._unit.dataset) if cell.method in IMITATING else None
+            return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
         raise ValueError(f"track '{track}' gives no gradients")
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:

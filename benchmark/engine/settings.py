@@ -20,6 +20,7 @@ class RunSettings:
         limit: at most so many images of the official subset; None for the profile's own number.
         device: cpu or cuda.
         batch_size: images attacked at once, a matter of memory.
+        matrix: another matrix file than the one in force; its rows are never official.
     """
 
     root: Path
@@ -30,6 +31,7 @@ class RunSettings:
     limit: int | None = None
     device: str = "cpu"
     batch_size: int = 64
+    matrix: Path | None = None
 
 
 @dataclass(frozen=True)

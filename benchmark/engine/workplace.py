@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmark import __version__
+from benchmark.access.references import References
 from benchmark.data.card import Card
 from benchmark.data.official import official_subset, stratified_ids
 from benchmark.data.registry import find_card, load_split
@@ -19,6 +20,10 @@ from benchmark.randomness import content_seed
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import surrogate_hash
+
+
+REFERENCES = 512
+"""Training images, drawn stratified, that attacks on features may imitate."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,14 @@ class Workplace:
         self.root = Root(settings.root)
         self.device = torch.device(settings.device)
         self.matrix: Matrix
-        self.matrix, self.matrix_hash = load_matrix()
+        self.matrix, self.matrix_hash = load_matrix(settings.matrix) if settings.matrix else load_matrix()
         self.card = lru_cache(maxsize=None)(self._card)
         self.split = lru_cache(maxsize=4)(self._split)
         self.entry = lru_cache(maxsize=None)(self._entry)
         self.entry_hash = lru_cache(maxsize=None)(self._entry_hash)
         self.kind = lru_cache(maxsize=None)(self._kind)
         self.training = lru_cache(maxsize=1)(self._training)
+        self.references = lru_cache(maxsize=1)(self._references)
 
     @property
     def profile(self) -> Profile:
@@ -54,7 +60,8 @@ class Workplace:
     @property
     def official(self) -> bool:
         """Whether rows of this run may be ranked."""
-        return self.profile.official and self.settings.limit is None and not self.settings.individual
+        whole = self.settings.limit is None and not self.settings.individual
+        return self.profile.official and whole and self.settings.matrix is None
 
     @cached_property
     def git_commit(self) -> str:
@@ -87,7 +94,7 @@ class Workplace:
 
     def _kind(self, submission: str, dataset: str) -> Kind:
         defense = self.entry(submission).build(self.card(dataset))
-        offers = {"alternative-backward": defense.alternative_backward, "detector": getattr(defense, "detects", False)}
+        offers = {"alternative-backward": defense.alternative_backward, "detector": defense.detects}
         return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 
     def cells_of(self, unit: Unit) -> list[Cell]:
@@ -99,6 +106,12 @@ class Workplace:
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""
         return load_split(self.card(dataset), "train", self.root, self.settings.data_dir)
+
+    def _references(self, dataset: str) -> References:
+        """The images that attackers may imitate."""
+        train = self.training(dataset)
+        chosen = train.by_ids(stratified_ids(train, min(REFERENCES, len(train)), []))
+        return References(chosen.images.to(self.device), chosen.labels.to(self.device))
 
     def _split(self, dataset: str, track: str) -> Split:
         card = self.card(dataset)

@@ -182,5 +182,6 @@ def load_matrix(path: Path = MATRIX_FILE) -> tuple[Matrix, str]:
         BenchError: the file is missing or wrong.
     """
     if not path.is_file():
-        raise BenchError(f"the matrix file {path} is missing; reinstall medrobustbench.")
+        mend = "reinstall medrobustbench" if path == MATRIX_FILE else "give the path of a matrix file"
+        raise BenchError(f"the matrix file {path} is missing; {mend}.")
     return read_toml(path, Matrix), hashlib.sha256(path.read_bytes()).hexdigest()
