@@ -8,7 +8,6 @@ from torch import Tensor
 
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
-from benchmark.randomness import Randomness
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,24 @@ class References:
     labels: Tensor
     known: "WeakKeyDictionary[Defense, dict[str, Gaussians]]" = field(default_factory=WeakKeyDictionary, repr=False)
 
-    def of_another_class(self, labels: Tensor, draw: Randomness) -> Tensor:
-        """One image (n, C, H, W) for each label (n,), drawn from all that have another label.
+    def of_another_class(self, images: Tensor, labels: Tensor, rank: int = 0) -> Tensor:
+        """For each image the one of another class that is the ``rank``-th nearest in its pixels, (n, C, H, W).
+
+        Beyond the last the count begins anew with the nearest.
 
         Raises:
             BenchError: there is none.
         """
-        chance = draw.uniform(())
-        chosen = []
-        for label, part in zip(labels.tolist(), chance.tolist(), strict=True):
-            others = (self.labels != label).nonzero().squeeze(1)
-            if len(others) == 0:
-                raise BenchError(f"No reference image has another class than {label}; give some of every class.")
-            chosen.append(int(others[int(part * len(others))]))
-        return self.images[chosen].to(labels.device)
+        given = self.images.to(images.device)
+        # The other way of computing distances, by products, gives an image other bits in another batch.
+        distances = torch.cdist(
+            images.flatten(1), given.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+        ).masked_fill(labels[:, None] == self.labels.to(labels.device), torch.inf)
+        others = distances.isfinite().sum(dim=1)
+        if bool((others == 0).any()):
+            raise BenchError("All reference images have the class of an image under attack; give some of every class.")
+        order = distances.argsort(dim=1, stable=True)
+        return given[order.gather(1, (rank % others)[:, None]).squeeze(1)]
 
 
 def average_over_area(features: Tensor) -> Tensor:

@@ -8,15 +8,22 @@ from benchmark.attacks.apgd import Apgd, ApgdL2
 from benchmark.attacks.base import Attack
 from benchmark.attacks.cw_l2 import CwL2
 from benchmark.attacks.deepfool import DeepFool
+from benchmark.attacks.detectors import DetectorAware, DetectorAwareDecayed
+from benchmark.attacks.evolution import OnePixel
 from benchmark.attacks.fab import FabT, FabTL2
+from benchmark.attacks.features import Fea, Hfc
 from benchmark.attacks.fgsm import Fgsm
+from benchmark.attacks.gap import Gap
+from benchmark.attacks.hopskipjump import HopSkipJump
 from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
 from benchmark.attacks.rays import Rays
 from benchmark.attacks.sma import Sma
 from benchmark.attacks.spsa import Spsa
 from benchmark.attacks.square import Square
+from benchmark.attacks.stress import Stress
 from benchmark.attacks.uap import Uap
+from benchmark.attacks.zoo import Zoo
 from benchmark.errors import BenchError, did_you_mean
 
 ATTACKS: dict[str, type[Any]] = {
@@ -37,8 +44,17 @@ ATTACKS: dict[str, type[Any]] = {
     "deepfool": DeepFool,
     "square": Square,
     "uap": Uap,
+    "gap": Gap,
     "rays": Rays,
     "spsa": Spsa,
+    "fea": Fea,
+    "hfc": Hfc,
+    "wb": DetectorAware,
+    "wb-d": DetectorAwareDecayed,
+    "stress": Stress,
+    "hopskipjump": HopSkipJump,
+    "one-pixel": OnePixel,
+    "zoo": Zoo,
 }
 
 

@@ -96,7 +96,12 @@ class Defense(nn.Module):
                 rows = rows.repeat_interleave(copies, dim=0)
                 spread = draw.repeated(copies)
             stage_draw = spread.fork("stage", position)
-            rows = stage(rows, stage_draw) if backward is None else stage.bpda(rows, stage_draw, backward)
+            if backward is None:
+                rows = stage(rows, stage_draw)
+            else:
+                rows = (
+                    stage.bpda(rows, stage_draw) if backward == "declared" else stage.straight_through(rows, stage_draw)
+                )
         if rows.shape[0] != images.shape[0] * copies:
             rows = rows.repeat_interleave(copies, dim=0)
         return rows
@@ -140,7 +145,7 @@ class Defense(nn.Module):
             images: (N, C, H, W), may require grad.
             draw: the attacker's own randomness, one stream per image.
             copies: random copies per image (EOT samples).
-            backward: how gradients pass the stages (:meth:`Stage.bpda`).
+            backward: how gradients pass the stages: :meth:`Stage.bpda` or :meth:`Stage.straight_through`.
 
         Returns:
             (S, N, K): S = 1 for a voting defense, else one slice per copy, whose losses EOT averages.

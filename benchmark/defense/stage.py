@@ -41,27 +41,28 @@ class Stage(nn.Module, ABC):
     @property
     def declares_identity(self) -> bool:
         """Whether the declared backward pass is the identity, so that both backward passes are one."""
-        return not self.differentiable and type(self).stand_in is Stage.stand_in
+        own = type(self)
+        return not self.differentiable and own.stand_in is Stage.stand_in and own.bpda is Stage.bpda
 
-    def bpda(self, images: Tensor, draw: Randomness, backward: Backward = "declared") -> Tensor:
+    def bpda(self, images: Tensor, draw: Randomness) -> Tensor:
         """The deployed value on the forward pass, the stand-in's gradient on the backward pass.
 
         Both passes see the same draw, so that the gradient belongs to the noise that was really drawn.
-
-        Args:
-            images: (N, C, H, W) in [0, 1], may require grad.
-            draw: the randomness of this pass, one stream per row.
-            backward: "declared", or "identity" for a gradient that passes the stage unchanged, whatever the stage
-                declares: it finds a way where a stand-in or a true gradient points nowhere. A stage that changes the
-                shape has no identity and keeps what it declares.
         """
-        if backward == "identity":
-            value = self.apply_true(images.detach(), draw.restarted())
-            if value.shape == images.shape:
-                # The difference is exactly zero: the value is the deployed one to the last bit.
-                return value.detach() + (images - images.detach())
         if self.differentiable:
             return self.apply_true(images, draw)
         value = self.apply_true(images.detach(), draw)
         approximation = self.stand_in(images, draw.restarted())
         return approximation + (value - approximation).detach()
+
+    def straight_through(self, images: Tensor, draw: Randomness) -> Tensor:
+        """The deployed value on the forward pass, the identity on the backward pass, whatever the stage declares.
+
+        It finds a way where a stand-in or a true gradient points nowhere. A stage that changes the shape has no
+        identity and keeps what it declares.
+        """
+        value = self.apply_true(images.detach(), draw.restarted())
+        if value.shape != images.shape:
+            return self.bpda(images, draw)
+        # The difference is exactly zero: the value is the deployed one to the last bit.
+        return value.detach() + (images - images.detach())

@@ -183,19 +183,19 @@ def test_score_and_logits_belong_to_the_same_draw():
     torch.testing.assert_close(look.loss, torch.zeros(4), atol=1e-6, rtol=0)
 
 
-def test_references_are_chosen_for_each_image_alone_and_never_of_its_own_class():
-    given, labels = references(), torch.tensor([0, 1, 2, 0])
-    whole = given.of_another_class(labels, streams())
-    parts = [given.of_another_class(labels[i : i + 1], streams().take([i])) for i in range(4)]
-    assert torch.equal(whole, torch.cat(parts))
-    for image, label in zip(whole, labels, strict=True):
-        place = int((given.images == image).flatten(1).all(dim=1).nonzero()[0, 0])
-        assert given.labels[place] != label
+@pytest.mark.parametrize("rank", [0, 2, 9])
+def test_references_are_the_nearest_images_of_another_class_for_each_image_alone(rank):
+    given, images, labels = references(), some_images(), torch.tensor([0, 1, 2, 0])
+    whole = given.of_another_class(images, labels, rank)
+    assert torch.equal(whole, torch.cat([given.of_another_class(images[[i]], labels[[i]], rank) for i in range(4)]))
+    for image, label, found in zip(images, labels, whole, strict=True):
+        others = sorted(given.images[given.labels != label], key=lambda other: float((other - image).square().sum()))
+        assert torch.equal(found, others[rank % 8])
 
 
 def test_references_of_one_class_only_are_refused():
     with pytest.raises(BenchError, match="every class"):
-        References(some_images(), torch.zeros(4, dtype=torch.int64)).of_another_class(ROWS * 0, streams())
+        References(some_images(), torch.zeros(4, dtype=torch.int64)).of_another_class(some_images(), ROWS * 0)
 
 
 def test_a_view_without_references_says_that_it_has_none():
