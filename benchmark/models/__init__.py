@@ -6,15 +6,19 @@ from typing import Any
 from torch import nn
 
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.models.densenet import SmallDenseNet
 from benchmark.models.mobilenet import SmallMobileNetV2
 from benchmark.models.resnet import NarrowResNet18
+from benchmark.models.vgg import SmallVgg
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "narrow-resnet18": NarrowResNet18,
+    "small-densenet": SmallDenseNet,
     "small-mobilenetv2": SmallMobileNetV2,
+    "small-vgg": SmallVgg,
 }
 
-__all__ = ["ARCHITECTURES", "NarrowResNet18", "SmallMobileNetV2", "build_network"]
+__all__ = ["ARCHITECTURES", "NarrowResNet18", "SmallDenseNet", "SmallMobileNetV2", "SmallVgg", "build_network"]
 
 
 def build_network(architecture: str, num_classes: int, channels: int, **options: Any) -> nn.Module:
