@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.access import black_box
+from benchmark.access import black_box, black_box_labels
 from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
@@ -31,6 +31,7 @@ def two_images() -> tuple[Tensor, Tensor]:
         ("rays", {"queries": 300}, 300, 12),
         ("spsa", {"samples": 10, "iterations": 7}, 1 + 7 * 21, 43),
         ("spsa", {"samples": 10, "iterations": 7, "queries": 100}, 100, 43),
+        ("zoo", {"coordinates": 5, "queries": 101}, 101, 51),
     ],
 )
 def test_a_standing_image_costs_what_is_documented_and_a_falling_one_stops(run, method, params, standing, falling):
@@ -41,7 +42,7 @@ def test_a_standing_image_costs_what_is_documented_and_a_falling_one_stops(run, 
     assert outcome.robust.tolist() == [True, False]
 
 
-@pytest.mark.parametrize("method", ["spsa"])
+@pytest.mark.parametrize("method", ["spsa", "one-pixel", "zoo"])
 def test_queries_that_others_spent_before_are_not_spent_again(method):
     images, labels = two_images()
     view = black_box(Defense(Mean(), 2), Randomness([1, 2]), budget=60)
@@ -60,8 +61,41 @@ def test_queries_that_others_spent_before_are_not_spent_again(method):
         ("spsa", {"delta": 0.0}, "delta is 0.0"),
         ("spsa", {"learning_rate": 2.0}, "learning_rate is 2.0"),
         ("spsa", {"queries": 0}, "queries is 0"),
+        ("one-pixel", {"queries": 0}, "queries is 0"),
+        ("one-pixel", {"population": 3}, "population is 3"),
+        ("zoo", {"coordinates": 0}, "coordinates is 0"),
+        ("zoo", {"delta": -1.0}, "delta is -1.0"),
+        ("hopskipjump", {"queries": 0}, "queries is 0"),
+        ("hopskipjump", {"first_samples": 0}, "first_samples is 0"),
+        ("hopskipjump", {"norm": "l0"}, "unknown norm 'l0'"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(method, params, message):
     with pytest.raises(BenchError, match=message):
         build(method, params)
+
+
+def test_an_image_for_which_no_random_image_is_wrong_is_given_up_after_the_trials(run):
+    """Logits that do not depend on the image: one look at it, a hundred random ones, and it is returned unchanged."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False)
+    net[1].weight.zero_()
+    net[1].bias.copy_(torch.tensor([1.0, 0.0]))
+    images, labels = two_images()
+    outcome = run("hopskipjump", {}, Defense(net, 2), images, labels, 4.0)
+    assert outcome.view.queries.tolist() == [101, 101]
+    assert torch.equal(outcome.candidates, images)
+
+
+def test_less_than_one_pixel_costs_nothing(run):
+    images, labels = two_images()
+    outcome = run("one-pixel", {}, Defense(Mean(), 2), images, labels, 0.5)
+    assert outcome.view.queries.tolist() == [0, 0]
+    assert torch.equal(outcome.candidates, images)
+
+
+def test_a_label_attack_leaves_alone_what_others_spent():
+    images, labels = two_images()
+    view = black_box_labels(Defense(Mean(), 2), Randomness([1, 2]), budget=60)
+    view.query(images[:1], torch.tensor([0]))
+    build("rays", {})(view, Classification(2), images, labels, 4.0, Randomness([1, 2]))
+    assert view.queries[0] == 60

@@ -16,6 +16,10 @@ from benchmark.task import Classification
 ATTACKS = [
     ("rays", {"queries": 150}),
     ("spsa", {"samples": 10, "iterations": 8, "queries": 150}),
+    ("hopskipjump", {"first_samples": 20, "queries": 150}),
+    ("hopskipjump", {"first_samples": 20, "queries": 150, "norm": "l2"}),
+    ("one-pixel", {"population": 10, "queries": 150}),
+    ("zoo", {"coordinates": 10, "queries": 150}),
 ]
 BUDGET = {"linf": 12.0, "l2": 8.0, "l0": 2.0}
 

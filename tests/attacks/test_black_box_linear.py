@@ -9,9 +9,12 @@ from benchmark.defense import Defense
 EPS_255 = 8.0
 EPS = EPS_255 / 255
 SIGNS = [
-    ("rays", {"queries": 2000}),
-    ("spsa", {"samples": 32, "iterations": 40, "queries": 2600}),
+    ("rays", {"queries": 2000}, 0.98),
+    ("spsa", {"samples": 32, "iterations": 40, "queries": 2600}, 0.98),
+    # It walks along the boundary of the class that its start has, which of several classes need not be the nearest.
+    ("hopskipjump", {"queries": 6000}, 0.85),
 ]
+ROUND = [("hopskipjump", {"queries": 6000, "norm": "l2"}), ("zoo", {"queries": 3000})]
 
 
 def linear_case(num_classes: int, low: float, high: float) -> tuple[Defense, Tensor, Tensor]:
@@ -46,13 +49,54 @@ def best_linf(defense: Defense, images: Tensor, labels: Tensor, eps: float) -> T
 
 @pytest.mark.parametrize(("low", "high"), [(0.3, 0.7), (-0.3, 1.3)], ids=["interior", "box binds"])
 @pytest.mark.parametrize("num_classes", [2, 3])
-@pytest.mark.parametrize(("method", "params"), SIGNS)
+@pytest.mark.parametrize(("method", "params", "share"), SIGNS)
 def test_all_that_a_twentieth_less_radius_could_fell_falls_and_nothing_beyond_the_optimum(
-    run, method, params, num_classes, low, high
+    run, method, params, share, num_classes, low, high
 ):
     defense, images, labels = linear_case(num_classes, low, high)
-    robust = run(method, params, defense, images, labels, EPS_255).robust
+    robust = run(method, params, defense, images, labels, EPS_255, budget=params["queries"]).robust
     easy = best_linf(defense, images, labels, 0.95 * EPS) > 0
     assert easy.sum() > 10
-    assert (~robust[easy]).float().mean() >= 0.98
+    assert (~robust[easy]).float().mean() >= share
     assert robust[best_linf(defense, images, labels, EPS) < -1e-4].all()
+
+
+def best_l2(defense: Defense, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """(N,) the highest margin in the ball of root-mean-square radius eps, where the box does not bind."""
+    margins, directions = margins_and_directions(defense, images, labels)
+    return (margins + eps * 6 * torch.linalg.vector_norm(directions, dim=2)).amax(dim=1)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize(("method", "params"), ROUND)
+def test_in_l2_all_that_a_tenth_less_radius_could_fell_falls_and_nothing_beyond_the_optimum(
+    run, method, params, num_classes
+):
+    defense, images, labels = linear_case(num_classes, 0.3, 0.7)
+    robust = run(method, params, defense, images, labels, EPS_255, budget=params["queries"]).robust
+    easy = best_l2(defense, images, labels, 0.9 * EPS) > 0
+    assert easy.sum() > 10
+    assert (~robust[easy]).float().mean() >= 0.95
+    assert robust[best_l2(defense, images, labels, EPS) < -1e-4].all()
+
+
+def best_l0(defense: Defense, images: Tensor, labels: Tensor, pixels: int) -> Tensor:
+    """(N,) the highest margin that a change of ``pixels`` pixels to any values in [0, 1] reaches."""
+    margins, directions = margins_and_directions(defense, images, labels)
+    flat = images.flatten(1)[:, None]
+    gains = torch.maximum(directions * (1 - flat), -directions * flat).sort(dim=2, descending=True).values
+    return (margins + gains[:, :, :pixels].sum(dim=2)).amax(dim=1)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize(("pixels", "fewer"), [(1, 1), (2, 1)])
+def test_one_pixel_fells_what_the_best_pixels_fell_and_nothing_beyond(run, num_classes, pixels, fewer):
+    """With one pixel nearly all that the best one could fell, with two as well."""
+    defense, images, labels = linear_case(num_classes, -0.3, 1.3)
+    robust = run("one-pixel", {"queries": 4000}, defense, images, labels, pixels).robust
+    easy = best_l0(defense, images, labels, fewer) > 1e-3
+    beyond = best_l0(defense, images, labels, pixels) < -1e-4
+    assert easy.sum() > 10
+    assert (~robust[easy]).float().mean() >= 0.95
+    assert robust[beyond].all()
+    assert beyond.any() or pixels > 1
