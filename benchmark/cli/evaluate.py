@@ -93,16 +93,25 @@ def evaluate_command(
 
 def _check_options(engine: str, device: str, results: Path) -> None:
     """Refuse what no run can be made with."""
-    import torch
-
     if engine != "local":
         raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
+    check_device(device)
+    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
+        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        BenchError: neither cpu nor cuda, or cuda where torch sees none.
+    """
+    import torch
+
     if device not in ("cpu", "cuda"):
         raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
-    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
-        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
 
 
 def _run(

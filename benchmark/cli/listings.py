@@ -186,13 +186,20 @@ def matrix_command(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table that BENCHMARK.md embeds.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Bring the table in BENCHMARK.md up to date.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="What each cell cost, from result rows.")] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of the rows for --cost; the official ones when not given.")
+    ] = None,
 ) -> None:
-    """Print the threat-model matrix: version, hash, profiles and every cell."""
+    """Print the threat-model matrix: version, hash, profiles and every cell, or what every cell cost."""
     from benchmark.matrix.markdown import render, write_into
     from benchmark.matrix.model import load_matrix
 
-    if as_json + markdown + write > 1:
-        raise BenchError("--json, --markdown and --write exclude each other; give one.")
+    if markdown + write + (as_json or cost) > 1:
+        raise BenchError("--markdown and --write exclude each other and all other options; give one.")
+    if cost:
+        _print_costs(results or root_of(context).official_results, as_json)
+        return
     matrix, digest = load_matrix()
     if as_json:
         print_json({**matrix.model_dump(mode="json"), "hash": digest})
@@ -204,6 +211,31 @@ def matrix_command(
         typer.echo(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
     else:
         _print_matrix(matrix, digest)
+
+
+def _print_costs(results: Path, as_json: bool) -> None:
+    """Print seconds and passes of every cell."""
+    from dataclasses import asdict
+
+    from leaderboard.costs import costs
+    from leaderboard.rows import read_rows
+
+    found = costs(read_rows([results]))
+    if as_json:
+        print_json([asdict(cost) for cost in found])
+        return
+    table = _table(
+        *("Data set", "Submission", "Track", "Cell", "Norm", "Run", "Spared", "Seconds in all"),
+        *("ms each", "Forward each", "Backward each"),
+        whole=("Data set", "Submission", "Track", "Cell"),
+    )
+    for one in found:
+        each = 1000 * one.seconds / one.attacked if one.attacked else 0.0
+        table.add_row(
+            *(one.dataset, one.submission, one.track, one.attack, one.norm, str(one.attacked), str(one.spared)),
+            *(f"{one.seconds:.1f}", f"{each:.1f}", f"{one.queries:.0f}", f"{one.gradients:.0f}"),
+        )
+    wide_console().print(table)
 
 
 def _print_matrix(matrix: "Matrix", digest: str) -> None:

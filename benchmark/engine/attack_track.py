@@ -69,7 +69,15 @@ class AttackTrack:
         if self._alone(cell):
             return self._clean[image].right
         ladder = self._ladders[cell.norm][image]
-        return ladder.fall_at(eps) is None and ladder.survival_of(cell.name, eps) is None
+        if ladder.fall_at(eps) is not None or ladder.survival_of(cell.name, eps) is not None:
+            return False
+        return not self._left_to_others(ladder, cell, eps)
+
+    def _left_to_others(self, ladder: Ladder, cell: Cell, eps: float) -> bool:
+        """Whether a dear cell leaves the image to those that felled it above and failed here."""
+        if self._workplace.matrix.descend == "standing" or cell.cost == "cheap" or eps == cell.eps_255[-1]:
+            return False
+        return not ladder.felled_by(cell.name, eps) and ladder.survival(eps) is not None
 
     def _shots(self, cell: Cell, eps: float, targets: list[int]) -> list[Shot]:
         elsewhere = self._shared(cell) if cell.same_as and targets else None
@@ -101,5 +109,5 @@ class AttackTrack:
         """The verdict on an image that the cell was spared, from what is known of it."""
         seed = self._run.seed(cell, eps, image)
         fall: Fall | None = ladder.falls[0] if self._alone(cell) else ladder.fall_at(eps)
-        outcome = fall.outcome if fall else ladder.survival_of(cell.name, eps)
+        outcome = fall.outcome if fall else ladder.survival_of(cell.name, eps) or ladder.survival(eps)
         return Shot(outcome, "", seed, spared=True, broken_by=fall.text if fall else "")

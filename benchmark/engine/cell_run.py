@@ -31,7 +31,7 @@ from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
 from benchmark.surrogates import load_surrogate
 from benchmark.task import Classification
-from benchmark.verify import verify
+from benchmark.verify import Verified, verify
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class CellRun:
         for start in range(0, len(targets), size):
             batch = list(targets[start : start + size])
             try:
-                found += self._fire(cell, eps, batch)
+                found += self.shoot(cell, eps, batch)[0]
             except Exception as error:
                 # A failed attack must never look like a strong defense.
                 reason = f"{type(error).__name__}: {error}"
@@ -81,7 +81,13 @@ class CellRun:
                 found += [Shot(None, reason, self.seed(cell, eps, image)) for image in batch]
         return found
 
-    def _fire(self, cell: Cell, eps: float, batch: list[int]) -> list[Shot]:
+    def answer(self, cell: Cell, eps: float, batch: list[int]) -> tuple[Answer, Verified]:
+        """Attack images and verify the answer.
+
+        Raises:
+            RuntimeError: the attack left the defense in training mode.
+            Exception: whatever the attack raises.
+        """
         device = self._workplace.device
         part = self._split.subset(batch)
         images, labels = part.images.to(device), part.labels.to(device)
@@ -89,19 +95,35 @@ class CellRun:
         answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
         if self.target.training or self.target.classifier.training:
             raise RuntimeError("the attack left the defense in training mode")
-        checked = verify(answer.candidates, images, cell.norm, eps)
+        return answer, verify(answer.candidates, images, cell.norm, eps)
+
+    def shoot(self, cell: Cell, eps: float, batch: list[int]) -> tuple[list[Shot], Verified]:
+        """Attack, verify, judge; raises as :meth:`answer`."""
+        answer, checked = self.answer(cell, eps, batch)
         for image, note in zip(batch, checked.notes, strict=True):
             if note:
                 LOG.warning("%s %s@%g image %s %s", self._unit, cell.name, eps, self._split.ids[image], note)
+        part = self._split.subset(batch)
         purposes = [(part.dataset, name, cell.method, f"{eps:g}", "adversarial") for name in part.ids]
+        labels = part.labels.to(self._workplace.device)
         judged = outcomes(self.judge.judge(checked.images, labels, purposes), part.labels)
-        return [
-            Shot(None if rejected else outcome, note, seed, linf, l2, pixels, queries, gradients, answer.seconds)
-            for outcome, rejected, note, seed, linf, l2, pixels, queries, gradients in zip(
+        shots = [
+            Shot(
+                None if rejected else outcome,
+                note,
+                self.seed(cell, eps, image),
+                linf,
+                l2,
+                pixels,
+                queries,
+                gradients,
+                answer.seconds,
+            )
+            for outcome, rejected, note, image, linf, l2, pixels, queries, gradients in zip(
                 judged,
                 checked.rejected.tolist(),
                 checked.notes,
-                seeds,
+                batch,
                 checked.linf.tolist(),
                 checked.l2.tolist(),
                 checked.pixels.tolist(),
@@ -110,6 +132,7 @@ class CellRun:
                 strict=True,
             )
         ]
+        return shots, checked
 
     def _attack(self, cell: Cell, eps: float, images: Tensor, labels: Tensor, draw: Randomness) -> Answer:
         attack = build(cell.method, cell.params)

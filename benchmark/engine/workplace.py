@@ -21,7 +21,6 @@ from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import surrogate_hash
 
-
 REFERENCES = 512
 """Training images, drawn stratified, that attacks on features may imitate."""
 

@@ -114,10 +114,18 @@ class Profile(Strict):
 
 
 class Matrix(Strict):
-    """The whole matrix file."""
+    """The whole matrix file.
+
+    Attributes:
+        version: raised when a cell changes.
+        chunk: images of a unit of work.
+        descend: below its largest budget a dear cell tries every image that still stands there, or only what it felled
+            itself at the next budget above; what others felled there has been tried below by those.
+    """
 
     version: str
     chunk: Positive
+    descend: Literal["standing", "felled"] = "standing"
     corruption: Corruption
     profile: dict[str, Profile]
     cell: list[Cell]

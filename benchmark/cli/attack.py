@@ -1,0 +1,129 @@
+"""``bench attack``: one attack on one submission, its images to look at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmark.cli.listings import checked_data_dir, wide_console
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.data.split import Split
+    from benchmark.engine.shots import Shot
+    from benchmark.engine.workplace import Workplace
+    from benchmark.matrix import Cell
+    from benchmark.verify import Verified
+
+STRONGEST_FIRST = ("adaptive", "white-box", "gray-box", "black-box", "no-box")
+"""Where a cell of that name is looked for when no track is given."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("attack")(attack_command)
+
+
+def attack_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A cell of the matrix, such as pgd-20 (see 'bench matrix').")],
+    submission: Annotated[str, typer.Option("--submission", "-s", help="Name or folder of the entry.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set.")],
+    eps: Annotated[float | None, typer.Option(help="Budget in the cell's unit; its largest when not given.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for three PNG files per image.")] = None,
+    track: Annotated[
+        str | None, typer.Option("--track", "-t", help="Track; the one that knows most if several.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many images of the official subset.")] = 8,
+    matrix_file: Annotated[Path | None, typer.Option("--matrix", help="Another matrix file.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+) -> None:
+    """Run one attack, put its images to the deployed defense, and save clean, perturbation and adversarial images.
+
+    The perturbation is shown around grey, stretched so that its largest change spans the whole range.
+    """
+    import tempfile
+
+    from benchmark.cli.evaluate import check_device
+    from benchmark.engine import RunSettings, Unit
+    from benchmark.engine.cell_run import CellRun
+    from benchmark.engine.workplace import Workplace
+
+    check_device(device)
+    checked_data_dir(data_dir)
+    if save is not None and save.is_file():
+        raise BenchError(f"--save {save} is a file; give a folder.")
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = RunSettings(
+            root_of(context).path, Path(scratch), data_dir, limit=limit, device=device, matrix=matrix_file
+        )
+        workplace = Workplace(settings)
+        if dataset not in workplace.entry(submission).manifest.datasets:
+            own = ", ".join(workplace.entry(submission).manifest.datasets)
+            raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
+        cell = _find(workplace, submission, dataset, name, track)
+        budget = cell.eps_255[-1] if eps is None else eps
+        if not budget > 0:
+            raise BenchError(f"--eps {budget:g} is no budget; give a number above 0.")
+        unit = Unit(submission, dataset, cell.track, 0)
+        split = workplace.images_of(unit)
+        with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+            progress.add_task(f"{cell.track} {cell.name} at {budget:g} on {len(split)} images")
+            shots, checked = CellRun(workplace, unit).shoot(cell, budget, list(range(len(split))))
+    _print(split, shots, workplace.card(dataset).classes)
+    if save is not None:
+        _save(save, split, checked)
+        Console(soft_wrap=True).print(f"{3 * len(split)} images under {save}/", highlight=False)
+
+
+def _find(workplace: "Workplace", submission: str, dataset: str, name: str, track: str | None) -> "Cell":
+    """The cell of that name that this defense meets.
+
+    Raises:
+        BenchError: there is none, in that track or at all.
+    """
+    from benchmark.engine import Unit
+
+    tracks = (track,) if track else STRONGEST_FIRST
+    if track and track not in workplace.matrix.attack_tracks:
+        raise BenchError(f"track '{track}' has no attacks.{did_you_mean(track, workplace.matrix.attack_tracks)}")
+    met = [cell for each in tracks for cell in workplace.cells_of(Unit(submission, dataset, each, 0))]
+    for cell in met:
+        if cell.name == name:
+            return cell
+    where = f"track '{track}'" if track else "the matrix"
+    raise BenchError(
+        f"{where} has no cell '{name}' that '{submission}' meets.{did_you_mean(name, {cell.name for cell in met})}"
+    )
+
+
+def _print(split: "Split", shots: "list[Shot]", classes: list[str]) -> None:
+    table = Table("Image", "Label", "Answer", "Fell", "L-inf /255", "L2", "Pixels", "Queries", "Gradients")
+    for sample, label, shot in zip(split.ids, split.labels.tolist(), shots, strict=True):
+        if shot.outcome is None:
+            table.add_row(sample, classes[label], shot.reason)
+            continue
+        answer = "abstains" if shot.outcome.pred < 0 else classes[shot.outcome.pred]
+        table.add_row(
+            *(sample, classes[label], answer, "no" if shot.outcome.right else "yes", f"{shot.linf * 255:.2f}"),
+            *(f"{shot.l2:.3f}", str(shot.pixels), str(shot.queries), str(shot.gradients)),
+        )
+    wide_console().print(table)
+
+
+def _save(folder: Path, split: "Split", checked: "Verified") -> None:
+    import torch
+    from torchvision.utils import save_image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for sample, clean, adversarial in zip(split.ids, split.images, checked.images.cpu(), strict=True):
+        change = adversarial - clean
+        largest = float(change.abs().max())
+        shown = 0.5 + change / (2 * largest) if largest > 0 else torch.full_like(change, 0.5)
+        for what, image in (("clean", clean), ("perturbation", shown), ("adversarial", adversarial)):
+            save_image(image, folder / f"{sample}-{what}.png")
