@@ -20,7 +20,7 @@ ENSEMBLE = "ensemble"
 
 
 class Ensemble(nn.Module):
-    """Mean of the members' logits (Dong et al. 2018, section 3.4, equation 10 with equal weights)."""
+    """Mean of the members' logits (Dong et al. 2018, ensemble in logits, with equal weights)."""
 
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ class Uap:
     """One L-inf perturbation for every image, ascended on training images by batches.
 
     The paper adds up DeepFool steps image by image until enough images are fooled. Here, as in Shafahi et al. 2020
-    (Universal Adversarial Training, algorithm 2), signed gradient steps on a batch's mean loss move the perturbation
+    (Universal Adversarial Training), signed gradient steps on a batch's mean loss move the perturbation
     inside the ball; the loss of each image is clamped from above, so that one image cannot outweigh the rest. The step
     falls from half the radius to nothing as a cosine.
 
