@@ -1,10 +1,13 @@
 """Median filter, MedRDF's chosen denoiser (Tables I-V)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.defense.stage import Stage
+from benchmark.defense.stages.stand_ins import soft_median
 from benchmark.randomness import Randomness
 
 _EXCHANGES = (
@@ -22,7 +25,25 @@ class MedianFilter(Stage):
 
     A network of minima and maxima: ten times faster on a CPU than unfolding and sorting, and its autograd gradient is
     the true one (each output passes its gradient to the pixel that it copied).
+
+    Args:
+        stand_in: the backward pass: "exact", or "soft" for that of
+            :func:`benchmark.defense.stages.stand_ins.soft_median`, in which all nine pixels may share.
+
+    Raises:
+        ValueError: an unknown stand-in.
     """
+
+    def __init__(self, stand_in: Literal["exact", "soft"] = "exact") -> None:
+        super().__init__()
+        if stand_in not in ("exact", "soft"):
+            raise ValueError(f"the median's stand_in must be 'exact' or 'soft', not '{stand_in}'")
+        self.differentiable = stand_in == "exact"
+
+    def stand_in(self, images: Tensor, draw: Randomness) -> Tensor:
+        """The soft median."""
+        del draw
+        return soft_median(images)
 
     def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
         """Filter (N, C, H, W) images with H, W >= 2."""
