@@ -155,6 +155,11 @@ def test_a_layer_that_gives_no_tensor_is_refused():
         view.features(some_images(), ROWS)
 
 
+def test_a_defense_says_whether_it_has_a_detector():
+    assert not Defense(make_net(), 3).detects
+    assert Detecting(make_net(), 3).detects
+
+
 def test_only_a_defense_with_a_detector_has_a_score_to_attack():
     with pytest.raises(BenchError, match="only one with a detector"):
         adaptive(Defense(make_net(), 3), streams(), 1).evaluate_score(some_images(), lambda score, _: score, ROWS)
