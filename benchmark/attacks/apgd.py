@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.base import all_rows, ascent_signs, choose, project_linf
+from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.norms import project, step
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -85,7 +86,7 @@ class Apgd:
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
-            run = _Run(view, task, loss_at(place), eps_255 / 255, self.iterations, self.rho)
+            run = _Run(view, task, loss_at(place), self.norm, eps_255, self.iterations, self.rho)
             found, margin, fooled = run(images[place], labels[place], rows, draw.take(rows).fork(*purpose))
             candidates[place] = choose(fooled | (margin > best[place]), found, candidates[place])
             best[place] = torch.maximum(margin, best[place])
@@ -110,6 +111,13 @@ class Apgd:
                 yield (self.loss, rank, restart), partial(_targeted, task, targets)
 
 
+@dataclass(frozen=True)
+class ApgdL2(Apgd):
+    """Auto-PGD in L2 (Croce & Hein 2020), as :class:`Apgd`: normalised steps, budgets in the L2 unit."""
+
+    norm: ClassVar[str] = "l2"
+
+
 def target_count(task: Classification, wanted: int | None) -> int:
     """Target classes to try: ``wanted`` or 9, never more than the K - 1 wrong ones."""
     return min(task.num_classes - 1, wanted if wanted is not None else 9)
@@ -131,12 +139,13 @@ def checkpoints(iterations: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Run:
-    """One start of Algorithm 1; ``eps`` in [0, 1]."""
+    """One start of Algorithm 1."""
 
     view: GradientView
     task: Classification
     loss: Loss
-    eps: float
+    norm: str
+    eps_255: float
     iterations: int
     rho: float
 
@@ -148,13 +157,13 @@ class _Run:
         keeper.offer(iterate, look.logits)
         gradient, last = look.gradient, look.loss
         best, best_gradient, best_loss = iterate, gradient, look.loss
-        step = torch.full_like(look.loss, 2 * self.eps)
+        length_255 = torch.full_like(look.loss, 2 * self.eps_255)
         rises = torch.zeros_like(look.loss)
         loss_at_check, halved_at_check = best_loss, torch.ones_like(labels, dtype=torch.bool)
         before = iterate
         checks, previous_check = checkpoints(self.iterations), 0
         for k in range(1, self.iterations + 1):
-            moved = self._move(images, iterate, before, gradient, step, first=k == 1)
+            moved = self._move(images, iterate, before, gradient, length_255, first=k == 1)
             before, iterate = iterate, moved
             look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
             keeper.offer(iterate, look.logits)
@@ -168,27 +177,31 @@ class _Run:
                 few_rises = rises < self.rho * (k - previous_check)
                 stalled = ~halved_at_check & (best_loss <= loss_at_check)
                 halve = few_rises | stalled
-                step = torch.where(halve, step / 2, step)
+                length_255 = torch.where(halve, length_255 / 2, length_255)
                 iterate, gradient = choose(halve, best, iterate), choose(halve, best_gradient, gradient)
                 rises, loss_at_check, halved_at_check = torch.zeros_like(rises), best_loss, halve
                 previous_check = k
         return keeper.result()
 
     def _start(self, images: Tensor, draw: Randomness) -> Tensor:
-        """Uniform noise scaled to reach the sphere, as in AutoAttack."""
+        """Random noise scaled to reach the sphere, as in AutoAttack: uniform in L-inf, normal in L2."""
+        if self.norm == "l2":
+            return self._project(images + step(draw.normal(images.shape[1:]), "l2", self.eps_255), images)
         noise = draw.uniform(images.shape[1:], -1, 1)
         largest = noise.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-        return project_linf(images + self.eps * noise / largest, images, self.eps)
+        return self._project(images + self.eps_255 / 255 * noise / largest, images)
 
     def _move(
-        self, images: Tensor, iterate: Tensor, before: Tensor, gradient: Tensor, step: Tensor, *, first: bool
+        self, images: Tensor, iterate: Tensor, before: Tensor, gradient: Tensor, length_255: Tensor, *, first: bool
     ) -> Tensor:
-        signs = ascent_signs(gradient)
-        ahead = project_linf(iterate + step[:, None, None, None] * signs, images, self.eps)
+        ahead = self._project(iterate + step(gradient, self.norm, length_255), images)
         if first:
             return ahead
         mixed = iterate + MOMENTUM * (ahead - iterate) + (1 - MOMENTUM) * (iterate - before)
-        return project_linf(mixed, images, self.eps)
+        return self._project(mixed, images)
+
+    def _project(self, candidates: Tensor, images: Tensor) -> Tensor:
+        return project(candidates, images, self.norm, self.eps_255)
 
 
 class _Keeper:

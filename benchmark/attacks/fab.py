@@ -1,4 +1,4 @@
-"""FAB-T (Croce & Hein 2020b): the nearest wrong decision by projections onto linearised boundaries."""
+"""FAB-T (Croce & Hein 2020b) in L-inf and L2: the nearest wrong decision by projections onto linearised boundaries."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -9,8 +9,10 @@ from torch import Tensor
 from benchmark.access import GradientView
 from benchmark.attacks.apgd import target_count
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.base import all_rows, choose, project_linf
-from benchmark.errors import BenchError
+from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.hyperplane import step_onto
+from benchmark.attacks.minimum_norm import Nearest, need_deterministic
+from benchmark.attacks.norms import distance
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -65,23 +67,30 @@ class FabT:
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says; ``draw`` is not used."""
         del draw
-        if view.stochastic:
-            raise BenchError("fab-t needs a deterministic target; attack a stochastic one with apgd, which averages.")
+        suffix = "-l2" if self.norm == "l2" else ""
+        need_deterministic(f"fab-t{suffix}", view, f"apgd{suffix}")
         candidates = images.clone()
         if len(images) == 0:
             return candidates
-        rows, eps = all_rows(images), eps_255 / 255
+        rows = all_rows(images)
         clean = view.logits(images, rows)
         for rank in range(target_count(task, self.n_targets)):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
             targets = task.targets(clean, labels, rank)[place]
-            search = _Search(view, task, images[place], labels[place], targets, rows)
-            found, fooled = search.within(eps, self.iterations)
+            search = _Search(view, task, images[place], labels[place], targets, rows, self.norm)
+            found, fooled = search.nearest(self.iterations).within(view, rows, eps_255)
             candidates[place] = choose(fooled, found, candidates[place])
             rows = rows[~fooled.cpu()]
         return candidates
+
+
+@dataclass(frozen=True)
+class FabTL2(FabT):
+    """FAB-T in L2 (Croce & Hein 2020b), as :class:`FabT`, with budgets in the L2 unit."""
+
+    norm: ClassVar[str] = "l2"
 
 
 @dataclass(frozen=True)
@@ -94,34 +103,17 @@ class _Search:
     labels: Tensor
     targets: Tensor
     rows: Tensor
+    norm: str
 
-    def within(self, eps: float, iterations: int) -> tuple[Tensor, Tensor]:
-        """Return images (n, C, H, W) inside the ball of radius ``eps`` and whether they fool the view (n,)."""
-        nearest, norm, margin = self._nearest(iterations)
-        reached = norm <= eps
-        stretch = torch.where(reached, eps / norm.clamp_min(1e-12), torch.ones_like(norm))
-        perturbation = stretch[:, None, None, None] * (nearest - self.images)
-        fitted = project_linf(self.images + perturbation, self.images, eps)
-        logits = self.view.logits(fitted, self.rows)
-        fools, fitted_margin = self.task.fooled(logits, self.labels), self.task.margin(logits, self.labels)
-        better = fools & (~reached | (fitted_margin >= margin))
-        return choose(better, fitted, project_linf(nearest, self.images, eps)), reached | fools
-
-    def _nearest(self, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the nearest fooling points found, their L-inf norms (infinite where none was) and their margins."""
-        iterate = nearest = self.images
-        norm = torch.full_like(self.labels, torch.inf, dtype=self.images.dtype)
-        nearest_margin = torch.full_like(norm, -torch.inf)
+    def nearest(self, iterations: int) -> Nearest:
+        """Return the nearest fooling points found."""
+        nearest = Nearest(self.task, self.images, self.labels, self.norm)
+        iterate = self.images
         for _ in range(iterations):
             iterate = self._step(iterate)
-            logits = self.view.logits(iterate, self.rows)
-            fooled, margin = self.task.fooled(logits, self.labels), self.task.margin(logits, self.labels)
-            distance = _linf(iterate - self.images)
-            closer = fooled & (distance < norm)
-            nearest = choose(closer, iterate, nearest)
-            norm, nearest_margin = torch.where(closer, distance, norm), torch.where(closer, margin, nearest_margin)
+            fooled = nearest.offer(iterate, self.view.logits(iterate, self.rows))
             iterate = choose(fooled, self.images + BACKWARD * (iterate - self.images), iterate)
-        return nearest, norm, nearest_margin
+        return nearest
 
     def _step(self, iterate: Tensor) -> Tensor:
         """Move to a convex mix of the iterate's and the clean image's projections onto the linearised boundary."""
@@ -129,46 +121,16 @@ class _Search:
         gradient = look.gradient.nan_to_num(nan=0.0)
         from_iterate = -look.loss
         from_clean = from_iterate + (gradient * (iterate - self.images)).flatten(1).sum(dim=1)
-        step = project_on_hyperplane(iterate, gradient, from_iterate)
-        direct = project_on_hyperplane(self.images, gradient, from_clean)
-        own, clean = _linf(step).clamp_min(1e-8), _linf(direct).clamp_min(1e-8)
+        step = step_onto(iterate, gradient, from_iterate, self.norm)
+        direct = step_onto(self.images, gradient, from_clean, self.norm)
+        own, clean = self._size(step), self._size(direct)
         alpha = (own / (own + clean)).clamp(max=ALPHA_MAX)[:, None, None, None]
         mixed = (1 - alpha) * (iterate + OVERSHOOT * step) + alpha * (self.images + OVERSHOOT * direct)
         return mixed.clamp(0, 1)
 
+    def _size(self, step: Tensor) -> Tensor:
+        return distance(step, torch.zeros_like(step), self.norm).clamp_min(1e-6)
+
     def _gain(self, logits: Tensor) -> Tensor:
         chosen = logits.gather(1, torch.stack([self.targets, self.labels], dim=1))
         return chosen[:, 0] - chosen[:, 1]
-
-
-def _linf(perturbation: Tensor) -> Tensor:
-    return perturbation.abs().amax(dim=(1, 2, 3))
-
-
-def project_on_hyperplane(points: Tensor, normal: Tensor, rise: Tensor) -> Tensor:
-    """Smallest L-inf step d with <normal, d> = ``rise`` and ``points`` + d in [0, 1].
-
-    Every component moves by the same amount, or less where the box stops it. Where the box allows no such step, each
-    goes as far as the box lets it.
-
-    Args:
-        points: (n, C, H, W) in [0, 1].
-        normal: (n, C, H, W).
-        rise: (n,), of either sign.
-
-    Returns:
-        (n, C, H, W) steps.
-    """
-    flat, weights = points.flatten(1), normal.flatten(1).abs()
-    signs = normal.flatten(1).sign() * rise.sign()[:, None]
-    room = torch.where(signs > 0, 1 - flat, flat)
-    ordered, order = room.sort(dim=1)
-    ordered_weights = weights.gather(1, order)
-    products = ordered_weights * ordered
-    stopped = products.cumsum(dim=1) - products
-    moving = ordered_weights.flip(1).cumsum(dim=1).flip(1)
-    reachable = stopped + moving * ordered
-    index = torch.searchsorted(reachable, rise.abs()[:, None]).clamp(max=flat.shape[1] - 1)
-    before, slope = stopped.gather(1, index), moving.gather(1, index)
-    length = (rise.abs()[:, None] - before) / slope.clamp_min(1e-30)
-    return (signs * torch.minimum(length.clamp_min(0), room)).reshape(points.shape)

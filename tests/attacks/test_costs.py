@@ -56,6 +56,9 @@ def two_images() -> tuple[Tensor, Tensor]:
         ("apgd", {"iterations": 10, "loss": "targeted"}, [23, 12], [22, 11]),
         ("apgd", {"iterations": 10, "loss": "targeted", "n_targets": 1}, [12, 12], [11, 11]),
         ("fab-t", {"iterations": 10}, [43, 22], [20, 10]),
+        ("apgd-l2", {"iterations": 10}, [11, 11], [11, 11]),
+        ("deepfool", {"steps": 5}, [5, 5], [2, 2]),
+        ("deepfool", {"steps": 5, "n_targets": 1}, [4, 4], [1, 1]),
         ("fab-t", {"iterations": 10, "n_targets": 1}, [22, 22], [10, 10]),
     ],
 )
@@ -121,11 +124,23 @@ def test_square_counts_an_abstention_as_success():
     assert view.queries.tolist() == [1, 1]
 
 
-def test_fab_refuses_a_stochastic_target_and_says_what_to_use():
+@pytest.mark.parametrize(
+    ("method", "instead"), [("fab-t", "apgd"), ("fab-t-l2", "apgd-l2"), ("cw-l2", "pgd-l2"), ("deepfool", "pgd-l2")]
+)
+def test_nearest_point_attacks_refuse_a_stochastic_target_and_say_what_to_use(method, instead):
     images, labels = two_images()
     view = adaptive(Defense(three_way(), 3, stages=[Jitter()]), Randomness([1, 2]), eot_samples=2)
-    with pytest.raises(BenchError, match="apgd"):
-        build("fab-t", {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    with pytest.raises(BenchError, match=f"{method} needs .* with {instead},"):
+        build(method, {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+
+
+def test_cw_spends_nothing_more_on_an_image_that_lies_within_the_budget_already():
+    images, labels = two_images()
+    view = white_box(Defense(three_way(), 3), Randomness([1, 2]))
+    build("cw-l2", {"searches": 9, "steps": 40})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    assert view.gradients[FALLING] <= 2 * 41
+    assert view.gradients[STANDING] > 3 * 41
+    assert view.queries.tolist() == [count + 2 for count in view.gradients.tolist()]
 
 
 def test_a_standing_image_is_returned_by_fab_unchanged():

@@ -27,9 +27,14 @@ ATTACKS = [
     ("apgd", {"iterations": 20, "restarts": 2}),
     ("apgd", {"iterations": 15, "loss": "targeted"}),
     ("fab-t", {"iterations": 10}),
+    ("apgd-l2", {"iterations": 15, "restarts": 2}),
+    ("fab-t-l2", {"iterations": 10}),
+    ("cw-l2", {"searches": 4, "steps": 12}),
+    ("deepfool", {"steps": 8}),
     ("square", {"queries": 300}),
 ]
-STOCHASTIC = [case for case in ATTACKS if case[0] != "fab-t"]
+NEAREST_POINT = ("fab-t", "fab-t-l2", "cw-l2", "deepfool")
+STOCHASTIC = [case for case in ATTACKS if case[0] not in NEAREST_POINT]
 
 
 class RowByRow(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.attacks.fab import project_on_hyperplane
+from benchmark.attacks.hyperplane import step_onto
 from benchmark.defense import Defense
 
 EPS_255 = 8.0
@@ -116,7 +116,7 @@ def test_the_step_onto_a_hyperplane_is_the_shortest_that_the_box_allows():
     points = torch.rand(50, 1, 3, 4, generator=generator).double()
     normal = torch.randn(50, 1, 3, 4, generator=generator).double()
     rise = 2 * torch.randn(50, generator=generator).double()
-    step = project_on_hyperplane(points, normal, rise)
+    step = step_onto(points, normal, rise, "linf")
     reached = (normal * step).flatten(1).sum(dim=1)
     length = step.abs().amax(dim=(1, 2, 3))
     slightly_shorter = 0.999 * length[:, None, None, None]

@@ -31,6 +31,10 @@ SHORT = [
     ("apgd", {"iterations": 8, "loss": "dlr", "restarts": 2}),
     ("apgd", {"iterations": 6, "loss": "targeted"}),
     ("fab-t", {"iterations": 5}),
+    ("apgd-l2", {"iterations": 8}),
+    ("fab-t-l2", {"iterations": 5}),
+    ("cw-l2", {"searches": 3, "steps": 8}),
+    ("deepfool", {"steps": 6}),
     ("square", {"queries": 12}),
 ]
 
@@ -83,7 +87,7 @@ def test_candidates_keep_shape_type_ball_and_box(run, method, params, case):
 
 @pytest.mark.parametrize(
     ("method", "params"),
-    [case for case in SHORT if case[0] in ("bim", "pgd", "pgd-l2", "cw-linf", "mim", "apgd")],
+    [case for case in SHORT if case[0] in ("bim", "pgd", "pgd-l2", "cw-linf", "mim", "apgd", "apgd-l2")],
 )
 @given(case=cases())
 @settings(max_examples=12, deadline=None)
@@ -138,13 +142,17 @@ def test_an_empty_batch_returns_an_empty_batch(run, method, params):
         ("pgd", {}),
         ("apgd", {"iterations": 30}),
         ("fab-t", {"iterations": 30}),
+        ("apgd-l2", {"iterations": 20}),
+        ("cw-l2", {"searches": 5, "steps": 30}),
+        ("deepfool", {}),
         ("square", {"queries": 200}),
     ],
 )
 def test_a_larger_radius_never_helps_the_defender(run, problem, method, params):
     toy = problem(3)
     defense = Defense(toy.net, 3)
-    standing = [run(method, params, defense, toy.images[:50], toy.labels[:50], e).robust.sum() for e in (8, 20, 32, 48)]
+    budgets = (4, 12, 20, 32) if ATTACKS[method].norm == "l2" else (8, 20, 32, 48)
+    standing = [run(method, params, defense, toy.images[:50], toy.labels[:50], e).robust.sum() for e in budgets]
     assert all(later <= earlier + 1 for earlier, later in pairwise(standing))
     assert standing[-1] < standing[0] - 15
 
