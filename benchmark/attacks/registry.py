@@ -15,6 +15,7 @@ from benchmark.attacks.features import Fea, Hfc
 from benchmark.attacks.fgsm import Fgsm
 from benchmark.attacks.gap import Gap
 from benchmark.attacks.hopskipjump import HopSkipJump
+from benchmark.attacks.jsma import Jsma
 from benchmark.attacks.momentum import Dim, Mim, Tim
 from benchmark.attacks.pgd import Bim, CwLinf, Pgd, PgdL2
 from benchmark.attacks.rays import Rays
@@ -42,6 +43,7 @@ ATTACKS: dict[str, type[Any]] = {
     "fab-t-l2": FabTL2,
     "cw-l2": CwL2,
     "deepfool": DeepFool,
+    "jsma": Jsma,
     "square": Square,
     "uap": Uap,
     "gap": Gap,

@@ -58,6 +58,7 @@ def two_images() -> tuple[Tensor, Tensor]:
         ("fab-t", {"iterations": 10}, [43, 22], [20, 10]),
         ("apgd-l2", {"iterations": 10}, [11, 11], [11, 11]),
         ("deepfool", {"steps": 5}, [5, 5], [2, 2]),
+        ("jsma", {}, [11, 3], [8, 2]),
         ("deepfool", {"steps": 5, "n_targets": 1}, [4, 4], [1, 1]),
         ("fab-t", {"iterations": 10, "n_targets": 1}, [22, 22], [10, 10]),
     ],

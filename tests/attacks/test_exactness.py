@@ -31,6 +31,7 @@ ATTACKS = [
     ("fab-t-l2", {"iterations": 10}),
     ("cw-l2", {"searches": 4, "steps": 12}),
     ("deepfool", {"steps": 8}),
+    ("jsma", {}),
     ("square", {"queries": 300}),
 ]
 NEAREST_POINT = ("fab-t", "fab-t-l2", "cw-l2", "deepfool")

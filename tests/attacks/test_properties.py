@@ -35,6 +35,7 @@ SHORT = [
     ("fab-t-l2", {"iterations": 5}),
     ("cw-l2", {"searches": 3, "steps": 8}),
     ("deepfool", {"steps": 6}),
+    ("jsma", {"pixels_per_step": 6}),
     ("square", {"queries": 12}),
 ]
 

@@ -42,6 +42,7 @@ def test_parameters_reach_the_attack():
         ("cw-l2", {"searches": 0}, "searches is 0"),
         ("cw-l2", {"kappa": -1.0}, "kappa is -1.0"),
         ("deepfool", {"overshoot": 0.0}, "overshoot is 0.0"),
+        ("jsma", {"pixels_per_step": 0}, "pixels_per_step is 0"),
         ("square", {"queries": 0}, "queries is 0"),
         ("square", {"p_init": 1.5}, "p_init is 1.5"),
         ("square", {"knowledge": "gradient"}, "has no parameter 'knowledge'"),
