@@ -1,4 +1,4 @@
-"""Inline SVG, drawn without a library: interval bars and curves of robust accuracy against the budget."""
+"""Inline SVG, drawn without a library: interval bars and curves of robust accuracy against a budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LABEL_GAP = 15
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: its name, and (eps in 1/255, value, low, high) in rising order of eps; ``strong`` draws the interval."""
+    """A curve: its name, and (budget, value, low, high) in rising order of budget; ``strong`` draws the interval."""
 
     name: str
     points: Sequence[tuple[float, float, float, float]]
@@ -46,8 +46,11 @@ def interval_bar(record: Record, mark: float | None = None) -> Markup:
     return Markup("".join(parts))
 
 
-def curves(series: Sequence[Series], title: str) -> Markup:
-    """Draw robust accuracy (0 to 100 %) against eps, one line per series, told apart by mark and by a label."""
+def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") -> Markup:
+    """Draw robust accuracy (0 to 100 %) against a budget, one line per series, told apart by mark and by a label.
+
+    Budgets stand evenly spaced; ``axis`` names them.
+    """
     budgets = sorted({point[0] for one in series for point in one.points})
     if not budgets:
         return Markup("")
@@ -55,7 +58,7 @@ def curves(series: Sequence[Series], title: str) -> Markup:
     at = {eps: _LEFT + index * step for index, eps in enumerate(budgets)}
     parts = [
         Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title),
-        _grid(budgets, at),
+        _grid(budgets, at, axis),
     ]
     labels = _spread([_y(one.points[-1][1]) for one in series])
     for index, (one, label) in enumerate(zip(series, labels, strict=True)):
@@ -73,7 +76,7 @@ def _y(share: float) -> float:
     return _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def _grid(budgets: Sequence[float], at: dict[float, float]) -> Markup:
+def _grid(budgets: Sequence[float], at: dict[float, float], axis: str) -> Markup:
     lines = [
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_y(s):.1f}" y2="{_y(s):.1f}"/>'
         f'<text class="tick" x="{_LEFT - 8}" y="{_y(s) + 4:.1f}" text-anchor="end">{s * 100:.0f}</text>'
@@ -84,8 +87,8 @@ def _grid(budgets: Sequence[float], at: dict[float, float]) -> Markup:
         for eps in budgets
     ]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    lines.append(f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">eps, in 1/255</text>')
-    return Markup("".join(lines))
+    lines.append(f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">')
+    return Markup("".join(lines)) + axis + Markup("</text>")
 
 
 def _line(one: Series, index: int, at: dict[float, float]) -> Markup:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
 from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
+from leaderboard.queries import query_curves
 from leaderboard.ranking import Standing
 from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
@@ -73,6 +74,7 @@ class Section:
     same_as: tuple[tuple[str, str], ...]
     cumulative: bool
     chart: Markup
+    query_chart: Markup
     severities: tuple[int, ...]
     corruption: tuple[CorruptionRow, ...]
     claims: tuple[ClaimLine, ...]
@@ -113,6 +115,7 @@ def section(
         same_as=_same_as(entry),
         cumulative=any(record.metric.endswith("_cumulative") for record in mine),
         chart=_chart(book, key, mine, standing),
+        query_chart=_query_chart(entry),
         severities=severities,
         corruption=_corruption(book, key, mine, severities),
         claims=tuple(_claim(book, key, claim) for claim in claims if claim.dataset == standing.dataset),
@@ -201,6 +204,12 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) ->
             series.append(Series(TRACK_TEXT[track][0], origin + sorted(points), strong=track == ALL_TRACKS))
     title = f"Worst-case robust accuracy of {standing.submission} on {standing.dataset} against the budget, per track"
     return curves(series, title)
+
+
+def _query_chart(entry: Entry) -> Markup:
+    series = [Series(f"{curve.attack} (n = {curve.n})", curve.points) for curve in query_curves(entry)]
+    title = f"Images of {entry.dataset} on which {entry.submission} still stands, against queries per image, at 8/255"
+    return curves(series, title, "queries per image")
 
 
 def _corruption(

@@ -28,7 +28,8 @@ from benchmark.submission.weights import save_weights
 
 SIZE = 12
 COUNTS = {"train": 12, "val": 12, "test": 40}
-TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
+MATRIX = Path(__file__).parent / "matrix.toml"
 SHIPPED = ("plain", "jpeg", "voting")
 
 CARD = f"""
@@ -146,7 +147,7 @@ def small_matrix() -> Iterator[None]:
     """Put the small matrix in force; workers are forked, so that they have it too (and start faster)."""
     fork = multiprocessing.get_context("fork")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workplace, "load_matrix", lambda: load_matrix(Path(__file__).parent / "matrix.toml"))
+        patch.setattr(workplace, "load_matrix", lambda path=MATRIX: load_matrix(path))
         patch.setattr(pool.multiprocessing, "get_context", lambda _: fork)
         yield
 
@@ -157,6 +158,16 @@ def _small_matrix() -> Iterator[None]:
         yield
 
 
+def _add_surrogate(folder: Path, name: str, seed: int) -> None:
+    (folder / f"{name}.toml").write_text(
+        'method = "natural"\ndatasets = ["toy"]\narchitecture = "narrow-resnet18"\n'
+        f'weights = "{name}.safetensors"\nseed = 1\nepochs = 1\n[options]\nwidth = 2\n'
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3 + seed)
+        save_weights(build_network("narrow-resnet18", 3, 1, width=2), folder / f"{name}.safetensors")
+
+
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project, with three submissions."""
@@ -165,14 +176,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "data").mkdir()
     (path / "datasets" / "toy" / "surrogates").mkdir(parents=True)
     (path / "datasets" / "toy" / "dataset.toml").write_text(CARD.replace("SHA256", _make_data(path / "data")))
-    surrogate = path / "datasets" / "toy" / "surrogates" / "mobilenetv2.toml"
-    surrogate.write_text(
-        'method = "natural"\ndatasets = ["toy"]\narchitecture = "narrow-resnet18"\n'
-        'weights = "mobilenetv2.safetensors"\nseed = 1\nepochs = 1\n[options]\nwidth = 2\n'
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        save_weights(build_network("narrow-resnet18", 3, 1, width=2), surrogate.parent / "mobilenetv2.safetensors")
+    for seed, name in enumerate(("mobilenetv2", "vgg")):
+        _add_surrogate(path / "datasets" / "toy" / "surrogates", name, seed)
     for name, arguments in ARGUMENTS.items():
         write_submission(path / "submissions" / name, arguments)
     return path

@@ -70,15 +70,15 @@ def fgsm_and_others(rows):
 
 def test_a_worker_that_dies_is_replaced_and_its_unit_reported_as_a_gap(run, plant, whole):
     folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
-    result = run(["plain", folder], ["black-box"], workers=2)
-    assert [str(unit) for unit in result.report.failures] == ["dying/toy/black-box/2"]
+    result = run(["plain", folder], ["no-box"], workers=2)
+    assert [str(unit) for unit in result.report.failures] == ["dying/toy/no-box/2"]
     assert "worker process died (exit code 41)" in next(iter(result.report.failures.values()))
-    rows = result.rows("dying", "black-box")
+    rows = result.rows("dying", "no-box")
     gaps = rows[rows.status == "gap"]
     assert len(gaps) == 4
     assert not gaps.correct.any()
     assert set(gaps.reason) == {"the worker process died (exit code 41)"}
-    assert_frame_equal(result.identity("plain", "black-box"), whole.identity("plain", "black-box"))
+    assert_frame_equal(result.identity("plain", "no-box"), whole.identity("plain", "no-box"))
 
 
 def test_every_worker_may_die_and_the_run_still_ends(run, plant):

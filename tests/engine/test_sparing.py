@@ -5,9 +5,9 @@ import pytest
 
 from benchmark.attacks.square import Square
 
-from .conftest import SHIPPED
+from .conftest import MATRIX, SHIPPED
 
-ATTACKS = ("no-box", "black-box", "white-box", "adaptive")
+ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_row_spared_as_survived_has_survived_the_same_cell_at_a_larger_budget(
 
 @pytest.mark.parametrize("submission", SHIPPED)
 def test_a_dear_cell_is_tried_at_a_smaller_budget_only_on_what_it_felled_above(whole, submission):
-    rows = whole.rows(submission, "black-box").set_index(["sample_id", "eps_255"])
+    rows = whole.rows(submission, "black-box").query("attack == 'square'").set_index(["sample_id", "eps_255"])
     for (name, eps), row in rows.iterrows():
         if eps == 8:
             assert row.spared == (row.broken_by == "clean")
@@ -125,7 +125,7 @@ def test_a_defended_systems_adaptive_rows_are_its_own(whole):
 def test_autoattacks_square_is_the_black_box_square(whole, submission, track):
     keys = ["sample_id", "eps_255"]
     own = whole.rows(submission, track).query("attack == 'square' and not spared").set_index(keys)
-    there = whole.rows(submission, "black-box").set_index(keys).loc[own.index]
+    there = whole.rows(submission, "black-box").query("attack == 'square'").set_index(keys).loc[own.index]
     assert len(own) > 0
     for column in ("seed", "pred", "correct", "queries"):
         assert own[column].tolist() == there[column].tolist(), column
@@ -141,7 +141,7 @@ def test_square_is_computed_once_where_two_tracks_share_it(run, monkeypatch):
 
     monkeypatch.setattr(Square, "__call__", counting)
     result = run(["plain"], ["black-box", "white-box", "adaptive"])
-    fired = result.rows("plain", "black-box").query("not spared")
+    fired = result.rows("plain", "black-box").query("attack == 'square' and not spared")
     assert sum(calls) == len(fired)
 
 
@@ -160,7 +160,24 @@ def test_the_white_box_square_of_a_defended_system_asks_its_undefended_classifie
 
 
 def test_same_seed_wherever_method_parameters_and_budget_are_the_same(whole):
-    black_box, white_box = whole.rows("plain", "black-box"), whole.rows("jpeg", "white-box").query("attack == 'square'")
+    black_box, white_box = (
+        whole.rows(name, track).query("attack == 'square'")
+        for name, track in (("plain", "black-box"), ("jpeg", "white-box"))
+    )
     keys = ["sample_id", "eps_255"]
     one, other = (frame.set_index(keys).sort_index().seed for frame in (black_box, white_box))
     assert one.equals(other)
+
+
+def test_where_only_the_felled_are_followed_a_dear_cell_leaves_the_rest_to_those_who_felled_them(run, tmp_path):
+    """RayS goes below 8/255 only on what it felled there; the worst case at 8/255 is the same."""
+    standing = run(["plain"], ["black-box"]).rows("plain", "black-box")
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('descend = "felled"\n' + MATRIX.read_text())
+    felled = run(["plain"], ["black-box"], matrix=matrix).rows("plain", "black-box")
+    assert worst_case(felled)[8].equals(worst_case(standing)[8])
+    below = felled.query("attack == 'rays' and eps_255 == 4 and not spared").sample_id
+    above = felled.query("attack == 'rays' and eps_255 == 8 and not spared and not correct").sample_id
+    assert set(below) <= set(above)
+    assert len(below) < len(standing.query("attack == 'rays' and eps_255 == 4 and not spared"))
+    assert felled.query("spared and correct").pred.notna().all()
