@@ -41,7 +41,8 @@ def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -
         matrix_hash="a" * 64, profile="official", official=True, individual=False, suite="", norm="", seed=image,
         status="ok", reason="", label=label, pred_clean=label, pred=label, correct=True, abstained=False, draws=1,
         right_draws=1, spared=False, informative=False, broken_by="", device="cpu",
-        harness_version="0.1.0", git_commit="c" * 40, started_at="2026-01-01T00:00:00Z", queries=0, gradients=0, seconds=0.01, linf=0.0, l2=0.0,
+        harness_version="0.1.0", git_commit="c" * 40, started_at="2026-01-01T00:00:00Z", queries=0, gradients=0,
+        seconds=0.01, linf=0.0, l2=0.0,
     )  # fmt: skip
     made.update(changes)
     return made
