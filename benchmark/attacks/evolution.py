@@ -14,7 +14,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
-WAVE = 25
+WAVE = 20
 """Members asked about at once: bounds memory, and an image that falls asks no further wave."""
 
 FACTOR = 0.5
@@ -25,9 +25,10 @@ FACTOR = 0.5
 class OnePixel:
     """Differential evolution over the places and values of ``eps_255`` pixels (Su et al. 2019).
 
-    A member of the population says for each pixel where it lies and which value it takes. A child is one member plus
-    half the difference of two others, without crossover, and takes its parent's place where its margin of
-    log-probabilities is no lower. Places begin uniform, values Gaussian around the middle grey.
+    A member of the population says for each pixel where it lies and which value it takes. A child is the best
+    member plus half the difference of two others, without crossover, and takes its parent's place where its margin of
+    log-probabilities is no lower. (The paper starts from a random member; the best one, as the field's code has it,
+    needs fewer queries.) Places begin uniform, values Gaussian around the middle grey.
 
     An image is done at the first wrong label. Costs at most ``queries`` queries per image, fewer where the view has
     fewer left; the image itself is the first.
@@ -116,8 +117,9 @@ class _Evolution:
         one = 1 + (numbers[..., 1] * (count - 1)).long().clamp(max=count - 2)
         other = 1 + (numbers[..., 2] * (count - 2)).long().clamp(max=count - 3)
         other = other + (other >= one)
-        picked = [self._members((base + offset) % count) for offset in (0, one, other)]
-        self._judge((picked[0] + FACTOR * (picked[1] - picked[2])).clamp(0, 1))
+        best = self._members(self.now.fitness.argmax(dim=1, keepdim=True).expand(-1, count))
+        first, second = (self._members((base + offset) % count) for offset in (one, other))
+        self._judge((best + FACTOR * (first - second)).clamp(0, 1))
 
     def _members(self, index: Tensor) -> Tensor:
         """Members (n, P, k, 2 + C) at ``index`` (n, P)."""
