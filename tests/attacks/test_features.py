@@ -18,6 +18,8 @@ from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
+from .problem import TwoModes
+
 EPS_255 = 8.0
 EPS = EPS_255 / 255
 INSIDE = [("fea", {"steps": 8, "guides": 2}), ("hfc", {"steps": 8}), ("wb", {"steps": 8}), ("wb-d", {"steps": 60})]
@@ -30,21 +32,6 @@ class Bright(Defense):
         copies = copies if self.stochastic else 1
         rows = self._through_stages(images, draw, copies, backward)
         return 10 * rows.mean(dim=(1, 2, 3)).reshape(len(images), copies).transpose(0, 1)
-
-
-class TwoModes(Defense):
-    """A toy detector: the negated distance of the penultimate features to the nearest class mean of clean images."""
-
-    def learn(self, images: Tensor, labels: Tensor) -> "TwoModes":
-        features, _ = self.adaptive_features(images, Randomness([0] * len(images)), 1, self.feature_layers)
-        values = features[self.feature_layers[0]][0]
-        self.modes = torch.stack([values[labels == label].mean(dim=0) for label in range(self.num_classes)]).detach()
-        return self
-
-    def adaptive_score(self, images, draw, copies, backward="declared"):
-        features, _ = self.adaptive_features(images, draw, copies, self.feature_layers, backward)
-        values = features[self.feature_layers[0]]
-        return -(values[:, :, None] - self.modes).square().mean(dim=3).amin(dim=2)
 
 
 class Jitter(Stage):

@@ -1,15 +1,16 @@
 """JSMA: the closed-form optimum of a linear network under a budget of pixels, and a peer on a real problem."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 import torch
-from art.attacks.evasion import SaliencyMapMethod
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from benchmark.attacks.jsma import flip_most_salient
 from benchmark.attacks.norms import distance
 from benchmark.defense import Defense
+
+from .peers import art_jsma
 
 
 def linear_case(num_classes: int, channels: int) -> tuple[Defense, Tensor, Tensor]:
@@ -79,20 +80,12 @@ def test_pairs_cost_less_and_fell_nearly_as_much(run, problem):
 @pytest.mark.parametrize("num_classes", [2, 10])
 @pytest.mark.parametrize("pixels", [2, 4])
 def test_no_weaker_than_art_in_either_direction(run, problem, num_classes, pixels):
-    """The peer moves pairs one way only and takes a random target; given here are both ways and all targets."""
     toy = problem(num_classes)
-    images, labels = toy.images[:40], toy.labels[:40]
-    peer = PyTorchClassifier(
-        toy.net.eval(), nn.CrossEntropyLoss(), (1, 8, 8), num_classes, clip_values=(0, 1), device_type="cpu"
-    )
+    toy = replace(toy, images=toy.images[:40], labels=toy.labels[:40])
     standing = torch.ones(40, dtype=torch.bool)
-    for theta in (1.0, -1.0):
-        for shift in range(1, min(num_classes, 4)):
-            attack = SaliencyMapMethod(peer, theta=theta, gamma=pixels / 64, verbose=False)
-            wanted = np.eye(num_classes)[((labels + shift) % num_classes).numpy()]
-            found = torch.tensor(attack.generate(images.numpy(), wanted))
-            allowed = distance(found, images, "l0") <= pixels
-            standing &= ~(allowed & (toy.net(found).argmax(dim=1) != labels))
-    toy.net.eval()
-    mine = run("jsma", {"n_targets": min(num_classes - 1, 3)}, Defense(toy.net, num_classes), images, labels, pixels)
+    for found in art_jsma(toy, pixels):
+        allowed = distance(found, toy.images, "l0") <= pixels
+        standing &= ~(allowed & (toy.net(found).argmax(dim=1) != toy.labels))
+    params = {"n_targets": min(num_classes - 1, 3)}
+    mine = run("jsma", params, Defense(toy.net, num_classes), toy.images, toy.labels, pixels)
     assert mine.robust.float().mean() <= standing.float().mean() + 0.01

@@ -12,6 +12,8 @@ from benchmark.attacks.hyperplane import step_onto
 from benchmark.attacks.norms import distance
 from benchmark.defense import Defense
 
+from .peers import foolbox_with, leaving_no_trace
+
 FIXED_BUDGET = [
     ("pgd-l2", {}),
     ("pgd-l2", {"loss": "margin"}),
@@ -123,11 +125,8 @@ def ours(run, toy, method, eps_255, **params) -> float:
 
 
 def foolbox_accuracy(toy, attack, eps_255: float) -> float:
-    model = foolbox.PyTorchModel(toy.net.eval(), bounds=(0, 1), device="cpu")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        _, _, fell = attack(model, toy.images, toy.labels, epsilons=eps_255 / 255 * 8)
-    return (~fell).float().mean().item()
+    with leaving_no_trace():
+        return accuracy(toy, foolbox_with(attack, toy, eps_255 / 255 * 8))
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])

@@ -1,18 +1,18 @@
 """On the same network and images our attacks leave no more images standing than the field's own implementations."""
 
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 import torchattacks
-from pyautoattack import AutoAttack
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor
 
 from benchmark.defense import Defense
+
+from .peers import auto_attack, custom_auto_attack, leaving_no_trace
 
 EPS_255 = 32.0
 EPS = EPS_255 / 255
@@ -27,11 +27,8 @@ OURS = {
 
 @pytest.fixture(autouse=True)
 def _peers_leave_no_trace() -> Iterator[None]:
-    """The peers seed torch's global generator and end a debugger's or a coverage tool's trace."""
-    trace = sys.gettrace()
-    with torch.random.fork_rng():
+    with leaving_no_trace():
         yield
-    sys.settrace(trace)
 
 
 def accuracy(toy, candidates: Tensor) -> float:
@@ -103,14 +100,8 @@ def test_square_is_no_weaker_than_pyautoattack(run, problem, num_classes):
 @pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_auto_attack_for_few_classes_is_no_weaker_than_what_pyautoattack_can_run(run, problem, num_classes):
-    """Its standard version raises IndexError here; the custom one of APGD-CE, FAB-T and Square does not."""
     toy = problem(num_classes)
-    peer = AutoAttack(toy.net, eps=EPS, seed=0, version="custom", attacks=["apgd-ce", "fab-t", "square"], device="cpu")
-    peer.apgd.n_restarts = peer.fab.n_restarts = 1
-    peer.fab.n_target_classes = num_classes - 1
-    peer.square.n_queries = 1000
-    candidates, _ = peer.run_standard_evaluation(toy.images, toy.labels)
-    theirs = accuracy(toy, candidates)
+    theirs = accuracy(toy, custom_auto_attack(toy, EPS))
     found = our_auto_attack(run, toy, ["apgd-ce", "apgd-t", "fab-t", "square"], queries=1000)
     assert 0.1 < found < 0.9
     assert found <= theirs + 0.01
@@ -121,8 +112,7 @@ def test_auto_attack_for_few_classes_is_no_weaker_than_what_pyautoattack_can_run
 def test_auto_attack_agrees_with_pyautoattack_standard_on_ten_classes(run, problem, adversarial):
     toy = problem(10, adversarial)
     eps_255 = EPS_255 if adversarial else 24.0
-    peer = AutoAttack(toy.net, eps=eps_255 / 255, seed=0, version="standard", device="cpu")
-    candidates, _ = peer.run_standard_evaluation(toy.images, toy.labels)
+    candidates = auto_attack(toy, eps_255 / 255)
     found = our_auto_attack(run, toy, list(OURS), eps_255)
     assert 0.1 < found < 0.9
     assert found <= accuracy(toy, candidates) + 0.01

@@ -1,7 +1,5 @@
 """A universal perturbation: known optima, ball and box, held-out effect, repeatability, cost, and a peer."""
 
-import contextlib
-import io
 import random
 from collections.abc import Callable
 from copy import deepcopy
@@ -21,6 +19,8 @@ from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
+
+from .peers import art_uap, leaving_no_trace
 
 EPS_255 = 64.0
 EPS = EPS_255 / 255
@@ -190,23 +190,10 @@ def test_the_cost_of_a_fit_is_what_its_documentation_says():
 @pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 10])
 def test_it_is_no_weaker_than_art_on_unseen_images(halves, num_classes):
-    art = pytest.importorskip("art.attacks.evasion")
-    from art.estimators.classification import PyTorchClassifier
-
     net, images, labels, unseen, truth = halves(num_classes)
-    model = PyTorchClassifier(
-        deepcopy(net), nn.CrossEntropyLoss(), input_shape=(1, 8, 8), nb_classes=num_classes, clip_values=(0, 1)
-    )
-    kept = random.getstate(), np.random.get_state()
-    random.seed(0)
-    np.random.seed(0)
-    peer = art.UniversalPerturbation(model, eps=EPS, delta=0.05, max_iter=2, norm=np.inf, verbose=False)
-    peer.attacker_params = {"max_iter": 20, "verbose": False}
-    with torch.random.fork_rng(), contextlib.redirect_stderr(io.StringIO()):
-        peer.generate(images[:60].numpy(), labels[:60].numpy())
-    random.setstate(kept[0])
-    np.random.set_state(kept[1])
-    theirs = accuracy(net, (unseen + torch.from_numpy(peer.noise)).clamp(0, 1), truth)
+    with leaving_no_trace():
+        noise = art_uap(net, num_classes, images[:60], labels[:60], EPS)
+    theirs = accuracy(net, (unseen + noise).clamp(0, 1), truth)
     for target in ("none", "class"):
         state = fit(Defense(net, num_classes), images[:60], labels[:60], EPS_255, target=target)
         ours = accuracy(net, apply(state, unseen, EPS_255), truth)
