@@ -21,6 +21,7 @@ from benchmark.access import (
 from benchmark.attacks.base import FittedAttack
 from benchmark.attacks.registry import build
 from benchmark.defense import Defense
+from benchmark.defense.features import PENULTIMATE
 from benchmark.engine.fitting import fitted
 from benchmark.engine.plain_tracks import make_judge
 from benchmark.engine.rows import outcomes
@@ -38,6 +39,9 @@ LOG = logging.getLogger(__name__)
 
 IMITATING = ("fea", "hfc")
 """Attacks whose view carries training images to imitate; the others are spared loading them."""
+
+LOOKING_INSIDE = (*IMITATING, "stress")
+"""Attacks that follow features; in the white-box track those of the undefended classifier."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class CellRun:
         target = self.target
         if self._unit.track == "white-box" and not target.plain:
             # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
-            target = Defense(target.classifier, target.num_classes)
+            target = self._undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
@@ -162,12 +166,20 @@ class CellRun:
         if track == "no-box":
             surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate)
             return no_box(surrogate.to(workplace.device), self._task.num_classes, look)
+        references = workplace.references(self._unit.dataset) if cell.method in IMITATING else None
+        if track == "white-box" and cell.method in LOOKING_INSIDE:
+            return adaptive(self._undefended(), look, 1, references=references)
         if track == "white-box":
             return white_box(self.target, look)
         if track == "adaptive":
-            references = workplace.references(self._unit.dataset) if cell.method in IMITATING else None
             return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
         raise ValueError(f"track '{track}' gives no gradients")
+
+    def _undefended(self) -> Defense:
+        """The bare classifier as a defense of its own, with the layers that the defense declares."""
+        target = self.target
+        layers = [] if target.feature_layers == (PENULTIMATE,) else target.feature_layers
+        return Defense(target.classifier, target.num_classes, feature_layers=layers)
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
         """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""

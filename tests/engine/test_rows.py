@@ -102,11 +102,16 @@ def test_attacked_rows_lie_in_the_ball_and_count_their_cost(whole, submission):
 def test_an_informative_cell_attacks_every_image_that_is_right_when_clean(whole, track):
     """And no row of another cell owes its verdict to it."""
     rows = whole.rows("plain", track)
-    bim = rows[rows.attack == "bim"]
-    assert bim.informative.all()
-    assert (bim.spared == (bim.pred_clean != bim.label)).all()
-    assert not rows[rows.attack != "bim"].informative.any()
-    assert not rows.broken_by.str.startswith("bim").any()
+    beside = rows.attack.isin(["bim", "fea"])
+    assert (rows.informative == beside).all()
+    assert (rows[beside].spared == (rows[beside].pred_clean != rows[beside].label)).all()
+    assert not rows.broken_by.str.startswith(("bim", "fea")).any()
+
+
+def test_the_white_box_track_looks_into_the_undefended_classifier_alone(whole):
+    """An attack on features costs one pass a look there, however many copies the defense votes over."""
+    fired = whole.rows("voting", "white-box").query("attack == 'fea' and not spared")
+    assert set(fired.gradients) == {2 + 1}
 
 
 def test_budgets_of_different_norms_spare_each_other_nothing(whole):
