@@ -87,6 +87,7 @@ def test_coarse_scores_do_not_save_a_system(run, problem, method, params, eps_25
     assert with_plateaus <= twin + lost + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "params", "eps_255"),
     [("rays", {"queries": 1200}, 56), ("spsa", {"samples": 16, "iterations": 40}, 56), ("one-pixel", {}, 6)],

@@ -14,6 +14,8 @@ from .peers import foolbox_hopskipjump, leaving_no_trace, torchattacks_one_pixel
 
 COUNT = 40
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _peers_leave_no_trace() -> Iterator[None]:
@@ -43,7 +45,6 @@ def test_spsa_is_no_weaker_than_torchattacks(run, problem, num_classes):
     assert ours(run, toy, "spsa", params, eps_255) <= theirs + 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 10])
 def test_one_pixel_is_no_weaker_than_torchattacks(run, problem, num_classes):
     """By one image of forty at most: both searches are random, and few images stand."""

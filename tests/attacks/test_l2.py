@@ -79,7 +79,7 @@ def test_success_exactly_when_the_budget_reaches_the_boundary(run, method, param
 
 
 @BOXES
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
+@pytest.mark.parametrize("num_classes", [2, 3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("method", "params"), NEAREST_POINT)
 def test_a_budget_a_tenth_above_the_smallest_that_works_is_enough(run, method, params, num_classes, low, high):
     """CW follows whichever class leads, so that with three or more it may end at a boundary that is not the nearest."""
