@@ -35,22 +35,34 @@ class Evaluation:
 
 
 class _Counting:
-    """Counts per image, kept on the CPU."""
+    """Counts per image, kept on the CPU.
+
+    Attributes:
+        budget: most queries per image; None where there is no bound.
+        on_look: told before every look, for a progress bar; it learns nothing of it.
+    """
+
+    stochastic: bool = False
+    budget: int | None = None
 
     def __init__(self, draw: Randomness) -> None:
         self._draw = draw
         self.queries = torch.zeros(len(draw), dtype=torch.int64)
         self.gradients = torch.zeros(len(draw), dtype=torch.int64)
+        self.on_look: Callable[[], None] = _nothing
 
     def _next_draw(self, rows: Tensor) -> Randomness:
         """Fresh randomness for this look; a function of the image's own number of looks, not of the batch's."""
+        self.on_look()
         seeds = [self._draw.seeds[row] for row in rows.tolist()]
         if self.stochastic:
             looks = self.queries[rows].tolist()
             seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
         return Randomness(seeds, self._draw.device)
 
-    stochastic: bool = False
+
+def _nothing() -> None:
+    """Nobody listens."""
 
 
 class GradientView(_Counting):
@@ -144,7 +156,7 @@ class QueryView(_Counting):
         self._guard = Rollback(defense)
         self.num_classes = defense.num_classes
         self.stochastic = defense.stochastic
-        self.budget = budget
+        self.budget: int = budget
 
     def remaining(self, rows: Tensor) -> Tensor:
         """(n,) int64 queries left for these images."""
@@ -161,6 +173,7 @@ class QueryView(_Counting):
             return self._defense.predict(images, draw)
 
     def _next_draw(self, rows: Tensor) -> Randomness:
+        self.on_look()
         seeds = [self._draw.seeds[row] for row in rows.tolist()]
         if self.stochastic:
             looks = _numbered(rows, self.queries)

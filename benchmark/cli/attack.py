@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from benchmark.cli.listings import checked_data_dir, wide_console
@@ -72,9 +72,17 @@ def attack_command(
             raise BenchError(f"--eps {budget:g} is no budget; give a number above 0.")
         unit = Unit(submission, dataset, cell.track, 0)
         split = workplace.images_of(unit)
-        with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
-            progress.add_task(f"{cell.track} {cell.name} at {budget:g} on {len(split)} images")
-            shots, checked = CellRun(workplace, unit).shoot(cell, budget, list(range(len(split))))
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns) as progress:
+            what = f"{cell.track} {cell.name} at {budget:g} on {len(split)} images"
+            task = progress.add_task(what, total=None)
+
+            def hear(queries: int, gradients: int, most: int | None) -> None:
+                spent = f"{queries} queries" if most else f"{gradients} gradients"
+                progress.update(task, description=f"{what}, {spent} each", total=most, completed=queries)
+
+            shots, checked = CellRun(workplace, unit, hear).shoot(cell, budget, list(range(len(split))))
+            progress.update(task, description=what, total=1, completed=1)
     _print(split, shots, workplace.card(dataset).classes)
     if save is not None:
         _save(save, split, checked)

@@ -46,7 +46,8 @@ class AttackTrack:
         self._unit = unit
         self._shared = shared
         self._split = workplace.images_of(unit)
-        self._run = CellRun(workplace, unit)
+        self._run = CellRun(workplace, unit, self._hear)
+        self._tell: Callable[[float], None] = lambda _share_of_cell: None
         self._book = RowBook(workplace, unit, self._split)
         self._clean = judge_clean(self._run.judge, self._split, workplace)
         # Balls of different norms are not nested, so each norm has ladders of its own.
@@ -56,10 +57,16 @@ class AttackTrack:
         """Run every cell and return the unit's rows."""
         plan = list(order(self._workplace.cells_of(self._unit), self._workplace.settings.individual))
         for place, (cell, eps) in enumerate(plan):
+            self._tell = lambda share, done=place: progress((done + share) / len(plan))  # type: ignore[misc]
             targets = [image for image in range(len(self._split)) if self._to_attack(image, cell, eps)]
             self._record(cell, eps, dict(zip(targets, self._shots(cell, eps, targets), strict=True)))
             progress((place + 1) / len(plan))
         return self._book.table()
+
+    def _hear(self, queries: int, _gradients: int, budget: int | None) -> None:
+        """A dear attack on its way: how far it is shows in its queries."""
+        if budget:
+            self._tell(min(1.0, queries / budget))
 
     def _alone(self, cell: Cell) -> bool:
         """Whether the cell attacks every image, whatever others have done to it."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.access import (
     GradientView,
     LabelView,
+    QueryView,
     ScoreView,
     adaptive,
     black_box,
@@ -44,6 +45,26 @@ LOOKING_INSIDE = (*IMITATING, "stress")
 """Attacks that follow features; in the white-box track those of the undefended classifier."""
 
 
+Listener = Callable[[int, int, int | None], None]
+"""Told, now and then during an attack, the most queries and gradients of an image so far and the budget of queries."""
+
+PATIENCE = 0.5
+"""Seconds between two messages to a listener."""
+
+
+def _now_and_then(listener: Listener, view: GradientView | QueryView) -> Callable[[], None]:
+    """Pass a view's counts on, at most twice a second."""
+    last = time.monotonic()
+
+    def on_look() -> None:
+        nonlocal last
+        if time.monotonic() - last >= PATIENCE:
+            last = time.monotonic()
+            listener(int(view.queries.max()), int(view.gradients.max()), view.budget)
+
+    return on_look
+
+
 @dataclass(frozen=True)
 class Answer:
     """An attack's candidates (N, C, H, W), and the passes that each image cost."""
@@ -55,9 +76,16 @@ class Answer:
 
 
 class CellRun:
-    """Cells of one unit: the same target, judge and images for all of them."""
+    """Cells of one unit: the same target, judge and images for all of them.
 
-    def __init__(self, workplace: Workplace, unit: Unit) -> None:
+    Args:
+        workplace: the run.
+        unit: the unit.
+        listener: told how far the attack in hand is.
+    """
+
+    def __init__(self, workplace: Workplace, unit: Unit, listener: Listener | None = None) -> None:
+        self._listener = listener
         self._workplace = workplace
         self._unit = unit
         self._split = workplace.images_of(unit)
@@ -144,6 +172,8 @@ class CellRun:
         if attack.knowledge == "training":
             return self._apply(cell, eps, attack, images)
         view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
+        if self._listener is not None:
+            view.on_look = _now_and_then(self._listener, view)
         candidates = attack(view, self._task, images, labels, eps, draw)
         seconds = (time.perf_counter() - started) / len(images)
         return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)

@@ -50,7 +50,7 @@ def test_scores_that_differ_without_changing_the_label_give_the_same_answers():
 
 def test_the_view_offers_no_other_way_to_the_target():
     public = {name for name in dir(black_box_labels(defense(), streams(), 5)) if not name.startswith("_")}
-    assert public == {"budget", "gradients", "num_classes", "queries", "query", "remaining", "stochastic"}
+    assert public == {"budget", "on_look", "gradients", "num_classes", "queries", "query", "remaining", "stochastic"}
 
 
 def test_an_abstention_is_seen_as_minus_one():

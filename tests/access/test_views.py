@@ -215,3 +215,16 @@ def test_the_objective_sees_each_sample_and_its_values_are_averaged():
     losses = torch.stack([TASK.cross_entropy(sample, labels) for sample in seen])
     torch.testing.assert_close(look.loss, losses.mean(dim=0))
     torch.testing.assert_close(look.logits.exp(), torch.stack(seen).softmax(dim=2).mean(dim=0))
+
+
+def test_a_listener_is_told_before_every_look_and_learns_nothing_of_it():
+    """A progress bar hangs here: no argument, no answer."""
+    calls = []
+    for view, look in (
+        (no_box(make_net(), 3, streams()), lambda view: view.logits(some_images(2), torch.arange(2))),
+        (black_box(noisy(), streams(), 5), lambda view: view.query(some_images(2), torch.arange(2))),
+    ):
+        view.on_look = lambda *given: calls.append(given)
+        look(view)
+        look(view)
+    assert calls == [()] * 4
