@@ -124,7 +124,7 @@ SUITES = [
             ),
         ),
         variant="few classes",
-        classes=(2, 3),
+        classes=(2,),
         call=lambda case: our_suite(case, (*SUITE[:3], ("square", {"queries": 1000}))),
     ),
 ]

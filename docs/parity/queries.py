@@ -62,7 +62,7 @@ QUERIES = [
                 ),
             ),
             {"norm": norm, "queries": 900},
-            images=40,
+            images=30,
         )
         for norm, eps_255 in (("linf", 48), ("l2", 24))
     ),
@@ -78,7 +78,7 @@ QUERIES = [
             ),
         ),
         {"queries": 900},
-        images=40,
+        images=30,
     ),
     Line(
         "one-pixel",
@@ -86,7 +86,7 @@ QUERIES = [
         3,
         (Peer("torchattacks", "OnePixel", lambda case: Found(*peers.torchattacks_one_pixel(case.toy, int(case.eps)))),),
         {"queries": 1500},
-        images=40,
+        images=30,
     ),
     Line(
         "one-pixel",
@@ -102,7 +102,7 @@ QUERIES = [
         ),
         {"queries": 1500},
         classes=(10,),
-        images=40,
+        images=30,
     ),
     Line(
         "zoo",
@@ -127,6 +127,6 @@ QUERIES = [
             ),
         ),
         {"queries": 5000},
-        images=20,
+        images=12,
     ),
 ]
