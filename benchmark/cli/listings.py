@@ -196,7 +196,7 @@ def matrix_command(
     from benchmark.matrix.model import load_matrix
 
     if markdown + write + (as_json or cost) > 1:
-        raise BenchError("--markdown and --write exclude each other and all other options; give one.")
+        raise BenchError("--markdown, --write and --json (alone or with --cost) exclude each other; give one.")
     if cost:
         _print_costs(results or root_of(context).official_results, as_json)
         return

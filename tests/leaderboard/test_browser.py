@@ -128,7 +128,11 @@ def test_a_name_opens_the_entrys_page(page, pretend_site):
     page.get_by_role("link", name="Noise and vote").click()
     assert page.locator("h1").inner_text() == "Noise and vote"
     assert page.locator("#films table.matrix").count() == 3
-    assert page.locator("#films svg.curves").is_visible()
+    against_budget, against_queries = page.locator("#films svg.curves").all()
+    assert "against the budget" in (against_budget.get_attribute("aria-label") or "")
+    assert "against queries per image" in (against_queries.get_attribute("aria-label") or "")
+    assert against_budget.is_visible()
+    assert against_queries.is_visible()
 
 
 def test_the_table_downloads_as_csv(page, pretend_site):
