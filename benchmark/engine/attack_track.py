@@ -81,10 +81,14 @@ class AttackTrack:
         return not self._left_to_others(ladder, cell, eps)
 
     def _left_to_others(self, ladder: Ladder, cell: Cell, eps: float) -> bool:
-        """Whether a dear cell leaves the image to those that felled it above and failed here."""
-        if self._workplace.matrix.descend == "standing" or cell.cost == "cheap" or eps == cell.eps_255[-1]:
+        """Whether a dear cell leaves the image to those that felled it above and failed here.
+
+        Without such a fall it has to try: an attack that could not run above must not pass for one that failed.
+        """
+        if self._workplace.matrix.descend == "standing" or cell.cost == "cheap":
             return False
-        return not ladder.felled_by(cell.name, eps) and ladder.survival(eps) is not None
+        others = ladder.felled_above(eps)
+        return bool(others) and cell.name not in others and ladder.survival(eps) is not None
 
     def _shots(self, cell: Cell, eps: float, targets: list[int]) -> list[Shot]:
         elsewhere = self._shared(cell) if cell.same_as and targets else None

@@ -45,9 +45,9 @@ class Ladder:
         eps, outcome = self.survived.get(cell, (-1.0, None))
         return outcome if eps >= eps_255 else None
 
-    def felled_by(self, cell: str, eps_255: float) -> bool:
-        """Whether this cell felled the image at a budget above ``eps_255``."""
-        return any(fall.by == cell and fall.eps_255 > eps_255 for fall in self.falls)
+    def felled_above(self, eps_255: float) -> set[str]:
+        """The cells that felled the image at a budget above ``eps_255``."""
+        return {fall.by for fall in self.falls if fall.eps_255 > eps_255}
 
     def survival(self, eps_255: float) -> Outcome | None:
         """The outcome at a budget of at least ``eps_255`` that any cell failed at, the last one's; None without."""

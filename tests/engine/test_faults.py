@@ -10,6 +10,8 @@ from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
+from .conftest import MATRIX
+
 MARKED = "bool((images[:, 0, 0, 0] > 0.9).any())"
 """True of batches with an image of the last chunk."""
 
@@ -246,3 +248,31 @@ def test_the_judges_labels_are_compared_after_the_decision():
     assert verdicts.draws == 1
     ((_, draw),) = seen
     assert isinstance(draw, Randomness)
+
+
+def test_a_dear_attack_that_fails_leaves_gaps_at_every_budget_and_never_a_survivor(run, monkeypatch, tmp_path):
+    """Below its largest budget a dear cell may leave an image to others only if one of them felled it above."""
+
+    def build_broken(method, params):
+        attack = build(method, params)
+        if method != "rays":
+            return attack
+
+        class Broken:
+            knowledge = attack.knowledge
+
+            def __call__(self, *_):
+                raise RuntimeError("planted")
+
+        return Broken()
+
+    monkeypatch.setattr(cell_run, "build", build_broken)
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('descend = "felled"\n' + MATRIX.read_text())
+    rows = run(["plain"], ["black-box"], matrix=matrix).rows("plain", "black-box").query("attack == 'rays'")
+    at_most = rows[rows.eps_255 == 8]
+    stood = set(at_most[at_most.status == "gap"].sample_id)
+    assert stood
+    below = rows[(rows.eps_255 == 4) & rows.sample_id.isin(stood)]
+    assert set(below.status) == {"gap"}
+    assert not below.correct.any()
