@@ -68,7 +68,9 @@ def load_surrogate(root: Root, card: Card, name: str = DEFAULT) -> nn.Module:
 def _load(path: Path, card: Card) -> nn.Module:
     recipe = read_recipe(path)
     weights = path.parent / recipe.weights.format(dataset=card.name)
-    return load_into(untrained_network(recipe, card), read_weights(weights), str(weights))
+    network = load_into(untrained_network(recipe, card), read_weights(weights), str(weights))
+    # On a CPU a step through these networks takes a quarter to a third less time in this layout.
+    return network.to(memory_format=torch.channels_last)
 
 
 def surrogate_hash(root: Root, dataset: str, name: str = DEFAULT) -> str:

@@ -79,6 +79,14 @@ def test_the_median_filters_gradient_goes_to_the_pixel_that_each_output_copied()
     torch.testing.assert_close(images.grad[:, 0], copies.float())
 
 
+def test_pixels_that_share_the_median_share_its_gradient():
+    """Salt and pepper makes many equal pixels: here each output is one of the nine ones around it."""
+    images = torch.ones(1, 1, 6, 6, requires_grad=True)
+    MedianFilter().bpda(images, streams(1)).sum().backward()
+    torch.testing.assert_close(images.grad[0, 0, 2:4, 2:4], torch.ones(2, 2))
+    torch.testing.assert_close(images.grad.sum(), torch.tensor(36.0))
+
+
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.5, 1.0])
 def test_salt_and_pepper_corrupts_the_stated_share_of_pixels_half_black_half_white(level):
     images = torch.full((4, 1, 100, 100), 0.5)

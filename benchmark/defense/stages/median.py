@@ -1,6 +1,6 @@
 """Median filter, MedRDF's chosen denoiser (Tables I-V)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ _BLOCK = 64
 class MedianFilter(Stage):
     """3x3 median of each channel, reflected at the border (the paper states no kernel size).
 
-    A network of minima and maxima: ten times faster on a CPU than unfolding and sorting, and its autograd gradient is
-    the true one (each output passes its gradient to the pixel that it copied).
+    A network of minima and maxima: ten times faster on a CPU than unfolding and sorting. Its gradient is the true one:
+    each output passes its own to the pixel that it copied, in equal parts where several hold that value.
 
     Args:
         stand_in: the backward pass: "exact", or "soft" for that of
@@ -51,12 +51,36 @@ class MedianFilter(Stage):
 
 
 def _median(images: Tensor) -> Tensor:
-    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
-    height, width = images.shape[2:]
-    values = [padded[:, :, row : row + height, col : col + width] for row in range(3) for col in range(3)]
-    for low, high in _EXCHANGES:
-        values[low], values[high] = (
-            torch.minimum(values[low], values[high]),
-            torch.maximum(values[low], values[high]),
-        )
-    return values[4]
+    filtered: Tensor = _Median.apply(F.pad(images, (1, 1, 1, 1), mode="reflect"))
+    return filtered
+
+
+def _shifted(padded: Tensor) -> list[Tensor]:
+    """The nine views (N, C, H, W) of a (N, C, H + 2, W + 2) tensor, one for each place in the window."""
+    height, width = padded.shape[2] - 2, padded.shape[3] - 2
+    return [padded[:, :, row : row + height, col : col + width] for row in range(3) for col in range(3)]
+
+
+class _Median(torch.autograd.Function):
+    """The network with a backward pass of its own: autograd's walks back through all 38 minima and maxima."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor) -> Tensor:
+        values = _shifted(padded)
+        for low, high in _EXCHANGES:
+            values[low], values[high] = (
+                torch.minimum(values[low], values[high]),
+                torch.maximum(values[low], values[high]),
+            )
+        ctx.save_for_backward(padded, values[4])
+        return values[4]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        padded, median = ctx.saved_tensors
+        copied = [(value == median).to(median.dtype) for value in _shifted(padded)]
+        share = gradients[0] / torch.stack(copied).sum(dim=0)
+        spread = torch.zeros_like(padded)
+        for place, here in zip(_shifted(spread), copied, strict=True):
+            place.addcmul_(here, share)
+        return spread
