@@ -85,6 +85,15 @@ class Randomness:
         """Return the same streams from their very start."""
         return Randomness(self.seeds, self.device, self.copies)
 
+    def copies_of(self, copies: Iterable[int]) -> "Randomness":
+        """Return a fresh stream for each numbered copy of each image, copies of an image side by side.
+
+        A copy's stream does not depend on which others are asked for, so that a vote may stop and go on.
+        """
+        numbers = list(copies)
+        seeds = (content_seed(seed, "copy", number) for seed in self.seeds for number in numbers)
+        return Randomness(seeds, self.device)
+
     def repeated(self, copies: int) -> "Randomness":
         """Return these streams, each serving ``copies`` neighbouring rows."""
         part = self.take(range(len(self)))

@@ -71,6 +71,14 @@ def test_copies_are_neighbouring_rows_that_differ():
     assert torch.equal(drawn[3:], Randomness([5], copies=3).uniform((2,)))
 
 
+def test_a_numbered_copy_is_the_same_whichever_others_are_drawn():
+    some = Randomness([4, 5]).copies_of(range(2, 5)).normal((20,))
+    single = Randomness([5]).copies_of([3]).normal((20,))
+    assert some.shape == (6, 20)
+    assert torch.equal(some[4], single[0])
+    assert len(some.unique(dim=0)) == 6
+
+
 def test_no_images_draw_nothing():
     draw = Randomness([])
     assert draw.uniform((3,)).shape == (0, 3)

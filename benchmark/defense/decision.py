@@ -18,11 +18,13 @@ class Decision:
         probs: (N, K) float32, rows sum to 1.
         label: (N,) int64 in 0..K-1, or :data:`ABSTAINED`.
         score: (N,) float32 acceptance score of a detector (higher = accepted more readily), or None without one.
+        copies: (N,) int64 random copies that a vote took of each image, or None without a vote.
     """
 
     probs: Tensor
     label: Tensor
     score: Tensor | None = None
+    copies: Tensor | None = None
 
     @property
     def abstained(self) -> Tensor:
@@ -33,8 +35,10 @@ class Decision:
     def cat(parts: Sequence["Decision"]) -> "Decision":
         """Join the decisions of consecutive batches."""
         scores = [part.score for part in parts if part.score is not None]
+        copies = [part.copies for part in parts if part.copies is not None]
         return Decision(
             probs=torch.cat([part.probs for part in parts]),
             label=torch.cat([part.label for part in parts]),
             score=torch.cat(scores) if scores else None,
+            copies=torch.cat(copies) if copies else None,
         )

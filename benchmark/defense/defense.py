@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from benchmark.defense.decision import Decision
 from benchmark.defense.features import PENULTIMATE, check_layers, taken
@@ -18,12 +19,22 @@ ROWS_PER_PASS = 2048
 
 
 class Vote(Protocol):
-    """Turns the classifier's answers on n random copies of an image into one decision."""
+    """Turns the classifier's answers on up to n random copies of an image into one decision.
+
+    Attributes:
+        copies: n.
+        looks: rising numbers of copies after which the vote is asked whether it is settled; the last is n.
+    """
 
     copies: int
+    looks: tuple[int, ...]
 
-    def decide(self, logits: Tensor) -> Decision:
-        """Decide from logits of shape (N, n, K)."""
+    def settled(self, votes: Tensor) -> Tensor:
+        """Whether an image needs no further copies, (N,) bool, from votes per class (N, K) int64."""
+        ...
+
+    def decide(self, votes: Tensor) -> Decision:
+        """Decide from votes per class (N, K) int64, at the look at which each image was settled."""
         ...
 
 
@@ -89,21 +100,29 @@ class Defense(nn.Module):
 
         With a ``backward`` pass the stages are an attacker's, through BPDA; without one they are as deployed.
         """
-        rows = images
-        spread = draw
-        for position, stage in enumerate(self._stages()):
-            if stage.stochastic and spread is draw and copies > 1:
-                rows = rows.repeat_interleave(copies, dim=0)
-                spread = draw.repeated(copies)
-            stage_draw = spread.fork("stage", position)
+        rows = self._pass(images, draw, self._steady(), backward)
+        if copies > 1:
+            rows, draw = rows.repeat_interleave(copies, dim=0), draw.repeated(copies)
+        return self._pass(rows, draw, self._random(), backward)
+
+    def _steady(self) -> range:
+        """Positions of the stages before the first stochastic one, which all copies of an image share."""
+        stages = self._stages()
+        return range(next((place for place, stage in enumerate(stages) if stage.stochastic), len(stages)))
+
+    def _random(self) -> range:
+        return range(len(self._steady()), len(self._stages()))
+
+    def _pass(self, rows: Tensor, draw: Randomness, places: range, backward: Backward | None) -> Tensor:
+        stages = self._stages()
+        for place in places:
+            stage, stage_draw = stages[place], draw.fork("stage", place)
             if backward is None:
                 rows = stage(rows, stage_draw)
             else:
                 rows = (
                     stage.bpda(rows, stage_draw) if backward == "declared" else stage.straight_through(rows, stage_draw)
                 )
-        if rows.shape[0] != images.shape[0] * copies:
-            rows = rows.repeat_interleave(copies, dim=0)
         return rows
 
     @torch.no_grad()
@@ -114,21 +133,47 @@ class Defense(nn.Module):
             images: (N, C, H, W) float32 in [0, 1].
             draw: the randomness of this call, one stream per image.
         """
-        copies = self.vote.copies if self.vote is not None else 1
-        block = max(1, ROWS_PER_PASS // copies)
         parts = [
-            self._decide(
-                images[start : start + block], draw.take(range(start, min(start + block, len(images)))), copies
-            )
-            for start in range(0, len(images), block)
+            self._decide(images[start : start + ROWS_PER_PASS], draw.take(range(len(images))[start:][:ROWS_PER_PASS]))
+            for start in range(0, len(images), ROWS_PER_PASS)
         ]
         return Decision.cat(parts) if parts else self._empty(images)
 
-    def _decide(self, images: Tensor, draw: Randomness, copies: int) -> Decision:
-        logits = self.classifier(self._through_stages(images, draw, copies, backward=None))
+    def _decide(self, images: Tensor, draw: Randomness) -> Decision:
         if self.vote is not None:
-            return self.vote.decide(logits.reshape(len(images), copies, self.num_classes))
+            return self._poll(images, draw, self.vote)
+        logits = self.classifier(self._through_stages(images, draw, 1, backward=None))
         return Decision(probs=logits.softmax(dim=1), label=logits.argmax(dim=1))
+
+    def _poll(self, images: Tensor, draw: Randomness, vote: Vote) -> Decision:
+        """Ask for copies look by look; an image leaves at the look at which its vote is settled."""
+        steady = self._pass(images, draw, self._steady(), backward=None)
+        votes = torch.zeros(len(images), self.num_classes, dtype=torch.int64, device=images.device)
+        going = torch.arange(len(images), device=images.device)
+        taken = 0
+        for look in vote.looks:
+            votes[going] += self._votes(steady[going], draw.take(going), range(taken, look))
+            going, taken = going[~vote.settled(votes[going])], look
+            if len(going) == 0:
+                break
+        return vote.decide(votes)
+
+    def _votes(self, steady: Tensor, draw: Randomness, copies: range) -> Tensor:
+        """Votes per class, (N, K), of some copies of images that have passed the stages that copies share."""
+        at_once = max(1, ROWS_PER_PASS // len(copies))
+        parts = []
+        for start in range(0, len(steady), at_once):
+            part = steady[start : start + at_once]
+            part_draw = draw.take(range(start, start + len(part)))
+            votes = torch.zeros(len(part), self.num_classes, dtype=torch.int64, device=steady.device)
+            for first in range(0, len(copies), ROWS_PER_PASS):
+                asked = copies[first : first + ROWS_PER_PASS]
+                rows = part.repeat_interleave(len(asked), dim=0)
+                logits = self.classifier(self._pass(rows, part_draw.copies_of(asked), self._random(), backward=None))
+                answers = logits.argmax(dim=1).reshape(len(part), len(asked))
+                votes += one_hot(answers, self.num_classes).sum(dim=1)
+            parts.append(votes)
+        return torch.cat(parts)
 
     def _empty(self, images: Tensor) -> Decision:
         return Decision(

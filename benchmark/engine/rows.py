@@ -27,6 +27,7 @@ class Outcome:
     score: float | None
     prob_true: float
     probs: list[float]
+    copies: int | None = None
 
     @property
     def right(self) -> bool:
@@ -38,11 +39,12 @@ def outcomes(verdicts: Verdicts, labels: Tensor) -> list[Outcome]:
     """One outcome per image."""
     first = verdicts.first
     scores = [None] * len(labels) if first.score is None else first.score.tolist()
+    copies = [None] * len(labels) if first.copies is None else first.copies.tolist()
     probs = first.probs.tolist()
     return [
-        Outcome(pred, right, verdicts.draws, pred == -1, score, row[label], row)
-        for pred, right, score, row, label in zip(
-            first.label.tolist(), verdicts.right_draws.tolist(), scores, probs, labels.tolist(), strict=True
+        Outcome(pred, right, verdicts.draws, pred == -1, score, row[label], row, taken)
+        for pred, right, score, row, taken, label in zip(
+            first.label.tolist(), verdicts.right_draws.tolist(), scores, probs, copies, labels.tolist(), strict=True
         )
     ]
 
@@ -86,6 +88,7 @@ class RowBook:
                 "score": outcome.score,
                 "prob_true": outcome.prob_true,
                 "probs": outcome.probs,
+                "copies": outcome.copies,
             }
         self._rows.append(row | cell)
 

@@ -54,6 +54,7 @@ def shots_of(table: pa.Table, cell_name: str) -> dict[tuple[float, str], Shot]:
                 row["score"],
                 row["prob_true"],
                 row["probs"],
+                row["copies"],
             )
         shots[(row["eps_255"], row["sample_id"])] = Shot(
             outcome,

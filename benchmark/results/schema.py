@@ -6,7 +6,7 @@ the site is computed from these rows. This module imports no torch.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column is added or changes meaning; readers accept every version up to this one."""
 
 TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
@@ -90,6 +90,7 @@ SCHEMA = pa.schema(
         _column("score", pa.float32(), "acceptance score of the detector; null without one"),
         _column("prob_true", pa.float32(), "deployed probability of the true class (first draw)"),
         _column("probs", pa.list_(pa.float32()), "deployed probabilities (first draw); null in the corruption track"),
+        _column("copies", pa.int32(), "random copies that the vote took (first draw); null without a vote"),
         _column("metric", pa.float32(), "task specific (Dice, IoU ...); null for classification"),
         _column("spared", pa.bool_(), "the verdict follows from a nested cell, so the attack was not run here"),
         _column("broken_by", _TEXT, "'attack@eps' that felled the image when this row was spared; empty otherwise"),

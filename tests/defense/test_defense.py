@@ -89,6 +89,7 @@ def test_a_voting_defense_decides_each_image_alike_in_any_batch(parts):
     assert joined.label.tolist() == together.label.tolist()
     assert joined.probs.tolist() == together.probs.tolist()
     assert joined.score.tolist() == together.score.tolist()
+    assert joined.copies.tolist() == together.copies.tolist()
 
 
 @pytest.mark.parametrize("rows", [1, 16, 33, 4096])
@@ -105,17 +106,69 @@ def test_the_same_seed_decides_the_same_and_another_draws_anew():
     assert first != other
 
 
-def test_the_first_copies_of_a_larger_vote_are_those_of_a_smaller_one():
-    seen = []
+class Restless(Stage):
+    """Draws twice a copy, of two kinds: nothing but a stream of its own keeps a copy what it is."""
 
-    class Spy(BinomialVote):
-        def decide(self, logits):
-            seen.append(logits)
-            return super().decide(logits)
+    stochastic = True
 
-    for copies in (4, 9):
-        Defense(make_net(), 3, [Shift()], Spy(copies)).predict(some_images(), Randomness(range(5)))
-    torch.testing.assert_close(seen[0], seen[1][:, :4])
+    def apply_true(self, images, draw):
+        return images + draw.uniform((1, 1, 1), -0.2, 0.2) + 0.2 * draw.normal(tuple(images.shape[1:]))
+
+
+class Ear(nn.Module):
+    """Passes images on to a classifier and keeps them."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+        self.net = make_net()
+
+    def forward(self, images):
+        self.heard.append(images)
+        return self.net(images)
+
+
+def heard(vote, images=1):
+    """Every random copy that the classifier saw, and the decision."""
+    defense = Defense(Ear(), 3, [Quantise(), Restless()], vote)
+    decision = defense.predict(some_images(images), Randomness(range(images)))
+    return torch.cat(defense.classifier.heard), decision
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+def test_the_copies_of_a_vote_are_the_first_of_a_larger_full_vote(sequential):
+    copies, decision = heard(BinomialVote(60, alpha=0.2, sequential=sequential))
+    more, _ = heard(BinomialVote(150, alpha=0.2, sequential=False))
+    assert len(copies) == int(decision.copies)
+    torch.testing.assert_close(copies, more[: len(copies)], rtol=0, atol=0)
+
+
+def test_all_copies_of_a_vote_differ():
+    copies, _ = heard(BinomialVote(60, sequential=False), images=2)
+    assert len(copies.flatten(1).unique(dim=0)) == 120
+
+
+def test_settled_images_leave_and_the_others_go_on():
+    copies, decision = heard(BinomialVote(200, alpha=0.01), images=5)
+    assert len(copies) == int(decision.copies.sum())
+    assert len(set(decision.copies.tolist())) > 1
+
+
+@pytest.mark.parametrize("rows", [1, 7, 30])
+def test_a_sequential_vote_is_alike_in_any_batch_and_pass(monkeypatch, rows):
+    vote = BinomialVote(200, alpha=0.01)
+    _, together = heard(vote, images=5)
+    monkeypatch.setattr(defense_module, "ROWS_PER_PASS", rows)
+    _, small = heard(vote, images=5)
+    _, alone = heard(vote, images=2)
+    for name in ("probs", "label", "score", "copies"):
+        assert getattr(small, name).tolist() == getattr(together, name).tolist()
+        assert getattr(alone, name).tolist() == getattr(together, name).tolist()[:2]
+
+
+def test_only_a_vote_counts_copies():
+    assert voting().predict(some_images(), Randomness(range(5))).copies.tolist() == [16] * 5
+    assert Defense(make_net(), 3).predict(some_images(), Randomness(range(5))).copies is None
 
 
 def test_no_images_give_an_empty_decision():

@@ -154,3 +154,11 @@ def test_every_column_says_what_it_means():
 
 def test_columns_that_may_differ_between_runs_are_columns():
     assert set(NOT_IDENTITY) < set(SCHEMA.names)
+
+
+def test_only_a_vote_has_copies(whole, submission):
+    rows = whole.rows(submission, "clean")
+    if submission == "voting":
+        assert rows.copies.eq(8).all()
+    else:
+        assert rows.copies.isna().all()

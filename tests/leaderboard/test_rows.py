@@ -31,7 +31,7 @@ def test_rows_survive_the_way_back_to_arrow(table, pretend):
 def test_a_newer_schema_is_refused_in_one_sentence(tmp_path, save, pretend):
     folder = save(tmp_path / "r", pretend("natural", tracks=("clean",)).rows())
     _replace_metadata(folder / "films" / "natural" / "clean.parquet", SCHEMA_VERSION + 1)
-    with pytest.raises(BenchError, match=r"schema version 3, newer than the 2 known here; update medrobustbench\.$"):
+    with pytest.raises(BenchError, match=r"schema version 4, newer than the 3 known here; update medrobustbench\.$"):
         read_rows([folder])
 
 

@@ -132,3 +132,10 @@ def test_a_column_that_a_row_does_not_name_is_null():
     table = rows(["a"])
     assert table["eps_255"].to_pylist() == [None]
     assert table.schema.equals(SCHEMA)
+
+
+def test_a_file_of_the_version_before_is_read_with_nulls_for_the_copies_of_a_vote(tmp_path):
+    path = tmp_path / "rows.parquet"
+    older = rows(["a"]).drop_columns(["copies"])
+    pq.write_table(older.replace_schema_metadata({"medrobustbench_schema": "2"}), path)
+    assert read_table(path)["copies"].to_pylist() == [None]

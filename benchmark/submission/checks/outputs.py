@@ -33,6 +33,8 @@ def shapes(probe: Probe) -> Outcome:
     ]
     if decision.score is not None:
         wanted.append(("Decision.score", decision.score, (count,), torch.float32))
+    if decision.copies is not None:
+        wanted.append(("Decision.copies", decision.copies, (count,), torch.int64))
     for what, found, shape, dtype in wanted:
         if tuple(found.shape) != shape or found.dtype != dtype:
             return failed(

@@ -172,7 +172,7 @@ class Probe:
     def tolerance(self) -> float:
         """How far a probability may move when an image changes its place in a batch.
 
-        Batched arithmetic rounds differently. In a vote that may tip single copies, each worth 1/n.
+        Batched arithmetic rounds differently. In a vote that may tip single copies, each worth most at its first look.
         """
         vote = self.defense.vote
-        return 1e-4 if vote is None else 2.0 / vote.copies + 1e-4
+        return 1e-4 if vote is None else 2.0 / vote.looks[0] + 1e-4
