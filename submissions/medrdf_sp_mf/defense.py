@@ -1,4 +1,4 @@
-"""MedRDF: noise and median filter on 100 copies, then a vote that abstains when its lead could be chance."""
+"""MedRDF: noise and median filter on up to 200 copies, then a vote that abstains when its lead could be chance."""
 
 from benchmark.defense import Defense
 from benchmark.defense.stages import BinomialVote, MedianFilter, SaltAndPepper
@@ -14,5 +14,5 @@ def build(context: BuildContext) -> Defense:
         context.load_weights(network),
         context.num_classes,
         stages=[SaltAndPepper(level=0.1), MedianFilter()],
-        vote=BinomialVote(copies=100, alpha=0.001),
+        vote=BinomialVote(copies=200, alpha=0.001),
     )
