@@ -11,8 +11,8 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from benchmark.toml_model import Strict, read_toml
 
-MATRIX_FILE = Path(__file__).parent / "matrix-v0.toml"
-"""The matrix in force. Version 0 may still gain cells; from version 1 on a changed cell means a new version."""
+MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
+"""The matrix in force. It is frozen: a changed cell means a new version in a new file."""
 
 Positive = Annotated[int, Field(ge=1)]
 AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
