@@ -53,7 +53,7 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=200)
 
 
-def _table(*heads: str, whole: tuple[str, ...]) -> Table:
+def table_of(*heads: str, whole: tuple[str, ...]) -> Table:
     """A table in which the columns ``whole`` are never cut or folded."""
     table = Table()
     for head in heads:
@@ -85,7 +85,9 @@ def submissions_command(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _print_submissions(records: list[dict[str, Any]]) -> None:
-    table = _table("Name", "Title", "Family", "Data sets", "Rev.", "Declares", "Baseline", whole=("Name", "Data sets"))
+    table = table_of(
+        "Name", "Title", "Family", "Data sets", "Rev.", "Declares", "Baseline", whole=("Name", "Data sets")
+    )
     for record in records:
         if record["error"]:
             table.add_row(record["name"], "[red]broken manifest[/red]", "", "", "", "", "")
@@ -138,7 +140,7 @@ def datasets_command(context: typer.Context, as_json: Json = False, data_dir: Da
 
 
 def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
-    table = _table(
+    table = table_of(
         *("Name", "Title", "Classes", "Pixels", "Train/val/test", "Official", "State"),
         whole=("Name", "Pixels", "Train/val/test", "State"),
     )
@@ -185,20 +187,32 @@ def matrix_command(
     context: typer.Context,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table that BENCHMARK.md embeds.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Bring the table in BENCHMARK.md up to date.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Bring the table and the list of deciding cells in BENCHMARK.md up to date.")
+    ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="What each cell cost, from result rows.")] = False,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Which cells change a worst case, from result rows.")
+    ] = False,
     results: Annotated[
-        Path | None, typer.Option(help="Folder of the rows for --cost; the official ones when not given.")
+        Path | None, typer.Option(help="Folder of the rows for --cost or --evidence; the official ones when not given.")
     ] = None,
 ) -> None:
-    """Print the threat-model matrix: version, hash, profiles and every cell, or what every cell cost."""
+    """Print the threat-model matrix: version, hash, profiles and every cell; or what every cell cost, or decided."""
     from benchmark.matrix.markdown import render, write_into
     from benchmark.matrix.model import load_matrix
 
-    if markdown + write + (as_json or cost) > 1:
-        raise BenchError("--markdown, --write and --json (alone or with --cost) exclude each other; give one.")
+    if markdown + write + (as_json or cost or evidence) + (cost and evidence) > 1:
+        raise BenchError(
+            "--markdown, --write and --json (alone, or with either --cost or --evidence) exclude each other; give one."
+        )
     if cost:
         _print_costs(results or root_of(context).official_results, as_json)
+        return
+    if evidence:
+        from benchmark.cli.evidence import print_evidence
+
+        print_evidence(results or root_of(context).official_results, as_json)
         return
     matrix, digest = load_matrix()
     if as_json:
@@ -207,10 +221,24 @@ def matrix_command(
         typer.echo(render(matrix, digest))
     elif write:
         path = root_of(context).path / "BENCHMARK.md"
-        changed = write_into(path)
+        changed = write_into(path, evidence_text(root_of(context).official_results))
         typer.echo(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
     else:
         _print_matrix(matrix, digest)
+
+
+def evidence_text(official_results: Path) -> str:
+    """Return what BENCHMARK.md says of the cells of the matrix in force that decide in the official rows."""
+    from benchmark.matrix.markdown import render_evidence
+    from benchmark.matrix.model import load_matrix
+    from leaderboard.evidence import noted, official_standing
+    from leaderboard.rows import read_rows
+
+    matrix, digest = load_matrix()
+    rows = read_rows([official_results] if official_results.is_dir() else [])
+    standing = official_standing(rows, matrix, digest)
+    idle = [(cell, noted(one)) for cell, one in standing.idle]
+    return render_evidence(matrix.version, standing.entries, standing.counted, idle)
 
 
 def _print_costs(results: Path, as_json: bool) -> None:
@@ -224,7 +252,7 @@ def _print_costs(results: Path, as_json: bool) -> None:
     if as_json:
         print_json([asdict(cost) for cost in found])
         return
-    table = _table(
+    table = table_of(
         *("Data set", "Submission", "Track", "Cell", "Norm", "Run", "Spared", "Seconds in all"),
         *("ms each", "Forward each", "Backward each"),
         whole=("Data set", "Submission", "Track", "Cell"),
@@ -241,7 +269,7 @@ def _print_costs(results: Path, as_json: bool) -> None:
 def _print_matrix(matrix: "Matrix", digest: str) -> None:
     from benchmark.matrix.markdown import bounds, budgets, cost, norm, parameters
 
-    table = _table(
+    table = table_of(
         *("Track", "Cell", "Suite", "Norm", "Budgets", "Parameters", "Knowledge", "Source", "Cost"),
         whole=("Track", "Cell", "Norm", "Cost"),
     )

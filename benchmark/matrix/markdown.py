@@ -1,6 +1,6 @@
-"""The matrix as the Markdown that BENCHMARK.md embeds. Imports no torch."""
+"""The matrix, and which of its cells decide, as the Markdown that BENCHMARK.md embeds. Imports no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.errors import BenchError
@@ -9,7 +9,12 @@ from benchmark.matrix.model import Cell, Matrix, Profile, load_matrix
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
+EVIDENCE_BEGIN = "<!-- evidence:begin -->"
+EVIDENCE_END = "<!-- evidence:end -->"
 """What stands between these lines of BENCHMARK.md is written by ``bench matrix --write``."""
+
+IDLE = "informative so far: has changed no worst case of any baseline"
+"""The mark of a counted cell that felled no image first."""
 
 _NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 _HEADS = (
@@ -121,27 +126,61 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
+def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Sequence[tuple[Cell, str]]) -> str:
+    """Render which counted cells have decided nothing so far; ends without a newline.
+
+    Args:
+        version: of the matrix.
+        entries: the entries with official rows under this matrix, as ``submission on data set``.
+        counted: number of counted cells.
+        idle: the counted cells that changed no worst case of these entries, each with what is known of it.
+    """
+    if not entries:
+        return f"Matrix version {version} has no official rows yet: which of its cells decide is not known."
+    found = (
+        f"Of the {counted} counted cells of matrix version {version}, {counted - len(idle)} felled at least one image "
+        f"that no cell before them had felled, at that budget or below, and so changed a worst case. "
+        f"Official rows of {', '.join(entries)}."
+    )
+    lines = [f"- {cell.track} `{cell.name}` ({norm(cell)}): {IDLE}; {note}." for cell, note in idle]
+    return "\n".join([found, *([""] if lines else []), *lines])
+
+
 def block() -> str:
     """Return the matrix in force between its two markers."""
     return f"{BEGIN}\n{render(*load_matrix())}\n{END}"
 
 
-def write_into(path: Path) -> bool:
-    """Bring the block between the markers of ``path`` up to date; return whether the file changed.
+def evidence_block(evidence: str) -> str:
+    """Return the text of :func:`render_evidence` between its two markers."""
+    return f"{EVIDENCE_BEGIN}\n{evidence}\n{EVIDENCE_END}"
+
+
+def write_into(path: Path, evidence: str) -> bool:
+    """Bring the two generated blocks of ``path`` up to date; return whether the file changed.
+
+    Args:
+        path: the rules.
+        evidence: what :func:`render_evidence` gives for the matrix in force.
 
     Raises:
-        BenchError: the file or one of its two markers is missing.
+        BenchError: the file or one of its markers is missing.
     """
     if not path.is_file():
         raise BenchError(f"{path} is missing; restore it.")
     text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BenchError(
-            f"{path} has no lines '{BEGIN}' and '{END}', in this order; put them where the matrix is to stand."
-        )
-    fresh = f"{before}{block()}{after}"
+    fresh = _replaced(path, text, block(), "the matrix is")
+    fresh = _replaced(path, fresh, evidence_block(evidence), "the cells that decide are")
     if fresh != text:
         write_atomically(path, fresh.encode("utf-8"))
     return fresh != text
+
+
+def _replaced(path: Path, text: str, block: str, what: str) -> str:
+    """Put a block, its two markers as first and last line, in the place of what stands between them."""
+    begin, end = block.splitlines()[0], block.splitlines()[-1]
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise BenchError(f"{path} has no lines '{begin}' and '{end}', in this order; put them where {what} to stand.")
+    return f"{before}{block}{after}"

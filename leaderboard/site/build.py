@@ -15,6 +15,7 @@ from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.entries import Entry, entries
+from leaderboard.evidence import official_standing
 from leaderboard.metrics import records
 from leaderboard.ranking import Standing, rank
 from leaderboard.requirements import required
@@ -61,7 +62,8 @@ def build_site(
     Raises:
         BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
     """
-    view = MatrixView(*(matrix or load_matrix()))
+    in_force, digest = matrix or load_matrix()
+    view = MatrixView(in_force, digest, official_standing(rows, in_force, digest))
     asked = required(view.matrix, view.hash)
     together = _side_by_side(rows, fresh_results)
     found = entries(together)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from benchmark.matrix import Cell, Matrix
 from benchmark.results.schema import ATTACK_TRACKS
+from leaderboard.evidence import Standing
 
 WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stochastic": "randomised ones"}
 """Words for the kind of defense that meets a cell."""
@@ -11,10 +12,11 @@ WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stoch
 
 @dataclass(frozen=True)
 class MatrixView:
-    """The matrix, its sha256, and its cells grouped by track in the order in which pages show tracks."""
+    """The matrix, its sha256, what decided in the rows shown, and its cells grouped by track as pages show them."""
 
     matrix: Matrix
     hash: str
+    standing: Standing
 
     @property
     def tracks(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmark.matrix.markdown import IDLE
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
@@ -40,6 +41,7 @@ def _environment() -> Environment:
         TRACK_TEXT=TRACK_TEXT,
         NORM_TEXT=NORM_TEXT,
         HEADLINE_EPS=HEADLINE_EPS,
+        IDLE=IDLE,
     )
     return environment
 

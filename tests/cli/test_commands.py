@@ -138,12 +138,15 @@ def test_matrix_as_json_is_the_file(bench: Bench) -> None:
 
 def test_write_brings_the_rules_up_to_date_and_keeps_their_text(bench: Bench, project: Path) -> None:
     path = project / "BENCHMARK.md"
-    path.write_text("before\n<!-- matrix:begin -->\nold\n<!-- matrix:end -->\nafter\n")
+    decides = "<!-- evidence:begin -->\n<!-- evidence:end -->"
+    path.write_text(f"before\n<!-- matrix:begin -->\nold\n<!-- matrix:end -->\nbetween\n{decides}\nafter\n")
     assert "now shows" in bench("--root", project, "matrix", "--write").out
     text = path.read_text()
     assert bench("matrix", "--markdown").out.strip() in text
     assert text.startswith("before\n<!-- matrix:begin -->\n")
-    assert text.endswith("\n<!-- matrix:end -->\nafter\n")
+    assert "\n<!-- matrix:end -->\nbetween\n<!-- evidence:begin -->\n" in text
+    assert "has no official rows yet" in text
+    assert text.endswith("\n<!-- evidence:end -->\nafter\n")
     assert "already showed" in bench("--root", project, "matrix", "--write").out
 
 

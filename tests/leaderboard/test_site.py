@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.errors import BenchError
 from benchmark.matrix import load_matrix
+from benchmark.matrix.markdown import IDLE
 from leaderboard.metrics import headline, records
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
@@ -173,6 +174,17 @@ def test_the_matrix_page_lists_every_cell_with_version_and_hash(tmp_path, projec
     matrix, digest = load_matrix()
     assert digest in page
     assert all(page.count(f'<th scope="row">{cell.name}') >= 1 for cell in matrix.cell)
+
+
+def test_the_matrix_page_marks_the_cells_that_changed_no_worst_case(tmp_path, project, table, small):
+    rows = small("natural", falls={("white-box", "fgsm", 0): 4.0})
+    matrix, digest = load_matrix()
+    site = build_site(table(rows), project.root, tmp_path / "site", matrix=(matrix, "a" * 64)).parent
+    counted = [cell for cell in matrix.cell if not cell.informative]
+    assert text_of(site / "matrix.html").count(IDLE) == len(counted) - 1
+    assert digest != "a" * 64
+    unmarked = build_site(table(rows), project.root, tmp_path / "other", matrix=(matrix, digest)).parent
+    assert IDLE not in text_of(unmarked / "matrix.html")
 
 
 def test_the_data_set_page_lists_every_card(tmp_path, project, table, small):

@@ -1,18 +1,50 @@
-"""BENCHMARK.md shows the matrix that is in force."""
+"""BENCHMARK.md shows the matrix that is in force, and which of its cells decide in the official rows."""
 
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli.listings import evidence_text
 from benchmark.errors import BenchError
-from benchmark.matrix.markdown import BEGIN, END, block, render, write_into
+from benchmark.matrix.markdown import (
+    BEGIN,
+    END,
+    EVIDENCE_BEGIN,
+    EVIDENCE_END,
+    IDLE,
+    block,
+    evidence_block,
+    render,
+    render_evidence,
+    write_into,
+)
 from benchmark.matrix.model import load_matrix
 
-RULES = Path(__file__).resolve().parents[2] / "BENCHMARK.md"
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "BENCHMARK.md"
+BOTH = f"{BEGIN}\n{END}\n{EVIDENCE_BEGIN}\n{EVIDENCE_END}\n"
 
 
 def test_the_rules_show_exactly_the_matrix_in_force() -> None:
     assert block() in RULES.read_text(encoding="utf-8"), "run 'bench matrix --write'"
+
+
+def test_the_rules_mark_exactly_the_cells_that_are_idle_in_the_official_rows() -> None:
+    fresh = evidence_block(evidence_text(ROOT / "leaderboard" / "results"))
+    assert fresh in RULES.read_text(encoding="utf-8"), "official rows or matrix changed: run 'bench matrix --write'"
+
+
+def test_an_idle_cell_has_a_line_with_its_mark() -> None:
+    matrix, _ = load_matrix()
+    lines = render_evidence("1", ["natural on films"], 9, [(matrix.cell[0], "none has met it")]).splitlines()
+    assert "Of the 9 counted cells of matrix version 1, 8 felled" in lines[0]
+    assert lines[-1] == f"- {matrix.cell[0].track} `{matrix.cell[0].name}` (L∞): {IDLE}; none has met it."
+
+
+def test_a_matrix_without_official_rows_says_so_and_marks_nothing(tmp_path: Path) -> None:
+    assert evidence_text(tmp_path / "none").endswith(
+        "has no official rows yet: which of its cells decide is not known."
+    )
 
 
 def test_every_cell_has_its_line_with_parameters_and_source() -> None:
@@ -33,15 +65,17 @@ def test_a_bar_in_a_text_does_not_break_the_table() -> None:
     assert line.replace("\\|", "").count("|") == text.splitlines()[2].count("|")
 
 
-@pytest.mark.parametrize("text", ["", BEGIN, END, f"{END}\n{BEGIN}\n"])
-def test_rules_without_both_markers_are_refused_and_kept(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", [BOTH.replace(marker, "") for marker in (BEGIN, END, EVIDENCE_BEGIN, EVIDENCE_END)] + [f"{END}\n{BEGIN}\n"]
+)
+def test_rules_without_all_markers_are_refused_and_kept(text: str, tmp_path: Path) -> None:
     path = tmp_path / "BENCHMARK.md"
     path.write_text(text)
-    with pytest.raises(BenchError, match="put them where the matrix is to stand"):
-        write_into(path)
+    with pytest.raises(BenchError, match=r"put them where the (matrix is|cells that decide are) to stand"):
+        write_into(path, "nothing")
     assert path.read_text() == text
 
 
 def test_missing_rules_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="is missing; restore it"):
-        write_into(tmp_path / "BENCHMARK.md")
+        write_into(tmp_path / "BENCHMARK.md", "nothing")
