@@ -89,7 +89,6 @@ QUERIES = [
                 "torchattacks",
                 "OnePixel",
                 lambda case: Found(*peers.torchattacks_one_pixel(case.toy, int(case.eps))),
-                "a known weakness of ours: its evolution gains more from the same number of queries; not yet explained",
             ),
         ),
         {"queries": 1500},

@@ -47,10 +47,9 @@ def test_spsa_is_no_weaker_than_torchattacks(run, problem, num_classes):
 
 @pytest.mark.parametrize("num_classes", [2, 10])
 def test_one_pixel_is_no_weaker_than_torchattacks(run, problem, num_classes):
-    """By one image of forty at most: both searches are random, and few images stand."""
     toy = first(problem(num_classes))
     found, queries = torchattacks_one_pixel(toy, 3)
-    assert ours(run, toy, "one-pixel", {"queries": queries}, 3) <= accuracy(toy, found) + 1 / COUNT + 1e-6
+    assert ours(run, toy, "one-pixel", {"queries": queries}, 3) <= accuracy(toy, found) + 1e-6
 
 
 @pytest.mark.parametrize(("norm", "eps_255"), [("linf", 40.0), ("l2", 24.0)])

@@ -82,7 +82,7 @@ def test_success_exactly_when_the_budget_reaches_the_boundary(run, method, param
 @pytest.mark.parametrize("num_classes", [2, 3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("method", "params"), NEAREST_POINT)
 def test_a_budget_a_tenth_above_the_smallest_that_works_is_enough(run, method, params, num_classes, low, high):
-    """CW follows whichever class leads, so that with three or more it may end at a boundary that is not the nearest."""
+    """CW follows the boundary that looks nearest from its iterate; with three or more it may end at another one."""
     defense, images, labels = linear_case(num_classes, low, high)
     needed = smallest_distance(defense, images, labels)
     for eps_255 in needed.quantile(torch.tensor([0.4, 0.8]).double()).tolist():
@@ -91,7 +91,7 @@ def test_a_budget_a_tenth_above_the_smallest_that_works_is_enough(run, method, p
         assert reachable.sum() > 30
         assert robust[needed > 1.0001 * eps_255].all()
         missed = robust[reachable].double().mean()
-        assert missed <= (0.05 if method == "cw-l2" and num_classes > 2 else 0)
+        assert missed <= (0.02 if method == "cw-l2" and num_classes > 2 else 0)
 
 
 def test_the_l2_step_onto_a_hyperplane_is_the_shortest_that_the_box_allows():
