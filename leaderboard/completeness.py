@@ -13,6 +13,9 @@ from leaderboard.verdicts import Verdicts
 SEVERITIES = 5
 """Severities of Robust-Benchmark (paper 004, section on the benchmark's construction)."""
 
+UNITS = {"linf": "/255", "l2": "/255 RMS", "l0": " pixels"}
+"""What follows a list of budgets of each norm."""
+
 ONE_OF_EACH = ("submission_hash", "matrix_hash")
 """Provenance columns in which all rows of an entry must agree."""
 
@@ -100,13 +103,13 @@ def _unjudged(judged: Verdicts, rows: pd.DataFrame) -> list[str]:
     gaps = rows[(rows["status"] != "ok").to_numpy()]
     told = {(str(row.track), str(row.attack)) for row in gaps[["track", "attack"]].drop_duplicates().itertuples()}
     whole_tracks = {str(track) for track in gaps.loc[is_unit_wide(gaps), "track"].unique()}
-    budgets: dict[tuple[str, str, int], list[str]] = {}
+    budgets: dict[tuple[str, str, str, int], list[str]] = {}
     for cell, count in zip(judged.cells, np.isnan(judged.scores).sum(axis=0), strict=True):
         if count and (cell.track, cell.attack) not in told and cell.track not in whole_tracks:
-            budgets.setdefault((cell.track, cell.attack, int(count)), []).append(f"{cell.eps_255:g}")
+            budgets.setdefault((cell.track, cell.attack, cell.norm, int(count)), []).append(f"{cell.eps_255:g}")
     return [
-        f"no verdict in {track} {attack} at {', '.join(eps)}/255 for {count} of {len(judged.images)} images"
-        for (track, attack, count), eps in budgets.items()
+        f"no verdict in {track} {attack} at {', '.join(eps)}{UNITS[norm]} for {count} of {len(judged.images)} images"
+        for (track, attack, norm, count), eps in budgets.items()
     ]
 
 

@@ -21,8 +21,9 @@ HEADLINE = "robust_accuracy"
 class Record:
     """A value with its 95 % interval.
 
-    ``eps_255`` is in units of 1/255; shares lie in [0, 1]; ``n`` counts the images behind the value. ``complete`` is
-    false where some image lacked a verdict: it then counts against the defense, and the entry is not ranked.
+    ``eps_255`` is in the units of the norm (:data:`benchmark.results.schema.NORMS`); shares lie in [0, 1]; ``n`` counts
+    the images behind the value. ``complete`` is false where some image lacked a verdict: it then counts against the
+    defense, and the entry is not ranked.
     """
 
     submission: str

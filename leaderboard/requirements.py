@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.results.schema import ATTACK_TRACKS
-from leaderboard.entries import Entry, Required
+from leaderboard.entries import Entry, Required, is_unit_wide
 
 
 def required(matrix: Matrix, digest: str) -> Required:
@@ -41,7 +41,9 @@ def required(matrix: Matrix, digest: str) -> Required:
 
 def _computed_as(attacked: pd.DataFrame, track: str) -> str:
     """Return the track whose cells these rows are: a plain classifier's adaptive rows are its white-box ones."""
-    given = attacked.loc[attacked["track"] == track, "same_as"].astype(object).fillna("").unique().tolist()
+    # The gap of a whole unit names no cell, nor whose cells they would have been.
+    celled = attacked[(attacked["track"] == track) & ~is_unit_wide(attacked)]
+    given = celled["same_as"].astype(object).fillna("").unique().tolist()
     return str(given[0]) if len(given) == 1 and given[0] in ATTACK_TRACKS else track
 
 

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from benchmark.matrix.model import load_matrix
+from benchmark.matrix.model import MATRIX_FILE, load_matrix
+from benchmark.results.schema import SCHEMA
 
 SOURCE = Path(__file__).resolve().parents[2]
 NATURAL = ("-s", "natural", "-d", "synthetic_cxr", "--limit", "2")
@@ -48,16 +51,19 @@ def test_the_track_that_knows_most_is_taken_unless_one_is_named(here):
     assert "no-box pgd-20" in here("attack", "pgd-20", *NATURAL, "--track", "no-box").out
 
 
-def test_a_cell_of_another_matrix_file_can_be_tried(here):
-    draft = SOURCE / "benchmark" / "matrix" / "matrix-v1.toml"
-    answer = here("attack", "bim-2", *NATURAL, "--matrix", draft)
+def test_a_cell_of_another_matrix_file_can_be_tried(here, tmp_path):
+    assert "no cell 'bim-3'" in here("attack", "bim-3", *NATURAL).sentence
+    draft = tmp_path / "draft.toml"
+    text = MATRIX_FILE.read_text().replace('name = "bim-2"', 'name = "bim-3"')
+    draft.write_text(text.replace("params = { steps = 2 }", "params = { steps = 3 }"))
+    answer = here("attack", "bim-3", *NATURAL, "--matrix", draft)
     assert answer.code == 0, answer.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("pgd-2", *NATURAL), "Did you mean 'pgd-20'?"),
+        (("pgd20", *NATURAL), "Did you mean 'pgd-20'?"),
         (("pgd-20", *NATURAL, "--track", "clean"), "track 'clean' has no attacks"),
         (("fab-t", *NATURAL, "--track", "no-box"), "track 'no-box' has no cell 'fab-t' that 'natural' meets"),
         (("pgd-20", *NATURAL, "--eps", "0"), "--eps 0 is no budget; give a number above 0."),
@@ -70,17 +76,34 @@ def test_a_mistake_is_answered_by_one_sentence(here, arguments, told):
     assert told in here("attack", *arguments).sentence
 
 
-def test_the_cost_of_every_cell_of_the_official_rows_is_told(here):
-    answer = here("matrix", "--cost", "--json")
-    found = json.loads(answer.out)
-    cells = {(cell.track, cell.name) for cell in load_matrix()[0].cell if cell.when != "stochastic"}
-    cushion = {
-        (one["track"], one["attack"])
-        for one in found
-        if (one["submission"], one["dataset"]) == ("cushion_jpeg80", "pneumoniamnist")
-    }
-    assert cushion == cells
-    assert all(one["queries"] > 0 and one["seconds"] > 0 for one in found if one["attacked"])
+def result_row(cell, image, eps, **changes):
+    """A row of a deterministic defense that this cell attacked in vain, with half a second and 20 gradients."""
+    made = dict.fromkeys(SCHEMA.names)
+    made.update(
+        submission="cushion_jpeg80", dataset="pneumoniamnist", sample_id=image, group_id=image, track=cell.track,
+        attack=cell.name, norm=cell.norm, eps_255=eps, informative=cell.informative, status="ok", same_as="",
+        spared=False, official=True, individual=False, abstained=False, correct=True, queries=21, gradients=20,
+        seconds=0.5,
+    )  # fmt: skip
+    return made | changes
+
+
+def test_the_cost_of_every_cell_in_the_rows_is_told(here, tmp_path):
+    """Of every cell that meets a deterministic defense: image a attacked at each budget, image b at none."""
+    spared = {"spared": True, "queries": 0, "gradients": 0, "seconds": 0.0}
+    cells = {(cell.track, cell.name): cell for cell in load_matrix()[0].cell if cell.applies(stochastic=False)}
+    rows = [result_row(cell, "a", eps) for cell in cells.values() for eps in cell.eps_255]
+    rows += [result_row(cell, "b", eps, **spared) for cell in cells.values() for eps in cell.eps_255]
+    for seed, row in enumerate(rows):
+        row["seed"] = seed
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "rows.parquet")
+    found = json.loads(here("matrix", "--cost", "--json", "--results", tmp_path).out)
+    assert len(found) == len(cells)
+    for one in found:
+        cell = cells[one["track"], one["attack"]]
+        budgets = len(cell.eps_255)
+        assert (one["norm"], one["attacked"], one["spared"]) == (cell.norm, budgets, budgets)
+        assert (one["seconds"], one["queries"], one["gradients"]) == (0.5 * budgets, 21, 20)
 
 
 def test_costs_without_any_rows_are_an_empty_list(here, tmp_path):

@@ -18,10 +18,11 @@ from leaderboard.site import build_site
 
 EPS = (1.0, 2.0, 4.0, 8.0)
 NEVER = 99.0
-TRACKS = ("clean", "corruption", "no-box", "black-box", "white-box", "adaptive")
+TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
 CELLS: dict[str, tuple[tuple[str, str], ...]] = {
     "no-box": (("pgd-20", ""), ("cw-linf", "")),
     "black-box": (("square", ""),),
+    "gray-box": (("gap", ""),),
     "white-box": (("fgsm", ""), ("pgd-20", ""), ("apgd-ce", "autoattack"), ("square", "autoattack")),
     "adaptive": (("pgd-20", ""), ("apgd-ce", "autoattack"), ("square", "autoattack")),
 }

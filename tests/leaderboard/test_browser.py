@@ -1,5 +1,6 @@
 """The site in a real browser, from a file: path."""
 
+import csv
 import os
 import shutil
 
@@ -146,6 +147,8 @@ def test_the_table_downloads_as_csv(page, pretend_site):
     assert lines[0].startswith('"submission_title","official","rank","worst"')
     assert lines[1].startswith('"Noise and vote","true","2","0.500000"')
     assert len(lines) == 2
+    (line,) = csv.DictReader(lines)
+    assert (line["clean"], line["gray-box"], line["adaptive"]) == ("1.000000", "1.000000", "0.500000")
 
 
 def test_the_records_file_downloads(page, pretend_site):

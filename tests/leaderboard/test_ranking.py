@@ -80,10 +80,12 @@ def test_a_crashed_unit_leaves_its_images_without_a_verdict(table, pretend, trac
     assert standing.value == (0.9 if track == "adaptive" else 1.0)
 
 
-def test_an_entry_without_one_track_is_not_ranked(table, pretend):
-    (standing,) = rank(table(pretend("short", tracks=("clean", "corruption", "no-box", "black-box", "white-box"))))
+@pytest.mark.parametrize("track", ["corruption", "gray-box", "adaptive"])
+def test_an_entry_without_one_track_is_not_ranked(table, pretend, track):
+    tracks = tuple(one for one in pretend("whole").tracks if one != track)
+    (standing,) = rank(table(pretend("short", tracks=tracks)))
     assert standing.rank is None
-    assert standing.reasons == ("track adaptive is missing",)
+    assert standing.reasons == (f"track {track} is missing",)
 
 
 def test_an_entry_with_a_missing_perturbation_is_not_ranked(table, pretend):
@@ -96,9 +98,20 @@ def test_an_entry_whose_required_cell_is_missing_is_not_ranked(table, pretend, a
     assert standing.reasons == ("no verdict in adaptive fab-t at 8/255 for 10 of 10 images",)
 
 
+def test_budgets_without_a_verdict_are_told_in_the_unit_of_their_norm(table, pretend, asks):
+    squares = [("white-box", "cw", "l2", 1.0), ("white-box", "cw", "l2", 2.0)]
+    pixels = [("white-box", "jsma", "l0", 1.0), ("white-box", "jsma", "l0", 16.0)]
+    (standing,) = rank(table(pretend("short")), asks(*squares, *pixels))
+    assert standing.reasons == (
+        "no verdict in white-box cw at 1, 2/255 RMS for 10 of 10 images",
+        "no verdict in white-box jsma at 1, 16 pixels for 10 of 10 images",
+    )
+
+
 def test_an_entry_mixed_from_two_revisions_is_not_ranked(table, pretend):
     first = pretend("mixed", tracks=("clean", "corruption", "no-box")).rows()
-    second = pretend("mixed", tracks=("black-box", "white-box", "adaptive"), changes={"submission_hash": "e" * 64})
+    others = ("black-box", "gray-box", "white-box", "adaptive")
+    second = pretend("mixed", tracks=others, changes={"submission_hash": "e" * 64})
     (standing,) = rank(table([*first, *second.rows()]))
     assert standing.reasons == ("its rows come from 2 different values of submission_hash",)
 

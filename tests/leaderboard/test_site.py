@@ -17,6 +17,7 @@ from benchmark.matrix.markdown import IDLE
 from leaderboard.metrics import headline, records
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
+from leaderboard.site.tracks import TRACK_TEXT
 
 
 class Links(HTMLParser):
@@ -49,6 +50,29 @@ def group(page: str, name: str) -> str:
     return found.group(1) if found else ""
 
 
+class Boards(HTMLParser):
+    """Collects the first board's column heads, and the words that a phone shows before each figure of each entry."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.heads, self.entries, self._in_head = [], [], False
+        self.feed(text[text.index('<table class="leader">') : text.index("</table>")])
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if tag == "button":
+            self.heads.append("")
+        if found.get("class") == "entry":
+            self.entries.append([])
+        if tag in ("td", "th") and self.entries and "data-value" in found:
+            self.entries[-1].append(found.get("data-label", "Defense"))
+        self._in_head = tag == "button"
+
+    def handle_data(self, data):
+        if self._in_head:
+            self.heads[-1] += data
+
+
 @pytest.fixture
 def small(pretend):
     """An entry with a short corruption track."""
@@ -70,6 +94,14 @@ def test_every_link_and_every_loaded_file_exists_and_none_is_outside(tmp_path, p
             other = page.parent / name if name else page
             assert other.is_file(), (page, target)
             assert not anchor or anchor in Links(text_of(other)).ids, (page, target)
+
+
+def test_every_figure_of_the_board_stands_under_its_head(tmp_path, project, table, small):
+    first = build_site(table(small("natural"), small("other", tracks=("clean",))), project.root, tmp_path / "site")
+    board = Boards(text_of(first))
+    assert board.entries == [[head.replace("Flips", "Flips ↓") for head in board.heads]] * 2
+    tracks = [TRACK_TEXT[track][0] for track in load_matrix()[0].attack_tracks]
+    assert board.heads[4:-1] == tracks
 
 
 def test_a_title_with_a_script_is_escaped_on_every_page(tmp_path, project, table, small):
