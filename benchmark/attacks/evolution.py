@@ -1,7 +1,7 @@
 """One-pixel attack (Su et al. 2019): differential evolution over a few pixels, from scores alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +11,7 @@ from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
 from benchmark.attacks.norms import radius
+from benchmark.attacks.standing import Standing
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -91,21 +92,13 @@ class OnePixel:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Standing):
     """The images still attacked, all (n, ...); ``rows`` lies on the CPU."""
 
-    rows: Tensor
-    images: Tensor
     members: Tensor
     """(n, P, k, 2 + C) in [0, 1]: height, width and values of each pixel."""
     fitness: Tensor
     """(n, P) margins."""
-
-    def take(self, place: Tensor) -> "_State":
-        """The images at ``place`` (m,), which lies on the CPU."""
-        here = place.to(self.images.device)
-        parts = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "rows"}
-        return _State(rows=self.rows[place], **parts)
 
 
 class _Evolution:

@@ -1,7 +1,7 @@
 """HopSkipJump (Chen et al. 2020): labels alone, along the decision boundary."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -13,6 +13,7 @@ from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import ascent_signs, choose
 from benchmark.attacks.confirm import Purse, still_right
 from benchmark.attacks.norms import distance, project
+from benchmark.attacks.standing import Standing
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -90,18 +91,10 @@ class HopSkipJump:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Standing):
     """The images still attacked, all (n, ...): ``rows`` on the CPU, ``point`` a wrong image near the boundary."""
 
-    rows: Tensor
-    images: Tensor
     point: Tensor
-
-    def take(self, place: Tensor) -> "_State":
-        """The images at ``place`` (m,), which lies on the CPU."""
-        here = place.to(self.images.device)
-        parts = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "rows"}
-        return _State(rows=self.rows[place], **parts)
 
 
 class _Walk:

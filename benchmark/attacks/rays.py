@@ -1,6 +1,6 @@
 """RayS (Chen & Gu 2020): labels alone, a search over the signs of the perturbation."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -10,6 +10,7 @@ from benchmark.access import LabelView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import choose, project_linf
 from benchmark.attacks.confirm import Purse, still_right
+from benchmark.attacks.standing import Standing
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -64,12 +65,9 @@ class Rays:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Standing):
     """The images still searched; all (n, ...)."""
 
-    rows: Tensor
-    """On the CPU."""
-    images: Tensor
     signs: Tensor
     """Best direction so far."""
     radius: Tensor
@@ -83,12 +81,6 @@ class _State:
     level: Tensor
     """The image is cut into 2^level blocks."""
     block: Tensor
-
-    def take(self, place: Tensor) -> "_State":
-        """The images at ``place`` (m,), which lies on the CPU."""
-        here = place.to(self.images.device)
-        parts = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "rows"}
-        return _State(rows=self.rows[place], **parts)
 
 
 class _Search:

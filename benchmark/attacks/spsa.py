@@ -1,6 +1,6 @@
 """SPSA (Uesato et al. 2018): gradients guessed from scores by perturbing all components at once."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -10,6 +10,7 @@ from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import project_linf
 from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
+from benchmark.attacks.standing import Standing
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -81,20 +82,12 @@ class Spsa:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Standing):
     """The images still attacked, all (n, ...); ``rows`` lies on the CPU."""
 
-    rows: Tensor
-    images: Tensor
     iterate: Tensor
     mean: Tensor
     square: Tensor
-
-    def take(self, place: Tensor) -> "_State":
-        """The images at ``place`` (m,), which lies on the CPU."""
-        here = place.to(self.images.device)
-        parts = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "rows"}
-        return _State(rows=self.rows[place], **parts)
 
 
 class _Ascent:

@@ -1,7 +1,7 @@
 """ZOO (Chen et al. 2017): Adam on single coordinates whose derivatives are finite differences of scores."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +11,7 @@ from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
 from benchmark.attacks.norms import project, radius
+from benchmark.attacks.standing import Standing
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -76,23 +77,15 @@ class Zoo:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Standing):
     """The images still attacked; ``rows`` on the CPU, the others (n, D) flat."""
 
-    rows: Tensor
-    images: Tensor
     change: Tensor
     mean: Tensor
     square: Tensor
     visits: Tensor
     order: Tensor
     """The coordinates in the order of their visits."""
-
-    def take(self, place: Tensor) -> "_State":
-        """The images at ``place`` (m,), which lies on the CPU."""
-        here = place.to(self.images.device)
-        parts = {field.name: getattr(self, field.name)[here] for field in fields(self) if field.name != "rows"}
-        return _State(rows=self.rows[place], **parts)
 
 
 class _Descent:
