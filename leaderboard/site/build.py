@@ -17,6 +17,7 @@ from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.entries import Entry, entries
 from leaderboard.evidence import official_standing
 from leaderboard.metrics import records
+from leaderboard.published import Setting, nothing_to_compare, read_published, side_by_side
 from leaderboard.ranking import Standing, rank
 from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
@@ -24,6 +25,7 @@ from leaderboard.site.book import Book
 from leaderboard.site.downloads import Download, write_downloads
 from leaderboard.site.entrypage import section
 from leaderboard.site.matrix import MatrixView
+from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
 
 STATIC = Path(__file__).parent / "static"
@@ -40,6 +42,7 @@ class Site:
     manifests: dict[str, Manifest]
     cards: dict[str, Card]
     matrix: MatrixView
+    published: PublishedView
     downloads: tuple[Download, ...]
 
 
@@ -70,13 +73,17 @@ def build_site(
     for entry in found:
         _check_names(entry)
     book = Book(records(together, asked), rank(together, asked))
+    manifests = _manifests(root, {entry.submission for entry in found})
+    cards = all_cards(root.datasets)
+    pairs = side_by_side(book.records, Setting(view.matrix, manifests, cards))
     _clear(out_dir)
     site = Site(
         book=book,
         entries={(entry.submission, entry.dataset, entry.official): entry for entry in found},
-        manifests=_manifests(root, {entry.submission for entry in found}),
-        cards=all_cards(root.datasets),
+        manifests=manifests,
+        cards=cards,
         matrix=view,
+        published=published_view(pairs, read_published()),
         downloads=write_downloads(out_dir, found, book),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
@@ -123,6 +130,10 @@ def _pages(site: Site, out_dir: Path) -> None:
         "index.html": {"boards": [(name, _board(site, name)) for name in site.book.datasets()]},
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": site.cards},
+        "published.html": {
+            "published": site.published,
+            "nothing": nothing_to_compare((), site.published.total),
+        },
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
         "downloads.html": {"downloads": site.downloads},
     }

@@ -1,5 +1,6 @@
 """Raw data beside the pages: rows per data set as Parquet, all records as CSV and JSON."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from leaderboard.entries import Entry
+from leaderboard.published.table import PUBLISHED
 from leaderboard.record import as_csv, as_json
 from leaderboard.rows import to_table
 from leaderboard.site.book import Book
@@ -43,4 +45,7 @@ def write_downloads(out_dir: Path, found: list[Entry], book: Book) -> tuple[Down
                 path.write_text(write(some), encoding="utf-8")
                 text = f"Every {word} number with its interval, as {suffix.upper()}"
                 made.append(Download(f"data/{path.name}", text, path.stat().st_size, "", official))
+    path = Path(shutil.copyfile(PUBLISHED, folder / PUBLISHED.name))
+    text = "Numbers that papers print, as shares in [0, 1], with what is known of each"
+    made.append(Download(f"data/{path.name}", text, path.stat().st_size))
     return tuple(made)

@@ -1,0 +1,66 @@
+"""``bench compare``: two entries side by side, and entries beside what papers print."""
+
+import json
+
+import pytest
+
+from tests.leaderboard.conftest import Pretend, write
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Rows of three pretend entries, one of them of no published defense."""
+    falls = {("white-box", "pgd-20", image): 8.0 for image in range(5)}
+    members = (Pretend("natural", falls=falls, frames=2), Pretend("pgd_at", frames=2), Pretend("odd", frames=2))
+    return write(tmp_path / "rows", [one for member in members for one in member.rows()])
+
+
+def test_two_entries_stand_side_by_side(bench, results):
+    told = bench("compare", "natural", "pgd_at", "--results", results, "--json")
+    pairs = json.loads(told.out)
+    (pair,) = [
+        one
+        for one in pairs
+        if (one["natural"]["track"], one["natural"]["attack"], one["natural"]["eps_255"]) == ("all", "worst-case", 8.0)
+    ]
+    assert (pair["natural"]["value"], pair["pgd_at"]["value"]) == (0.5, 1.0)
+
+
+def test_one_name_is_not_enough_for_two_entries(bench, results):
+    assert bench("compare", "natural", "--results", results).sentence == (
+        "bench compare takes two submissions; with --published any number of them."
+    )
+
+
+def test_published_numbers_stand_beside_the_entrys(bench, results):
+    told = bench("compare", "--published", "pgd_at", "--results", results)
+    assert told.code == 0
+    assert "pgd_at on films beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
+    assert "white-box, pgd-20, 8/255, accuracy: published 35.1% (Table 8), ours 100.0% (100.0% – 100.0%)" in told.out
+    assert "number of images 750 there, 10 here" in told.out
+
+
+def test_without_names_every_entry_is_compared(bench, results):
+    pairs = json.loads(bench("compare", "--published", "--results", results, "--json").out)
+    assert {pair["submission"] for pair in pairs} == {"natural", "pgd_at"}
+    assert all(pair["differs"] for pair in pairs)
+
+
+def test_a_data_set_can_be_chosen_and_a_wrong_one_is_refused(bench, results):
+    pairs = json.loads(bench("compare", "--published", "-d", "films", "--results", results, "--json").out)
+    assert {pair["dataset"] for pair in pairs} == {"films"}
+    assert "Did you mean 'films'?" in bench("compare", "--published", "-d", "film", "--results", results).sentence
+
+
+def test_nothing_to_compare_is_one_sentence_and_no_error(bench, results):
+    told = bench("compare", "--published", "odd", "--results", results)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.splitlines() == [
+        "None of the 2408 published numbers has the defense, attack and budget of odd, "
+        "so there is nothing to put beside them."
+    ]
+    assert json.loads(bench("compare", "--published", "odd", "--results", results, "--json").out) == []
+
+
+def test_an_unknown_submission_is_refused_with_the_near_one(bench, results):
+    assert "Did you mean 'pgd_at'?" in bench("compare", "--published", "pgdat", "--results", results).sentence

@@ -1,0 +1,84 @@
+"""The page of published numbers, without and in a real browser."""
+
+import os
+import shutil
+
+import pytest
+
+from leaderboard.site import build_site
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH and CHROMIUM is not set"),
+]
+
+
+@pytest.fixture
+def page():
+    """A page that fails the test on any script error and on any request that is not for a local file."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        made = chromium.new_page(viewport={"width": 390, "height": 800})
+        faults = []
+        made.on("pageerror", lambda error: faults.append(str(error)))
+        made.on("request", lambda asked: None if asked.url.startswith("file:") else faults.append(asked.url))
+        yield made
+        chromium.close()
+        assert not faults
+
+
+def read(site, name="published.html"):
+    return (site.parent / name).read_text(encoding="utf-8")
+
+
+def test_every_board_and_entry_links_to_the_published_numbers(pretend_site):
+    assert 'href="published.html"' in read(pretend_site, "index.html")
+    assert 'href="../published.html#natural-films"' in read(pretend_site, "entries/natural.html")
+
+
+def test_an_entry_without_its_own_published_defense_is_told_that_its_family_stands_in(pretend_site):
+    text = read(pretend_site)
+    section = text.split('id="robust-films"')[1].split("</section>")[0]
+    assert "No paper here prints this very defense" in section
+
+
+def test_unofficial_runs_are_marked(pretend_site):
+    section = read(pretend_site).split('id="natural-films-unofficial"')[1].split("</section>")[0]
+    assert "unofficial" in section.split("</h2>")[0]
+
+
+def test_reasons_for_setting_numbers_aside_are_listed_with_their_count(pretend_site):
+    sources = read(pretend_site).split('id="sources"')[1]
+    assert "its budget is measured on normalised input" in sources
+    assert sources.count("<cite>") == 4
+
+
+def test_the_whole_table_can_be_downloaded(pretend_site):
+    assert (pretend_site.parent / "data" / "published.csv").read_text(encoding="utf-8").startswith("source,title")
+    assert "published.csv" in read(pretend_site, "downloads.html")
+
+
+def test_a_board_without_counterparts_says_so_in_one_sentence(tmp_path, project, table, pretend):
+    project.manifest("odd", "An odd one", "other")
+    site = build_site(table(pretend("odd", frames=2)), project.root, tmp_path / "site")
+    assert "so there is nothing to put beside them." in read(site)
+
+
+class TestInABrowser:
+    pytestmark = in_browser
+
+    def test_the_board_leads_to_the_page_and_an_experiment_opens_at_a_click(self, page, pretend_site):
+        page.goto(pretend_site.as_uri())
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Published numbers").click()
+        section = page.locator("section#natural-films")
+        closed = section.locator("details:not([open])").first
+        summary = closed.locator("summary").inner_text()
+        closed.locator("summary").click()
+        opened = section.locator("details", has_text=summary.split("\n")[0]).locator("td.theirs").first
+        assert opened.is_visible()
+
+    def test_a_phone_scrolls_the_tables_and_never_the_page(self, page, pretend_site):
+        page.goto((pretend_site.parent / "published.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
