@@ -7,6 +7,7 @@ from torchvision.models import DenseNet
 
 from benchmark.errors import BenchError
 from benchmark.models.normalise import Normalise
+from benchmark.models.published import Published, Stem, early, first_convolution, first_pool, scaled
 
 
 class SmallDenseNet(nn.Module):
@@ -50,3 +51,38 @@ class SmallDenseNet(nn.Module):
         """Map (N, C, H, W) in [0, 1] to logits (N, K)."""
         logits: Tensor = self.network(self.normalise(images))
         return logits
+
+
+class DenseNet121(Published):
+    """torchvision's DenseNet-121 (Huang et al. 2017), which with 14 classes is CheXNet (Rajpurkar et al. 2017).
+
+    At width 1 with the large stem torchvision's weights fit ``network``. Feature layers:
+    ``network.features.denseblock1`` to ``network.features.denseblock4``.
+
+    Args:
+        num_classes: K.
+        channels: input channels.
+        width: multiplier of the growth, 32 at width 1, and with it of every layer's maps.
+        stem: "large" is 7x7 of stride 2 and a max-pool; "medium" and "small" are 3x3 of stride 2 and 1 without a pool.
+        mean, std: normalisation of the inputs, one value per channel; loaded weights bring their own.
+
+    Raises:
+        BenchError: another stem, or a width that leaves no growth.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        channels: int = 1,
+        width: float = 1.0,
+        stem: Stem = "small",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        growth = scaled(32, width)
+        network = DenseNet(growth, (6, 12, 24, 16), 2 * growth, num_classes=num_classes)
+        network.features.conv0 = first_convolution(channels, 2 * growth, stem)
+        network.features.pool0 = first_pool(stem)
+        nn.init.kaiming_normal_(network.features.conv0.weight)
+        # Three transitions halve and round down: the first dense block must leave them 8 pixels.
+        super().__init__(network, channels, mean, std, smallest=8 * early(stem) - early(stem) + 1)

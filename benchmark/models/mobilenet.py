@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.models import MobileNetV2
+from torchvision.models import MobileNetV2 as TorchvisionMobileNetV2
 
 from benchmark.errors import BenchError
 from benchmark.models.normalise import Normalise
+from benchmark.models.published import Published, Stem, early, start_convolutions
 
 
 class SmallMobileNetV2(nn.Module):
@@ -32,7 +33,9 @@ class SmallMobileNetV2(nn.Module):
     ) -> None:
         super().__init__()
         self.normalise = Normalise(mean or [0.5] * channels, std or [0.25] * channels)
-        self.network = MobileNetV2(num_classes, width_mult=width, inverted_residual_setting=_groups(reduction))
+        self.network = TorchvisionMobileNetV2(
+            num_classes, width_mult=width, inverted_residual_setting=_groups(reduction)
+        )
         first = self.network.features[0][0]
         self.network.features[0][0] = nn.Conv2d(channels, first.out_channels, 3, stride=2, padding=1, bias=False)
 
@@ -40,6 +43,45 @@ class SmallMobileNetV2(nn.Module):
         """Map (N, C, H, W) in [0, 1] to logits (N, K)."""
         logits: Tensor = self.network(self.normalise(images))
         return logits
+
+
+class MobileNetV2(Published):
+    """torchvision's MobileNetV2 (Sandler et al. 2018), whose weights fit ``network`` at width 1.
+
+    Feature layers: ``network.features.0`` to ``network.features.18``.
+
+    Args:
+        num_classes: K.
+        channels: input channels.
+        width: the paper's multiplier; torchvision rounds maps to multiples of 8 and never narrows the last 1280.
+        stem: the 3x3 stem has stride 2 in "large" and 1 in "medium" and "small", where "small" keeps the first strided
+            group's resolution too: a total stride of 32, 16 or 8.
+        mean, std: normalisation of the inputs, one value per channel; loaded weights bring their own.
+
+    Raises:
+        BenchError: another stem, or a width that is not above 0.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        channels: int = 1,
+        width: float = 1.0,
+        stem: Stem = "small",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        reduction = early(stem)
+        if not width > 0:
+            raise BenchError(f"MobileNetV2's width {width} is not above 0. Use 1 for the published network.")
+        groups = _groups(16 if reduction == 1 else 32)
+        network = TorchvisionMobileNetV2(num_classes, width_mult=width, inverted_residual_setting=groups)
+        first = network.features[0]
+        first[0] = nn.Conv2d(
+            channels, first[0].out_channels, 3, stride=2 if reduction == 4 else 1, padding=1, bias=False
+        )
+        start_convolutions(first)
+        super().__init__(network, channels, mean, std)
 
 
 def _groups(reduction: int) -> list[list[int]]:
