@@ -52,8 +52,7 @@ def _train_one(
     from benchmark.data.registry import find_card, load_split
     from benchmark.root import Root
     from benchmark.submission.registration import register_weights
-    from benchmark.training import resolve, train
-    from benchmark.training.train import Epoch
+    from benchmark.training import Epoch, resolve, train
 
     root, console = Root(root_path), Console()
     plan = resolve(root, path)[1]

@@ -12,25 +12,51 @@ from benchmark.errors import BenchError
 from benchmark.models import build_network
 from benchmark.root import Root
 from benchmark.toml_model import Strict, read_toml
+from benchmark.training.tables import (
+    Adversary,
+    Augment,
+    Awp,
+    Distillation,
+    Ema,
+    Friendly,
+    Helper,
+    Margins,
+    Perturbations,
+    Positive,
+    Regulariser,
+    SemiSupervised,
+    Stored,
+    Teacher,
+)
 
-Positive = Annotated[int, Field(ge=1)]
+COMMON = frozenset({"ema", "augment"})
+"""Tables that every method takes."""
 
+ADVERSARIAL = frozenset({"adversary"})
 
-class Adversary(Strict):
-    """The inner maximisation of adversarial training, in units of 1/255.
+TABLES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "natural": (frozenset(), frozenset()),
+    "pgd_at": (ADVERSARIAL, frozenset()),
+    "trades": (ADVERSARIAL, frozenset({"regulariser"})),
+    "mart": (ADVERSARIAL, frozenset({"regulariser"})),
+    "hat": (ADVERSARIAL | {"helper"}, frozenset({"regulariser"})),
+    "mpadvt": (ADVERSARIAL, frozenset({"perturbations"})),
+    "maadvt": (ADVERSARIAL, frozenset({"regulariser"})),
+    "fat": (ADVERSARIAL, frozenset({"friendly"})),
+    "ima": (ADVERSARIAL, frozenset({"margins"})),
+    "ssat": (ADVERSARIAL | {"semi_supervised"}, frozenset()),
+    "ensemble_at": (ADVERSARIAL | {"surrogates"}, frozenset()),
+    "ard": (ADVERSARIAL | {"teacher", "distillation"}, frozenset()),
+    "defensive_distillation": (frozenset({"distillation"}), frozenset()),
+}
+"""Tables that each method needs, and those that it takes besides :data:`COMMON`.
 
-    Over the first ``warmup`` epochs budget and step grow evenly to their full size.
-    """
+A method with an adversary also takes ``awp`` and ``validation``.
+"""
 
-    eps_255: Annotated[float, Field(gt=0, le=255)]
-    alpha_255: Annotated[float, Field(gt=0, le=255)]
-    steps: Positive
-    warmup: Annotated[int, Field(ge=0)] = 0
-
-    def at_epoch(self, number: int) -> "Adversary":
-        """The adversary of epoch ``number``, counted from 1."""
-        share = min(1.0, number / (self.warmup + 1))
-        return self.model_copy(update={"eps_255": self.eps_255 * share, "alpha_255": self.alpha_255 * share})
+METHOD_TABLES = frozenset(
+    {"awp", "validation", *(table for needs, takes in TABLES.values() for table in needs | takes)}
+)
 
 
 class Recipe(Strict):
@@ -38,10 +64,28 @@ class Recipe(Strict):
 
     ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name;
     ``start_from`` is a weight file to begin with, named in the same way; ``options`` are the architecture's,
-    ``dataset_options`` those that differ for a data set.
+    ``dataset_options`` those that differ for a data set. ``patience`` epochs without a better validation end the
+    training early; the learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
+    checkpoint is chosen under, where it is not the one of training. The other tables belong to methods, see
+    :data:`TABLES`.
     """
 
-    method: Literal["natural", "pgd_at"]
+    kind: Literal["classifier"] = "classifier"
+    method: Literal[
+        "natural",
+        "pgd_at",
+        "trades",
+        "mart",
+        "hat",
+        "mpadvt",
+        "maadvt",
+        "fat",
+        "ima",
+        "ssat",
+        "ensemble_at",
+        "ard",
+        "defensive_distillation",
+    ]
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -56,14 +100,44 @@ class Recipe(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     shift: Annotated[int, Field(ge=0)] = 2
     flip: bool = False
+    patience: Positive | None = None
     adversary: Adversary | None = None
+    validation: Adversary | None = None
+    regulariser: Regulariser | None = None
+    helper: Helper | None = None
+    teacher: Teacher | None = None
+    surrogates: Annotated[list[Stored], Field(min_length=1)] | None = None
+    distillation: Distillation | None = None
+    perturbations: Perturbations | None = None
+    friendly: Friendly | None = None
+    margins: Margins | None = None
+    semi_supervised: SemiSupervised | None = None
+    awp: Awp | None = None
+    ema: Ema | None = None
+    augment: Augment | None = None
 
     @model_validator(mode="after")
-    def _adversary_where_needed(self) -> "Recipe":
-        if (self.method == "pgd_at") != (self.adversary is not None):
-            need = "needs an" if self.method == "pgd_at" else "takes no"
-            raise ValueError(f"method '{self.method}' {need} [adversary] table")
+    def _tables_of_the_method(self) -> "Recipe":
+        needs, takes = TABLES[self.method]
+        takes |= needs | COMMON
+        if "adversary" in needs:
+            takes |= {"awp", "validation"}
+        given = {name for name in METHOD_TABLES if getattr(self, name) is not None}
+        for name in sorted(needs - given):
+            article = "an" if name[0] in "aeiou" else "a"
+            raise ValueError(f"method '{self.method}' needs {article} {_bracketed(name)} table")
+        for name in sorted(given - takes):
+            raise ValueError(f"method '{self.method}' takes no {_bracketed(name)} table")
         return self
+
+    @property
+    def judge(self) -> Adversary | None:
+        """The adversary that the checkpoint is chosen under; None where clean accuracy decides."""
+        return self.validation or self.adversary
+
+
+def _bracketed(table: str) -> str:
+    return f"[[{table}]]" if table == "surrogates" else f"[{table}]"
 
 
 def untrained_network(recipe: Recipe, card: Card, **more: Any) -> nn.Module:

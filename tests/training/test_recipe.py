@@ -37,7 +37,7 @@ def test_defaults_are_those_of_the_documentation(root):
         ("epochs = 2", "", "field 'epochs' is missing; add it"),
         ("epochs = 2", "epochs = 0", "'epochs'"),
         ("epochs = 2", "epoch = 2", "field 'epoch' is unknown. Did you mean 'epochs'?"),
-        ('"natural"', '"trades"', "'natural' or 'pgd_at'"),
+        ('"natural"', '"tradse"', "'natural', 'pgd_at'"),
         ('"natural"', '"pgd_at"', "method 'pgd_at' needs an [adversary] table"),
         ("seed = 1", "seed = 1\nmomentum = 1.0", "'momentum'"),
         ("seed = 1", "seed = 1\nlearning_rate = -1", "'learning_rate'"),

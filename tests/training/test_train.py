@@ -1,6 +1,5 @@
 """Training: repeatable, balanced, chosen on the validation split, and robust where it says so."""
 
-import inspect
 from dataclasses import replace
 
 import pytest
@@ -14,12 +13,15 @@ from benchmark.models import ARCHITECTURES
 from benchmark.randomness import Randomness
 from benchmark.submission.weights import load_into, read_weights
 from benchmark.task import Classification
-from benchmark.training import train
-from benchmark.training.recipe import Adversary, untrained_network
+from benchmark.training import fit, inner, validate
+from benchmark.training.batches import balanced_batches, shifted
+from benchmark.training.methods import plain
+from benchmark.training.recipe import untrained_network
+from benchmark.training.tables import Adversary
 
 from .conftest import SIZE, make_card, make_recipe, make_split
 
-train_module = inspect.getmodule(train)
+CPU = torch.device("cpu")
 ADVERSARY = {"eps_255": 8, "alpha_255": 4, "steps": 2}
 
 
@@ -95,7 +97,7 @@ def scripted(monkeypatch, accuracies):
         states.append({name: value.half().float() for name, value in network.state_dict().items()})
         return next(script)
 
-    monkeypatch.setattr(train_module, "_validate", report)
+    monkeypatch.setattr(fit, "validate", report)
     return states
 
 
@@ -126,14 +128,15 @@ def test_the_adversary_warms_up_evenly():
 
 def test_training_attacks_with_the_epochs_adversary_and_validation_with_the_full_one(run, monkeypatch):
     seen = []
-    honest = train_module._attacked
+    honest = inner.attacked
 
     def spy(network, adversary, images, *rest):
         attacked = honest(network, adversary, images, *rest)
         seen.append((len(images), adversary.eps_255, float((attacked - images).abs().max()) * 255))
         return attacked
 
-    monkeypatch.setattr(train_module, "_attacked", spy)
+    monkeypatch.setattr(plain, "attacked", spy)
+    monkeypatch.setattr(validate, "attacked", spy)
     run(method="pgd_at", adversary=ADVERSARY | {"warmup": 1}, epochs=2)
     assert {eps for size, eps, _ in seen[:4] if size == 16} == {4}
     assert [eps for size, eps, _ in seen if size == 24] == [8, 8]
@@ -143,10 +146,10 @@ def test_training_attacks_with_the_epochs_adversary_and_validation_with_the_full
 def test_batches_are_balanced_between_classes_however_rare_one_is():
     labels = (torch.arange(1600) % 16 == 0).long()
     split = make_split("train", labels, 0)
-    batches = list(train_module._balanced_batches(make_recipe(batch_size=32), split, epoch=1))
-    drawn = torch.cat([batch for _, batch in batches])
+    batches = list(balanced_batches(make_recipe(batch_size=32), split, 1, CPU))
+    drawn = torch.cat([batch.labels for batch in batches])
     assert len(batches) == 50
-    assert {len(batch) for _, batch in batches} == {32}
+    assert {len(batch.labels) for batch in batches} == {32}
     assert 0.45 < float(drawn.float().mean()) < 0.55
 
 
@@ -154,7 +157,7 @@ def test_batches_of_an_epoch_are_fixed_and_differ_between_epochs():
     split = make_split("train", torch.arange(64) % 2, 0)
 
     def first(epoch, seed=1):
-        return next(iter(train_module._balanced_batches(make_recipe(seed=seed), split, epoch)))[0]
+        return next(iter(balanced_batches(make_recipe(seed=seed), split, epoch, CPU))).images
 
     assert torch.equal(first(1), first(1))
     assert not torch.equal(first(1), first(2))
@@ -163,8 +166,8 @@ def test_batches_of_an_epoch_are_fixed_and_differ_between_epochs():
 
 def test_images_are_shifted_by_whole_pixels_within_bounds_and_keep_their_labels():
     images = torch.arange(64.0).reshape(1, 1, SIZE, SIZE).repeat(200, 1, 1, 1)
-    shifted = train_module._shifted(images, 2, torch.Generator().manual_seed(0))
-    middle = {float(image[0, 4, 4]) - 36 for image in shifted}
+    moved = shifted(images, 2, torch.Generator().manual_seed(0))
+    middle = {float(image[0, 4, 4]) - 36 for image in moved}
     assert middle == {8 * row + col for row in range(-2, 3) for col in range(-2, 3)}
 
 

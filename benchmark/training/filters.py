@@ -1,0 +1,217 @@
+"""Training of filters that stand before a classifier: ComDefend, and the representation guided denoiser."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.lr_scheduler import OneCycleLR
+
+from benchmark.data.card import Card
+from benchmark.data.split import Split
+from benchmark.defense.stages import FilteredClassifier
+from benchmark.errors import BenchError
+from benchmark.models import build_network
+from benchmark.models.comdefend import ComDefend
+from benchmark.models.denoiser import DenoisingUNet
+from benchmark.randomness import Randomness, content_seed
+from benchmark.submission.weights import load_into, read_weights, save_weights
+from benchmark.training.batches import shifted
+from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
+from benchmark.training.inner import attacked
+from benchmark.training.log import Epoch, Paths, write_log
+from benchmark.training.train import TrainingReport
+
+__all__ = ["FilterRecipe", "filtered_classifier", "read_filter_recipe", "train_filter"]
+
+
+def train_filter(
+    recipe: FilterRecipe,
+    card: Card,
+    splits: tuple[Split, Split],
+    target: Path,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    device: str = "cpu",
+    beside: Path | None = None,
+) -> TrainingReport:
+    """Train a filter and write one file with its weights and the classifier's, and beside it a log and a curve.
+
+    The weight file depends on recipe, data, classifier and machine alone: seeds come from the recipe and one thread
+    does the sums. The classifier is not trained. Accuracies of an epoch are those of classifier and filter together on
+    the validation split; ``robust`` is under the recipe's adversary, who attacks the bare classifier and knows of no
+    filter.
+
+    Args:
+        recipe: the recipe.
+        card: the data set's card.
+        splits: training and validation split; the test split is not within reach.
+        target: safetensors file to write, to be loaded into :func:`filtered_classifier`'s kind of network.
+        on_epoch: called after each epoch.
+        device: cpu or cuda.
+        beside: the folder that the recipe's paths are relative to.
+
+    Raises:
+        BenchError: fewer images than one batch, a classifier's weight file that is missing or does not fit, or a loss
+            that is not finite any more; no file is written.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(content_seed("filter", recipe.seed, card.name) % 2**63)
+            training = _Training(recipe, card, splits, torch.device(device), beside or Path())
+            best, whole, log = training.run(on_epoch)
+    finally:
+        torch.set_num_threads(threads)
+    sha256 = save_weights(whole, target)
+    facts = {"method": recipe.method, "dataset": card.name, "sha256": sha256, "chosen_epoch": best.number}
+    write_log(Paths(target), f"{recipe.method} on {card.name}", log, facts)
+    return TrainingReport(target, sha256, best, tuple(log))
+
+
+def filtered_classifier(recipe: FilterRecipe, card: Card) -> FilteredClassifier:
+    """The networks of a recipe, the filter with fresh weights from torch's generator.
+
+    Raises:
+        BenchError: an unknown architecture, or options that it refuses.
+    """
+    options = recipe.options
+    try:
+        filter = (
+            ComDefend(card.channels, noise_std=recipe.noise_std, **options)
+            if recipe.method == "comdefend"
+            else DenoisingUNet(card.channels, **options)
+        )
+    except TypeError as error:
+        raise BenchError(f"the recipe's [options] do not fit '{recipe.method}': {error}.") from None
+    of = recipe.classifier
+    classifier_options = {**of.options, **of.dataset_options.get(card.name, {})}
+    return FilteredClassifier(
+        filter, build_network(of.architecture, len(card.classes), card.channels, **classifier_options)
+    )
+
+
+class _Training:
+    """One run; arguments as in :func:`train_filter`."""
+
+    def __init__(
+        self, recipe: FilterRecipe, card: Card, splits: tuple[Split, Split], device: torch.device, beside: Path
+    ) -> None:
+        self.recipe, self.card, self.device = recipe, card, device
+        self.training, self.validation = splits
+        self.steps = len(self.training) // recipe.batch_size
+        if self.steps < 1:
+            raise BenchError(
+                f"the training split of '{card.name}' has {len(self.training)} images, less than one batch of "
+                f"{recipe.batch_size}; lower batch_size in the recipe."
+            )
+        self.whole = filtered_classifier(recipe, card).to(device)
+        stored = beside / recipe.classifier.weights.format(dataset=card.name)
+        load_into(self.whole.classifier, read_weights(stored), str(stored)).requires_grad_(False)
+        self.classifier = self.whole.classifier.to(memory_format=torch.channels_last)
+
+    def run(self, on_epoch: Callable[[Epoch], None]) -> tuple[Epoch, FilteredClassifier, list[Epoch]]:
+        """Train all epochs; returns the best, its networks and all epochs."""
+        filter, recipe = self.whole.filter, self.recipe
+        optimiser = Adam(filter.parameters(), recipe.learning_rate)
+        schedule = OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.epochs * self.steps)
+        log: list[Epoch] = []
+        best: tuple[Epoch, FilteredClassifier] | None = None
+        attacked_validation = self._attacked_validation()
+        for number in range(1, recipe.epochs + 1):
+            begun, total = time.perf_counter(), 0.0
+            filter.train()
+            for step, (images, labels) in enumerate(self._batches(number)):
+                draw = torch.Generator().manual_seed(content_seed("filter step", recipe.seed, number, step))
+                loss = self._loss(images, labels, draw)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+                total += loss.item()
+            if not math.isfinite(total):
+                raise BenchError(
+                    f"training on '{self.card.name}' diverged in epoch {number} (the loss is {total}); "
+                    "lower learning_rate in the recipe."
+                )
+            trained = time.perf_counter()
+            clean, robust = self._validate(attacked_validation)
+            seconds, validation_seconds = trained - begun, time.perf_counter() - trained
+            epoch = Epoch(number, total / self.steps, clean, robust, seconds, validation_seconds)
+            log.append(epoch)
+            on_epoch(epoch)
+            if best is None or epoch.chosen_by >= best[0].chosen_by:
+                best = epoch, copy.deepcopy(self.whole)
+        assert best is not None
+        return *best, log
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every training image once, in an order of the epoch's own and shifted at random."""
+        draw = torch.Generator().manual_seed(content_seed("filter batches", self.recipe.seed, epoch))
+        order = torch.randperm(len(self.training), generator=draw)
+        for places in torch.split(order[: self.steps * self.recipe.batch_size], self.recipe.batch_size):
+            images = shifted(self.training.images[places], self.recipe.shift, draw)
+            yield images.to(self.device), self.training.labels[places].to(self.device)
+
+    def _loss(self, images: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        if self.recipe.method == "comdefend":
+            return self._compression_loss(images, draw)
+        return self._denoising_loss(images, labels, draw)
+
+    def _compression_loss(self, images: Tensor, draw: torch.Generator) -> Tensor:
+        """Squared error through a noisy code, and a weight on the code (Jia et al. 2019, equation 4; authors' code)."""
+        filter = self.whole.filter
+        assert isinstance(filter, ComDefend)
+        code = filter.compress(images)
+        noise = torch.randn(code.shape, generator=draw).to(code.device) * filter.noise_std
+        bits = (code - noise).sigmoid()
+        return (filter.restore(bits) - images).square().mean() + self.recipe.code_weight * bits.square().mean()
+
+    def _denoising_loss(self, images: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
+        """Distance in L1 of the denoised attacked image from the clean one, in logits or pixels (Liao et al. 2018)."""
+        adversary = self.recipe.adversary
+        assert adversary is not None
+        share = float(torch.rand((), generator=draw).clamp(min=0.01))
+        weaker = adversary.model_copy(
+            update={"eps_255": adversary.eps_255 * share, "alpha_255": adversary.alpha_255 * share}
+        )
+        seeds = torch.randint(2**62, (len(images),), generator=draw).tolist()
+        found = attacked(
+            self.classifier, weaker, images, labels, Randomness(seeds, self.device), len(self.card.classes)
+        )
+        denoised = self.whole.filter(found)
+        if self.recipe.guidance == "pixels":
+            apart: Tensor = (denoised - images).abs().mean()
+            return apart
+        with torch.no_grad():
+            wanted = self.classifier(images)
+        distance: Tensor = (self.classifier(denoised) - wanted).abs().sum(dim=1).mean()
+        return distance
+
+    def _attacked_validation(self) -> Tensor | None:
+        """The validation images under the full adversary, who meets the bare classifier: the same in every epoch."""
+        adversary, split = self.recipe.adversary, self.validation
+        if adversary is None:
+            return None
+        draw = Randomness((content_seed("validate", self.recipe.seed, name) for name in split.ids), self.device)
+        images, labels = split.images.to(self.device), split.labels.to(self.device)
+        return attacked(self.classifier, adversary, images, labels, draw, len(self.card.classes))
+
+    @torch.no_grad()
+    def _validate(self, attacked_images: Tensor | None) -> tuple[float, float | None]:
+        """Clean and, with an adversary, robust accuracy of the networks as they would be stored."""
+        stored = copy.deepcopy(self.whole).eval()
+        for value in stored.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(value.half().float())
+        labels = self.validation.labels.to(self.device)
+
+        def right(images: Tensor) -> float:
+            answers = torch.cat([stored(part.to(self.device)).argmax(dim=1) for part in torch.split(images, 256)])
+            return float((answers == labels).float().mean())
+
+        return right(self.validation.images), None if attacked_images is None else right(attacked_images)

@@ -1,0 +1,177 @@
+"""What a training run tells: epochs, a table and a curve beside the weights, and what the run cost.
+
+Nothing of this enters the weight file, and nothing of it is part of a submission's hash.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the training log.
+
+    Attributes:
+        number: counted from 1.
+        loss: mean over the batches.
+        clean: validation accuracy in [0, 1].
+        robust: the same under the recipe's adversary, or None.
+        seconds: time taken to train, validation aside.
+        validation_seconds: time taken to validate.
+        first_stage: whether it belongs to the training that goes before the method's own.
+        resumed: whether it was read from an interrupted run.
+    """
+
+    number: int
+    loss: float
+    clean: float
+    robust: float | None
+    seconds: float = field(default=0.0, compare=False)
+    validation_seconds: float = field(default=0.0, compare=False)
+    first_stage: bool = False
+    resumed: bool = field(default=False, compare=False)
+
+    @property
+    def chosen_by(self) -> float:
+        """What the checkpoint is chosen by: robust accuracy where the recipe has an adversary, else clean."""
+        return self.clean if self.robust is None else self.robust
+
+
+COLUMNS = ("stage", "epoch", "loss", "clean_accuracy", "robust_accuracy", "seconds", "validation_seconds")
+"""Columns of the table."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files beside a weight file."""
+
+    weights: Path
+
+    @property
+    def table(self) -> Path:
+        """The log as CSV."""
+        return self.weights.with_name(f"{self.weights.stem}.log.csv")
+
+    @property
+    def curve(self) -> Path:
+        """The log as a picture, SVG."""
+        return self.weights.with_name(f"{self.weights.stem}.curve.svg")
+
+    @property
+    def record(self) -> Path:
+        """What the run was and cost, JSON."""
+        return self.weights.with_name(f"{self.weights.stem}.training.json")
+
+    @property
+    def part(self) -> Path:
+        """The state of an unfinished run."""
+        return self.weights.with_name(f"{self.weights.name}.part")
+
+
+def write_log(paths: Paths, title: str, log: Sequence[Epoch], facts: dict[str, Any]) -> None:
+    """Write table, curve and record.
+
+    Args:
+        paths: where.
+        title: of the curve.
+        log: all epochs, in order.
+        facts: what else the record says; costs are added to it.
+    """
+    write_atomically(paths.table, _table(log).encode())
+    write_atomically(paths.curve, curve(title, [epoch for epoch in log if not epoch.first_stage]).encode())
+    write_atomically(paths.record, (json.dumps({**facts, **costs(log)}, indent=2) + "\n").encode())
+
+
+def _table(log: Sequence[Epoch]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for epoch in log:
+        writer.writerow(
+            (
+                "first" if epoch.first_stage else "main",
+                epoch.number,
+                f"{epoch.loss:.6f}",
+                f"{epoch.clean:.6f}",
+                "" if epoch.robust is None else f"{epoch.robust:.6f}",
+                f"{epoch.seconds:.3f}",
+                f"{epoch.validation_seconds:.3f}",
+            )
+        )
+    return text.getvalue()
+
+
+def costs(log: Sequence[Epoch]) -> dict[str, Any]:
+    """Seconds and memory of a run: an epoch's seconds are those of training alone, the total has everything.
+
+    Peak memory is that of the whole process in bytes, and on CUDA the largest that tensors held.
+    """
+    main = [epoch.seconds for epoch in log if not epoch.first_stage]
+    return {
+        "seconds_per_epoch": round(sum(main) / max(1, len(main)), 3),
+        "total_seconds": round(sum(epoch.seconds + epoch.validation_seconds for epoch in log), 3),
+        "peak_memory_bytes": _peak_memory(),
+        "peak_cuda_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+    }
+
+
+def _peak_memory() -> int | None:
+    """Largest resident memory of this process in bytes; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 260, 44, 44, 28, 34
+
+
+def curve(title: str, log: Sequence[Epoch]) -> str:
+    """Draw accuracies (left axis, 0 to 1) and loss (right axis, from 0) over the epochs, as SVG."""
+    last = max((epoch.number for epoch in log), default=1)
+    top = max((epoch.loss for epoch in log), default=1.0) or 1.0
+
+    def across(number: int) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (number - 1) / max(1, last - 1)
+
+    def up(share: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+    lines = [
+        ("clean", "#1b6ca8", "", [(epoch.number, epoch.clean) for epoch in log]),
+        ("under attack", "#b5361c", "6 3", [(epoch.number, epoch.robust) for epoch in log if epoch.robust is not None]),
+        (f"loss (top: {top:.3g})", "#5f6b76", "2 3", [(epoch.number, epoch.loss / top) for epoch in log]),
+    ]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        f'font-size="11" role="img"><title>{title}</title><rect width="100%" height="100%" fill="#fff"/>',
+        f'<text x="{LEFT}" y="16" font-size="12">{title}</text>',
+    ]
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(share):.1f}" y2="{up(share):.1f}" stroke="#ddd"/>'
+            f'<text x="{LEFT - 6}" y="{up(share) + 4:.1f}" text-anchor="end">{share:g}</text>'
+        )
+    for number in sorted({1, (1 + last) // 2, last}):
+        parts.append(f'<text x="{across(number):.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{number}</text>')
+    for place, (name, colour, dashes, points) in enumerate(line for line in lines if line[3]):
+        path = " ".join(f"{across(number):.1f},{up(share):.1f}" for number, share in points)
+        x = LEFT + 130 * place
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5" stroke-dasharray="{dashes}"/>'
+            f'<line x1="{x}" x2="{x + 18}" y1="{HEIGHT - 8}" y2="{HEIGHT - 8}" stroke="{colour}" '
+            f'stroke-dasharray="{dashes}"/><text x="{x + 22}" y="{HEIGHT - 4}">{name}</text>'
+        )
+    return "\n".join([*parts, "</svg>", ""])

@@ -1,0 +1,47 @@
+"""The state of an unfinished run, so that a killed training goes on where it stopped."""
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Part:
+    """A ``.part`` file: written whole after each epoch, read only by the run that it belongs to.
+
+    Attributes:
+        path: where it lies.
+        key: hash of all that decides the weights; a file with another key is not read.
+    """
+
+    path: Path
+    key: str
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what was written, or None where there is nothing of this run."""
+        if not self.path.is_file():
+            return None
+        try:
+            # Tensors and plain values only: an unpickler that could run code is never used.
+            found = torch.load(io.BytesIO(self.path.read_bytes()), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError):
+            return None
+        if not isinstance(found, dict) or found.get("key") != self.key:
+            return None
+        return {str(name): value for name, value in found.items()}
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the file by a state of tensors, numbers, texts, lists and dictionaries."""
+        content = io.BytesIO()
+        torch.save({**state, "key": self.key}, content)
+        write_atomically(self.path, content.getvalue())
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,28 @@
+"""Accuracy on the validation split, which decides the checkpoint and nothing else."""
+
+import copy
+
+import torch
+from torch import nn
+
+from benchmark.data.split import Split
+from benchmark.randomness import Randomness, content_seed
+from benchmark.training.inner import attacked
+from benchmark.training.recipe import Recipe
+
+
+def validate(network: nn.Module, recipe: Recipe, split: Split, device: torch.device) -> tuple[float, float | None]:
+    """Clean and, where the recipe has an adversary, robust accuracy in [0, 1] of the network as it would be stored."""
+    stored = copy.deepcopy(network).eval()
+    for value in stored.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(value.half().float())
+    images, labels = split.images.to(device), split.labels.to(device)
+    with torch.no_grad():
+        clean = float((stored(images).argmax(dim=1) == labels).float().mean())
+    if recipe.judge is None:
+        return clean, None
+    draw = Randomness((content_seed("validate", recipe.seed, name) for name in split.ids), device)
+    found = attacked(stored, recipe.judge, images, labels, draw, len(split.classes))
+    with torch.no_grad():
+        return clean, float((stored(found).argmax(dim=1) == labels).float().mean())
