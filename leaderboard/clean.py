@@ -1,16 +1,12 @@
 """Metrics of the clean track: what the deployed defense does to honest images of the whole test split."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
-from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
+from leaderboard.bootstrap import Floats, bootstrap, interval
+from leaderboard.clinical import Add, Answers, calibration_error, class_metrics
 from leaderboard.entries import Entry, is_named
 from leaderboard.verdicts import draw_share
-
-Add = Callable[[str, float, float, float, int], None]
-"""Takes metric, value, low, high and n."""
 
 
 def weighted_auc(scores: Floats, positive: Floats, weights: Floats) -> Floats:
@@ -35,45 +31,34 @@ def _macro_auc(probabilities: Floats, labels: Floats, weights: Floats) -> Floats
 
 
 def clean_metrics(entry: Entry, add: Add) -> None:
-    """Add accuracy, balanced accuracy, sensitivity per class, AUC, abstention and majority-class rate.
+    """Add accuracy, abstention, the figures per class, AUC and calibration error; see :mod:`leaderboard.clinical`.
 
     Accuracy is the mean share of right draws; an abstention is not a right answer, nor is an image without a verdict.
-    ``majority_class_rate`` is what a constant answer would reach, to be read beside accuracy.
     """
     rows = entry.track("clean")
     rows = rows[is_named(rows) & rows["label"].notna()]
     if rows.empty:
         return
     labels = rows["label"].to_numpy(dtype=np.float64)
-    share = np.where(rows["status"] == "ok", draw_share(rows), 0.0)
+    judged = (rows["status"] == "ok").to_numpy()
+    answers = Answers(
+        labels,
+        np.where(judged, draw_share(rows), 0.0),
+        np.where(judged, rows["pred"].to_numpy(dtype=np.float64), np.nan),
+    )
     resamples = bootstrap(rows["group_id"].astype(object).fillna(rows["sample_id"]).astype(str).tolist())
-    _shares(share, labels, rows["abstained"].to_numpy(dtype=np.float64), resamples, add)
+    plain = np.stack([answers.share, rows["abstained"].to_numpy(dtype=np.float64)], axis=1)
+    low, high = interval(resamples.means(plain))
+    for index, metric in enumerate(("accuracy", "abstention_rate")):
+        add(metric, float(plain[:, index].mean()), float(low[index]), float(high[index]), len(labels))
+    class_metrics(answers, resamples, add)
     probabilities = _probabilities(rows["probs"])
     if probabilities is not None:
         value = _macro_auc(probabilities, labels, np.ones((1, len(labels))))[0]
         drawn = np.concatenate([_macro_auc(probabilities, labels, block) for block in resamples.weights()])
         low, high = interval(drawn[:, None])
         add("auc", float(value), float(low[0]), float(high[0]), len(labels))
-
-
-def _shares(share: Floats, labels: Floats, abstained: Floats, resamples: Bootstrap, add: Add) -> None:
-    classes = np.unique(labels)
-    member = (labels[:, None] == classes).astype(np.float64)
-    recall = (member * share[:, None]).sum(axis=0) / member.sum(axis=0)
-    recall_drawn = resamples.ratios(member * share[:, None], member)
-    plain = np.stack([share, abstained], axis=1)
-    majority = int(member.sum(axis=0).argmax())
-    values = {
-        "accuracy": (share.mean(), resamples.means(plain)[:, 0], len(labels)),
-        "balanced_accuracy": (recall.mean(), np.nanmean(recall_drawn, axis=1), len(labels)),
-        "abstention_rate": (abstained.mean(), resamples.means(plain)[:, 1], len(labels)),
-        "majority_class_rate": (member[:, majority].mean(), resamples.means(member)[:, majority], len(labels)),
-    }
-    for index, label in enumerate(classes):
-        values[f"sensitivity_class_{int(label)}"] = (recall[index], recall_drawn[:, index], int(member[:, index].sum()))
-    for metric, (value, drawn, n) in values.items():
-        low, high = interval(drawn[:, None])
-        add(metric, float(value), float(low[0]), float(high[0]), n)
+        calibration_error(probabilities, answers, resamples, add)
 
 
 def _probabilities(column: pd.Series) -> Floats | None:

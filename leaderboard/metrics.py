@@ -8,6 +8,7 @@ import pandas as pd
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
+from leaderboard.clinical import class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import Entry, Required, entries
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
@@ -128,12 +129,34 @@ def _attack_records(entry: Entry, judged: Verdicts, asked: tuple[str, ...]) -> l
                 attack=attack, norm=norm, eps_255=eps, complete=complete[i])
         for i, (track, attack, norm, eps, metric) in enumerate(named)
     ]  # fmt: skip
-    return found + _clean_on_subset(entry, judged, resamples)
+    return found + _worst_case_per_class(entry, judged, resamples, asked) + _clean_on_subset(entry, judged, resamples)
 
 
 def _cell_metric(judged: Verdicts, columns: list[int]) -> str:
     """Name the metric: where other cells spared images from these, the figure counts their falls too."""
     return HEADLINE if all(judged.individual[column] for column in columns) else f"{HEADLINE}_cumulative"
+
+
+def _worst_case_per_class(entry: Entry, judged: Verdicts, resamples: Bootstrap, asked: tuple[str, ...]) -> list[Record]:
+    """Figures per class under the worst case over all tracks at the headline budget, where there is one."""
+    at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    columns = judged.ranked(at_headline)
+    if not {judged.cells[c].track for c in columns} >= set(asked):
+        return []
+    answers = worst_case_answers(entry, judged, columns)
+    if not np.isfinite(answers.labels).all():
+        return []
+    whole = bool(judged.worst(columns)[1].all())
+    found: list[Record] = []
+
+    def add(metric: str, value: float, low: float, high: float, n: int) -> None:
+        found.append(
+            _record(entry, ALL_TRACKS, metric, value, (low, high), n,
+                    attack=WORST_CASE, norm="linf", eps_255=HEADLINE_EPS, complete=whole)
+        )  # fmt: skip
+
+    class_metrics(answers, resamples, add)
+    return found
 
 
 def _clean_on_subset(entry: Entry, judged: Verdicts, resamples: Bootstrap) -> list[Record]:

@@ -92,8 +92,8 @@ def _wrong_when_clean(rows: pd.DataFrame, entry: Entry) -> Bools:
     return np.where(known, ~by_track.fillna(True).to_numpy(dtype=bool), own)
 
 
-def _row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
-    """Score each attack row: share of right draws, 0 when wrong clean, NaN for gaps.
+def row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
+    """Score each attack row of an entry, (rows,): share of right draws, 0 when wrong clean, NaN for gaps.
 
     A spared row repeats the draws of the row that its verdict follows from. That is a measurement at the budget at
     which the image fell, but at larger budgets it is only known to have fallen: there it scores 0, since what was not
@@ -133,7 +133,7 @@ def verdicts(entry: Entry, required: Required | None = None) -> Verdicts:
         informative[position[cell]] = bool(beside)
     if len(rows):
         column = np.array([position[cell] for cell in found])[by_cell.ngroup().to_numpy()]
-        scores[image_index, column] = _row_scores(rows, entry)
+        scores[image_index, column] = row_scores(rows, entry)
     clean = clean_scores(entry)
     on_subset = clean[~clean.index.duplicated()].reindex(samples).to_numpy(dtype=np.float64)
     names = [str(group) for group in groups]

@@ -57,10 +57,13 @@ def report_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record per number.")] = False,
 ) -> None:
     """Print the board as a table, or every number as JSON."""
+    from benchmark.data.card import all_cards
+    from leaderboard.constant import marks
     from leaderboard.metrics import headline, records
     from leaderboard.ranking import rank
 
-    rows = _rows(results or _official_folders(root_of(context)))
+    root = root_of(context)
+    rows = _rows(results or _official_folders(root))
     if dataset is not None:
         rows = _only_dataset(rows, dataset)
     found = records(rows)
@@ -71,35 +74,34 @@ def report_command(
         return
     console = Console()
     standings = rank(rows)
+    cards = all_cards(root.datasets)
     for name in dict.fromkeys(standing.dataset for standing in standings):
         table = Table(title=f"{name}: worst case over all tracks, L-inf {HEADLINE_EPS:g}/255, 95 % interval")
-        for column in ("rank", "submission", "clean", "robust", "interval", "images", ""):
-            table.add_column(column, justify="right" if column in ("rank", "clean", "robust", "images") else "left")
-        for standing in standings:
-            if standing.dataset != name:
-                continue
-            clean = next(
-                (
-                    record.value
-                    for record in found
-                    if (record.submission, record.dataset, record.official)
-                    == (standing.submission, name, standing.official)
-                    and (record.track, record.metric) == ("clean", "accuracy")
-                ),
-                None,
-            )
-            number = headline(found, standing.submission, name, standing.official)
+        for column in ("rank", "submission", "clean", "majority", "balanced", "robust", "interval", "images"):
+            words = column in ("submission", "interval")
+            table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+        notes = []
+        for standing in (one for one in standings if one.dataset == name):
+            key = (standing.submission, name, standing.official)
+            own = [record for record in found if (record.submission, record.dataset, record.official) == key]
+            clean = {record.metric: f"{record.value:.1%}" for record in own if record.track == "clean"}
+            number = headline(found, *key)
             place = "–" if standing.rank is None else f"{'=' if standing.tied else ''}{standing.rank}"
             table.add_row(
                 place,
                 standing.submission,
-                "" if clean is None else f"{clean:.1%}",
+                *(clean.get(metric, "") for metric in ("accuracy", "majority_class_rate", "balanced_accuracy")),
                 "" if number is None else f"{number.value:.1%}",
                 "" if number is None else f"{number.low:.1%} – {number.high:.1%}",
                 "" if number is None else str(number.n),
-                _briefly(standing.reasons),
             )
+            if standing.reasons:
+                notes.append(f"{standing.submission} is not ranked: {_briefly(standing.reasons)}.")
+            classes = cards[name].classes if name in cards else ()
+            notes += [f"{standing.submission}: {mark}" for mark in marks(own, classes)]
         console.print(table)
+        for line in notes:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not standings:
         console.print("no rows yet; run 'bench evaluate'.")
 

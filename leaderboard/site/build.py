@@ -22,6 +22,7 @@ from leaderboard.ranking import Standing, rank
 from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
+from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.downloads import Download, write_downloads
 from leaderboard.site.entrypage import section
 from leaderboard.site.matrix import MatrixView
@@ -127,7 +128,10 @@ def _clear(out_dir: Path) -> None:
 def _pages(site: Site, out_dir: Path) -> None:
     shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": site.matrix.tracks}
     pages: dict[str, dict[str, object]] = {
-        "index.html": {"boards": [(name, _board(site, name)) for name in site.book.datasets()]},
+        "index.html": {
+            "boards": [(name, _board(site, name)) for name in site.book.datasets()],
+            "clinical": _clinical(site),
+        },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": site.cards},
         "published.html": {
@@ -155,6 +159,14 @@ def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
     }
 
 
+def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:
+    return {key: clinical(site.book, key, _classes(site, key[1])) for key in site.entries}
+
+
+def _classes(site: Site, dataset: str) -> list[str]:
+    return site.cards[dataset].classes if dataset in site.cards else []
+
+
 def _entry_context(site: Site, submission: str) -> dict[str, object]:
     standings = site.book.standings_of(submission=submission)
     sections = [
@@ -162,7 +174,7 @@ def _entry_context(site: Site, submission: str) -> dict[str, object]:
             site.book,
             standing,
             site.entries[(submission, standing.dataset, standing.official)],
-            site.cards[standing.dataset].classes if standing.dataset in site.cards else [],
+            _classes(site, standing.dataset),
             site.manifests[submission].claims if submission in site.manifests else [],
         )
         for standing in sorted(standings, key=lambda one: (not one.official, one.dataset))

@@ -10,9 +10,10 @@ from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
 from leaderboard.queries import query_curves
 from leaderboard.ranking import Standing
-from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
+from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
+from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
 
 
@@ -69,7 +70,7 @@ class Section:
     worst: Record | None
     clean: dict[str, Record]
     on_subset: Record | None
-    sensitivities: tuple[tuple[str, Record], ...]
+    clinical: Clinical
     blocks: tuple[MatrixBlock, ...]
     same_as: tuple[tuple[str, str], ...]
     cumulative: bool
@@ -110,7 +111,7 @@ def section(
         worst=book.worst(key),
         clean=clean,
         on_subset=clean.get("accuracy_on_attacked_subset"),
-        sensitivities=_sensitivities(clean, classes),
+        clinical=clinical(book, key, classes),
         blocks=_blocks(book, key, mine, entry),
         same_as=_same_as(entry),
         cumulative=any(record.metric.endswith("_cumulative") for record in mine),
@@ -121,15 +122,6 @@ def section(
         claims=tuple(_claim(book, key, claim) for claim in claims if claim.dataset == standing.dataset),
         provenance=_provenance(entry),
     )
-
-
-def _sensitivities(clean: dict[str, Record], classes: Sequence[str]) -> tuple[tuple[str, Record], ...]:
-    found = []
-    for metric, record in clean.items():
-        if metric.startswith("sensitivity_class_"):
-            label = int(metric.rsplit("_", 1)[1])
-            found.append((classes[label] if label < len(classes) else f"class {label}", record))
-    return tuple(found)
 
 
 def _same_as(entry: Entry) -> tuple[tuple[str, str], ...]:
@@ -197,7 +189,8 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) ->
         points = [
             (record.eps_255, record.value, record.low, record.high)
             for record in mine
-            if (record.track, record.attack, record.norm) == (track, WORST_CASE, "linf") and record.eps_255 is not None
+            if (record.track, record.attack, record.norm, record.metric) == (track, WORST_CASE, "linf", HEADLINE)
+            and record.eps_255 is not None
         ]
         if points:
             origin = [(0.0, start.value, start.low, start.high)] if start else []

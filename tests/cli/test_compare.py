@@ -1,27 +1,42 @@
 """``bench compare``: two entries side by side, and entries beside what papers print."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.leaderboard.conftest import Pretend, write
+
+@pytest.fixture(scope="module")
+def pretend():
+    """The pretend entries that the tests of the leaderboard use."""
+    path = Path(__file__).resolve().parents[1] / "leaderboard" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("pretend_entries", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
-def results(tmp_path):
+def results(tmp_path, pretend):
     """Rows of three pretend entries, one of them of no published defense."""
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(5)}
-    members = (Pretend("natural", falls=falls, frames=2), Pretend("pgd_at", frames=2), Pretend("odd", frames=2))
-    return write(tmp_path / "rows", [one for member in members for one in member.rows()])
+    members = (
+        pretend.Pretend("natural", falls=falls, frames=2),
+        pretend.Pretend("pgd_at", frames=2),
+        pretend.Pretend("odd", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10})),
+    )
+    return pretend.write(tmp_path / "rows", [one for member in members for one in member.rows()])
 
 
 def test_two_entries_stand_side_by_side(bench, results):
     told = bench("compare", "natural", "pgd_at", "--results", results, "--json")
     pairs = json.loads(told.out)
+    place = ("all", "worst-case", 8.0, "robust_accuracy")
     (pair,) = [
         one
         for one in pairs
-        if (one["natural"]["track"], one["natural"]["attack"], one["natural"]["eps_255"]) == ("all", "worst-case", 8.0)
+        if tuple(one["natural"][name] for name in ("track", "attack", "eps_255", "metric")) == place
     ]
     assert (pair["natural"]["value"], pair["pgd_at"]["value"]) == (0.5, 1.0)
 
@@ -64,3 +79,12 @@ def test_nothing_to_compare_is_one_sentence_and_no_error(bench, results):
 
 def test_an_unknown_submission_is_refused_with_the_near_one(bench, results):
     assert "Did you mean 'pgd_at'?" in bench("compare", "--published", "pgdat", "--results", results).sentence
+
+
+def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constant_predictors(bench, results):
+    told = bench("report", "--results", results)
+    assert told.code == 0, told.err
+    assert "majority" in told.out
+    assert "odd: Answers 'class 1' to every image" in told.out
+    plain = json.loads(bench("report", "--results", results, "--json").out)
+    assert {"specificity_class_1", "calibration_error", "majority_class_rate"} <= {one["metric"] for one in plain}

@@ -109,7 +109,7 @@
         let shown = 0;
         const rows = [...board.querySelectorAll("tr.entry")];
         for (const row of rows) { row.hidden = !matches(row); shown += row.hidden ? 0 : 1; }
-        for (const body of board.querySelectorAll("tbody")) {
+        for (const body of board.querySelectorAll(".leader tbody")) {
           sortRows(body);
           body.hidden = ![...body.querySelectorAll("tr.entry")].some((row) => !row.hidden);
         }

@@ -1,0 +1,119 @@
+"""Plain sentences about models that answer the same whatever they see, or nearly so."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmark.results.schema import HEADLINE_EPS
+from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+
+NEARLY_ALL = 0.95
+"""Share of images with one answer from which a model is called nearly constant."""
+
+SEEN_OFTEN_ENOUGH = 3
+"""Images of a class below which its never being answered may be chance (the rule of three)."""
+
+Figures = Mapping[str, Record]
+"""Metric -> record, of one entry at one place."""
+
+
+def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return sentences that mark one entry as a constant or nearly constant predictor; empty for any other.
+
+    The first is about clean images. Under the worst case at the headline budget, an entry has a sentence of its own
+    only where that differs.
+
+    Args:
+        records: the entry's records (one submission, one data set, one official mark).
+        classes: names of the classes in the order of their labels.
+    """
+    clean: dict[str, Record] = {}
+    worst: dict[str, Record] = {}
+    for record in records:
+        if record.track == "clean":
+            clean[record.metric] = record
+        elif (record.track, record.attack, record.norm, record.eps_255) == (
+            ALL_TRACKS,
+            WORST_CASE,
+            "linf",
+            HEADLINE_EPS,
+        ):
+            worst[record.metric] = record
+    about_clean, about_worst = _plainly(clean, "accuracy", classes), _plainly(worst, HEADLINE, classes)
+    sentences = [f"{about_clean[0].upper()}{about_clean[1:]}."] if about_clean else []
+    if about_worst and _gist(worst, HEADLINE) != _gist(clean, "accuracy"):
+        sentences.append(f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}.")
+    return tuple(sentences)
+
+
+def _gist(figures: Figures, accuracy: str) -> tuple[object, ...]:
+    """Return what a mark says without its numbers, to tell whether two marks differ."""
+    top = _top(figures)
+    return (top[0] if top else None, tuple(_never(figures)), _like_a_constant(figures, accuracy))
+
+
+def _plainly(figures: Figures, accuracy: str, classes: Sequence[str]) -> str:
+    """Say it without a subject; empty where there is nothing to say."""
+    parts = []
+    top, never = _top(figures), _never(figures)
+    if top:
+        parts.append(f"answers '{_name(top[0], classes)}' to {_much(top[1].value)}")
+    elif never:
+        share = sum(figures[f"sensitivity_class_{label}"].n for label in never)
+        total = figures["majority_class_rate"].n
+        names = " or ".join(f"'{_name(label, classes)}'" for label in never)
+        parts.append(f"never answers {names}, the truth of {share} of {total} images")
+    if _like_a_constant(figures, accuracy):
+        balanced, chance = figures["balanced_accuracy"], 1.0 / len(_support(figures))
+        own, constant = figures[accuracy], figures["majority_class_rate"]
+        parts.append(
+            f"is no better than one answer for all: balanced accuracy {_percent(balanced.value)} beside "
+            f"{_percent(chance)}, accuracy {_percent(own.value)} beside {_percent(constant.value)}"
+        )
+    return ", and ".join(parts)
+
+
+def _top(figures: Figures) -> tuple[int, Record] | None:
+    """Return the class that nearly every image is answered with, unless nearly every image shows it."""
+    shares = _by_class(figures, "answer_share_class_")
+    if not shares:
+        return None
+    label, record = max(shares.items(), key=lambda one: one[1].value)
+    shown = _support(figures).get(label, 0) / record.n
+    return (label, record) if record.value >= NEARLY_ALL and record.low > shown else None
+
+
+def _never(figures: Figures) -> list[int]:
+    """Return classes that images show and no answer names."""
+    shares, support = _by_class(figures, "answer_share_class_"), _support(figures)
+    return [label for label, n in support.items() if n >= SEEN_OFTEN_ENOUGH and shares[label].value == 0.0]
+
+
+def _like_a_constant(figures: Figures, accuracy: str) -> bool:
+    """Tell whether accuracy and balanced accuracy are within noise of the majority class's rate and of 1/classes."""
+    if not {accuracy, "balanced_accuracy", "majority_class_rate"} <= set(figures) or len(_support(figures)) < 2:
+        return False
+    own, balanced = figures[accuracy], figures["balanced_accuracy"]
+    constant, chance = figures["majority_class_rate"].value, 1.0 / len(_support(figures))
+    return own.low <= constant <= own.high and balanced.low <= chance <= balanced.high
+
+
+def _support(figures: Figures) -> dict[int, int]:
+    """Return the number of images per class."""
+    return {label: record.n for label, record in _by_class(figures, "sensitivity_class_").items()}
+
+
+def _by_class(figures: Figures, start: str) -> dict[int, Record]:
+    return {int(name.removeprefix(start)): record for name, record in figures.items() if name.startswith(start)}
+
+
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label].replace("_", " ") if label < len(classes) else f"class {label}"
+
+
+def _much(share: float) -> str:
+    """Return a share of images in whole percent, never rounded up to all of them."""
+    return "every image" if share == 1.0 else f"{math.floor(share * 100)} % of images"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
