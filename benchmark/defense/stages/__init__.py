@@ -3,6 +3,7 @@
 from benchmark.defense.stages.bit_depth import BitDepth
 from benchmark.defense.stages.geometry import RandomResize, RandomResizeAndPad, RandomRotation
 from benchmark.defense.stages.jpeg import Jpeg
+from benchmark.defense.stages.learned import FilteredClassifier, LearnedFilter
 from benchmark.defense.stages.median import MedianFilter
 from benchmark.defense.stages.noise import GaussianNoise, PoissonNoise, SaltAndPepper
 from benchmark.defense.stages.smoothing import GaussianSmoothing
@@ -13,9 +14,11 @@ from benchmark.defense.stages.vote import BinomialVote
 __all__ = [
     "BinomialVote",
     "BitDepth",
+    "FilteredClassifier",
     "GaussianNoise",
     "GaussianSmoothing",
     "Jpeg",
+    "LearnedFilter",
     "LearnedStandIn",
     "MedianFilter",
     "PoissonNoise",

@@ -1,0 +1,49 @@
+"""Trained networks in front of a classifier: ComDefend and the high-level representation guided denoiser."""
+
+from torch import Tensor, nn
+
+from benchmark.defense.stage import Stage
+from benchmark.defense.stages.clip import clipped
+from benchmark.randomness import Randomness
+
+
+class LearnedFilter(Stage):
+    """Pass images through a network from images to images, and clip to [0, 1].
+
+    The gradient is autograd's through the network. Of :class:`benchmark.models.comdefend.ComDefend` that includes the
+    substitute which the network has for its binary step; :class:`benchmark.models.denoiser.DenoisingUNet` is smooth.
+
+    Args:
+        network: maps (N, C, H, W) to the same shape; its weights are held fixed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
+        """Filter (N, C, H, W) images."""
+        del draw
+        return clipped(self.network(images))
+
+
+class FilteredClassifier(nn.Module):
+    """A filter and the classifier behind it, whose weights share one file, as ``bench train`` writes it.
+
+    Load a submission's weights into one of these and build ``Defense(whole.classifier, num_classes,
+    stages=[LearnedFilter(whole.filter)])`` of its parts.
+
+    Args:
+        filter: network from images to images.
+        classifier: network from images to logits.
+    """
+
+    def __init__(self, filter: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.filter = filter
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) images in [0, 1] to the logits (N, K) of the filtered ones."""
+        logits: Tensor = self.classifier(clipped(self.filter(images)))
+        return logits
