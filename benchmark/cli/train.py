@@ -1,13 +1,18 @@
 """``bench train``: reproduce a weight file from its recipe."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
+
+if TYPE_CHECKING:
+    from benchmark.root import Root
+    from benchmark.training import Epoch
+    from benchmark.training.plans import Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -28,47 +33,61 @@ def train_command(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
 ) -> None:
     """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
-    from benchmark.training.recipe import find_recipes, resolve
+    from benchmark.training.plans import read_plan
+    from benchmark.training.recipe import find_recipes
 
     root = root_of(context)
-    jobs = [(path, resolve(root, path)[1]) for path in find_recipes(root, recipe)]
-    wanted = set(dataset or [name for _, plan in jobs for name in plan.datasets])
-    known = {name for _, plan in jobs for name in plan.datasets}
+    jobs = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
+    wanted = set(dataset or [name for _, _, plan in jobs for name in plan.datasets])
+    known = {name for _, _, plan in jobs for name in plan.datasets}
     if wanted - known:
         raise BenchError(
             f"recipe '{recipe}' is not for data set '{min(wanted - known)}'; it names {', '.join(sorted(known))}."
         )
-    for path, plan in jobs:
+    for path, source, plan in jobs:
         for name in plan.datasets:
             if name in wanted:
-                _train_one(root_of(context).path, path, name, output, device, data_dir)
+                _train_one(root, path, source, plan, name, output, device, data_dir)
 
 
 def _train_one(
-    root_path: Path, path: Path, dataset: str, output: Path | None, device: str, data_dir: Path | None
+    root: "Root",
+    path: Path,
+    source: Path,
+    plan: "Plan",
+    dataset: str,
+    output: Path | None,
+    device: str,
+    data_dir: Path | None,
 ) -> None:
+    """Train on one data set what the recipe ``source`` describes, for the entry in whose folder ``path`` lies."""
     from rich.progress import Progress
 
     from benchmark.data.registry import find_card, load_split
-    from benchmark.root import Root
     from benchmark.submission.registration import register_weights
-    from benchmark.training import Epoch, resolve, train
+    from benchmark.training.plans import total_epochs, train_plan
 
-    root, console = Root(root_path), Console()
-    plan = resolve(root, path)[1]
+    console = Console()
     card = find_card(dataset, root)
     splits = load_split(card, "train", root, data_dir), load_split(card, "val", root, data_dir)
     file = plan.weights.format(dataset=dataset)
     with Progress(console=console) as progress:
-        task = progress.add_task(f"{plan.method} on {dataset}", total=plan.epochs)
+        task = progress.add_task(f"{plan.method} on {dataset}", total=total_epochs(plan))
 
-        def show(epoch: Epoch) -> None:
-            robust = "" if epoch.robust is None else f", {epoch.robust:.3f} under attack"
-            progress.console.print(f"epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}")
+        def show(epoch: "Epoch") -> None:
+            progress.console.print(_line(epoch), highlight=False, soft_wrap=True)
             progress.advance(task)
 
-        report = train(plan, card, splits, (output or path.parent) / file, show, device, path.parent)
+        report = train_plan(plan, card, splits, (output or path.parent) / file, show, device, source.parent)
     if output is None and (path.parent / "submission.toml").is_file():
         register_weights(path.parent, dataset, file, report.sha256)
     console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
+
+
+def _line(epoch: "Epoch") -> str:
+    """What is said of an epoch."""
+    stage = "first stage, " if epoch.first_stage else ""
+    robust = "" if epoch.robust is None else f", {epoch.robust:.3f} under attack"
+    again = " (done before the interruption)" if epoch.resumed else ""
+    return f"{stage}epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}{again}"

@@ -131,6 +131,13 @@ class Recipe(Strict):
         return self
 
     @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages together, where none ends early."""
+        if self.method == "defensive_distillation":
+            return 2 * self.epochs
+        return self.epochs + (self.semi_supervised.epochs if self.semi_supervised else 0)
+
+    @property
     def judge(self) -> Adversary | None:
         """The adversary that the checkpoint is chosen under; None where clean accuracy decides."""
         return self.validation or self.adversary
@@ -169,10 +176,19 @@ def resolve(root: Root, path: Path) -> tuple[Path, Recipe]:
     Raises:
         BenchError: a missing or wrong recipe, or a chain of ``same_as``.
     """
+    followed = follow(root, path)
+    return followed, read_recipe(followed)
+
+
+def follow(root: Root, path: Path) -> Path:
+    """The recipe that ``same_as`` in ``path`` leads to, or ``path`` itself where it is a recipe of its own.
+
+    Raises:
+        BenchError: a wrong file.
+    """
     if path.is_file() and re.search(rb"^\s*same_as\s*=", path.read_bytes(), re.MULTILINE):
-        other = root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
-        return other, read_recipe(other)
-    return path, read_recipe(path)
+        return root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
+    return path
 
 
 def find_recipes(root: Root, name: str) -> list[Path]:

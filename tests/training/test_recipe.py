@@ -5,6 +5,7 @@ import pytest
 from benchmark.errors import BenchError
 from benchmark.root import Root
 from benchmark.training import find_recipes, read_recipe, resolve
+from benchmark.training.plans import read_plan
 
 RECIPE = """method = "natural"
 datasets = ["tiny"]
@@ -42,6 +43,11 @@ def test_defaults_are_those_of_the_documentation(root):
         ("seed = 1", "seed = 1\nmomentum = 1.0", "'momentum'"),
         ("seed = 1", "seed = 1\nlearning_rate = -1", "'learning_rate'"),
         ("epochs = 2", "epochs = 2\n[adversary]\neps_255 = 8\nalpha_255 = 2\nsteps = 1", "takes no [adversary] table"),
+        ('"natural"', '"natural"\nregulariser = { beta = 6 }', "method 'natural' takes no [regulariser] table"),
+        ('"natural"', '"defensive_distillation"', "method 'defensive_distillation' needs a [distillation] table"),
+        ("epochs = 2", "epochs = 2\n[ema]\ndecay = 1", "'ema.decay'"),
+        ("epochs = 2", "epochs = 2\n[augment]\nrotat = 1", "field 'augment.rotat' is unknown. Did you mean 'rotate'?"),
+        ("seed = 1", "seed = 1\npatience = 0", "'patience'"),
         ('["tiny"]', "[]", "'datasets'"),
         ("seed = 1", "seed = ", "is not valid TOML"),
     ],
@@ -55,6 +61,66 @@ def test_a_bad_recipe_is_one_sentence_that_names_the_file_and_the_field(root, ol
     assert words in message
     assert str(path) in message
     assert "\n" not in message
+
+
+ADVERSARIAL = RECIPE + "[adversary]\neps_255 = 8\nalpha_255 = 2\nsteps = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "tables", "words"),
+    [
+        ("hat", "", "method 'hat' needs a [helper] table"),
+        ("ard", "", "method 'ard' needs a [distillation] table"),
+        ("ard", "[distillation]\ntemperature = 3\n", "method 'ard' needs a [teacher] table"),
+        ("ssat", "", "method 'ssat' needs a [semi_supervised] table"),
+        ("ensemble_at", "", "method 'ensemble_at' needs a [[surrogates]] table"),
+        ("pgd_at", "[margins]\n", "method 'pgd_at' takes no [margins] table"),
+        ("pgd_at", "[[surrogates]]\nweights = 'a'\n", "method 'pgd_at' takes no [[surrogates]] table"),
+        ("trades", "[regulariser]\nbeta = -1\n", "'regulariser.beta'"),
+        ("hat", "[helper]\nweights = 'a'\noptions = { width = 2 }\n", "'a' has options but no architecture"),
+        ("mpadvt", "[perturbations]\nsteps = [5, 2]\n", "[perturbations] steps runs from 5 down to 2"),
+        ("mpadvt", "[perturbations]\nepsilon = [1, 2]\n", "field 'perturbations.epsilon' is unknown"),
+        ("ssat", "[semi_supervised]\nlabelled = 1.5\nepochs = 1\n", "'semi_supervised.labelled'"),
+        ("fat", "[friendly]\ntau = -1\n", "'friendly.tau'"),
+        ("trades", "[awp]\ngamma = 0\n", "'awp.gamma'"),
+    ],
+)
+def test_each_method_says_which_tables_it_needs_and_takes(root, method, tables, words):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text(ADVERSARIAL.replace('"natural"', f'"{method}"') + tables)
+    with pytest.raises(BenchError) as refusal:
+        read_recipe(path)
+    message = str(refusal.value)
+    assert words in message
+    assert "\n" not in message
+
+
+def test_weight_perturbation_needs_an_adversary(root):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text(RECIPE + "[awp]\n")
+    with pytest.raises(BenchError, match=r"method 'natural' takes no \[awp\] table"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("filters", "Did you mean 'filter'"), (3, "Known: classifier, filter")])
+def test_a_kind_of_recipe_that_does_not_exist_is_refused(root, kind, words):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text(f"kind = {kind!r}\n" + RECIPE)
+    with pytest.raises(BenchError, match=words):
+        read_plan(root, path)
+
+
+def test_a_recipe_that_says_filter_is_read_as_one(root):
+    path = root.submissions / "natural" / "recipe.toml"
+    path.write_text("kind = 'filter'\n" + RECIPE.replace('"natural"', '"comdefend"'))
+    with pytest.raises(BenchError, match=r"field '(architecture|classifier)'"):
+        read_plan(root, path)
+
+
+def test_a_plan_follows_same_as(root):
+    path, plan = read_plan(root, root.submissions / "jpeg" / "recipe.toml")
+    assert path == root.submissions / "natural" / "recipe.toml"
+    assert plan == read_recipe(path)
 
 
 def test_same_as_leads_to_the_recipe_that_trains_the_network(root):

@@ -1,0 +1,60 @@
+"""Recipes of every kind: which one a file holds, and who trains it."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark.data.card import Card
+from benchmark.data.split import Split
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.root import Root
+from benchmark.training.filters import FilterRecipe, read_filter_recipe, train_filter
+from benchmark.training.log import Epoch
+from benchmark.training.recipe import Recipe, follow, read_recipe
+from benchmark.training.train import TrainingReport, train
+
+Plan = Recipe | FilterRecipe
+
+KINDS = ("classifier", "filter")
+"""What ``kind`` in a recipe may say; a recipe that is silent trains a classifier."""
+
+
+def read_plan(root: Root, path: Path) -> tuple[Path, Plan]:
+    """Follow ``same_as`` and read the recipe that it leads to; returns its path and itself.
+
+    Raises:
+        BenchError: a missing or wrong recipe, or a chain of ``same_as``.
+    """
+    followed = follow(root, path)
+    kind = _kind(followed)
+    if kind not in KINDS:
+        raise BenchError(f"{followed}: field 'kind' is '{kind}'.{did_you_mean(str(kind), KINDS)}")
+    return followed, read_filter_recipe(followed) if kind == "filter" else read_recipe(followed)
+
+
+def _kind(path: Path) -> object:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind", KINDS[0])
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        # Whoever reads the recipe says what is wrong with the file.
+        return KINDS[0]
+
+
+def total_epochs(plan: Plan) -> int:
+    """Epochs of all stages together."""
+    return plan.total_epochs if isinstance(plan, Recipe) else plan.epochs
+
+
+def train_plan(
+    plan: Plan,
+    card: Card,
+    splits: tuple[Split, Split],
+    target: Path,
+    on_epoch: Callable[[Epoch], None],
+    device: str,
+    beside: Path,
+) -> TrainingReport:
+    """Train what a recipe of either kind describes; arguments and errors as :func:`benchmark.training.train`."""
+    if isinstance(plan, FilterRecipe):
+        return train_filter(plan, card, splits, target, on_epoch, device, beside)
+    return train(plan, card, splits, target, on_epoch, device, beside)
