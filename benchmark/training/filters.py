@@ -82,7 +82,7 @@ def filtered_classifier(recipe: FilterRecipe, card: Card) -> FilteredClassifier:
     options = recipe.options
     try:
         filter = (
-            ComDefend(card.channels, noise_std=recipe.noise_std, **options)
+            ComDefend(card.channels, **options)
             if recipe.method == "comdefend"
             else DenoisingUNet(card.channels, **options)
         )
@@ -167,7 +167,7 @@ class _Training:
         filter = self.whole.filter
         assert isinstance(filter, ComDefend)
         code = filter.compress(images)
-        noise = torch.randn(code.shape, generator=draw).to(code.device) * filter.noise_std
+        noise = torch.randn(code.shape, generator=draw).to(code.device) * self.recipe.noise_std
         bits = (code - noise).sigmoid()
         return (filter.restore(bits) - images).square().mean() + self.recipe.code_weight * bits.square().mean()
 
