@@ -42,7 +42,7 @@ benchmarks: $(READY)
 
 train: $(READY)
 	$(BIN)/bench train natural
-	$(BIN)/bench train pgd_at
+	for recipe in pgd_at trades mart hat mpadvt maadvt trades_awp; do $(BIN)/bench train $$recipe || exit 1; done
 	$(BIN)/bench train cushion_jpeg80
 	$(BIN)/bench train medrdf_sp_mf
 	$(BIN)/bench train surrogates
