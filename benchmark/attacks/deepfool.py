@@ -21,11 +21,13 @@ class DeepFool:
     """DeepFool in L2 (Moosavi-Dezfooli et al. 2016, Algorithm 2) for a whole batch and any number of classes.
 
     Each step goes to the nearest of the boundaries between the true class and its rivals, as they look from the
-    iterate, by the shortest way that the box leaves open (the paper knows no box and would be stopped by it). It
-    minimises the norm, whatever the budget; candidates as :class:`benchmark.attacks.minimum_norm.Nearest` makes them.
+    iterate. The paper knows no box, so two walks are made and the nearer end counts: one takes the shortest step that
+    the box leaves open (exact for a linear network), the other steps freely and clips the lengthened sum of its steps,
+    from where it looks again (as the field's code does; on digits it ends nearer for one image in thirty). It minimises
+    the norm, whatever the budget; candidates as :class:`benchmark.attacks.minimum_norm.Nearest` makes them.
 
     One look orders the rivals. A step costs a gradient and a forward pass per rival and a forward pass to see whether
-    the boundary is crossed, where the image is left alone; fitting to the budget costs a forward pass.
+    the boundary is crossed, where the walk ends; fitting to the budget costs a forward pass.
 
     Args:
         steps: largest number of steps (the authors' 50).
@@ -66,19 +68,37 @@ class DeepFool:
         rivals = [task.targets(clean, labels, rank) for rank in range(target_count(task, self.n_targets))]
         nearest = Nearest(task, images, labels, self.norm)
         nearest.offer(images, clean)
-        going = ~task.fooled(clean, labels)
-        path = images.clone()
+        right = ~task.fooled(clean, labels)
+        for boxed in (True, False):
+            self._walk(view, images, labels, rivals, nearest, right.clone(), boxed)
+        return nearest.within(view, all_rows(images), eps_255)[0]
+
+    def _walk(
+        self,
+        view: GradientView,
+        images: Tensor,
+        labels: Tensor,
+        rivals: list[Tensor],
+        nearest: Nearest,
+        going: Tensor,
+        boxed: bool,
+    ) -> None:
+        """Walk with the images ``going`` (n,) and offer every point seen; arguments as above."""
+        path, seen = images.clone(), images.clone()
         for _ in range(self.steps):
             place = going.nonzero().squeeze(1)
             if len(place) == 0:
                 break
-            path[place] = self._step(view, path[place], labels[place], [rival[place] for rival in rivals], place.cpu())
-            beyond = (images[place] + (1 + self.overshoot) * (path[place] - images[place])).clamp(0, 1)
-            going[place] = ~nearest.offer(beyond, view.logits(beyond, place.cpu()), place)
-        return nearest.within(view, all_rows(images), eps_255)[0]
+            start = path[place] if boxed else seen[place]
+            step = self._step(view, start, labels[place], [rival[place] for rival in rivals], place.cpu(), boxed)
+            path[place] = (path[place] + step).clamp(0, 1) if boxed else path[place] + step
+            seen[place] = (images[place] + (1 + self.overshoot) * (path[place] - images[place])).clamp(0, 1)
+            going[place] = ~nearest.offer(seen[place], view.logits(seen[place], place.cpu()), place)
 
-    def _step(self, view: GradientView, points: Tensor, labels: Tensor, rivals: list[Tensor], rows: Tensor) -> Tensor:
-        """Go to the nearest linearised boundary of any rival."""
+    def _step(
+        self, view: GradientView, points: Tensor, labels: Tensor, rivals: list[Tensor], rows: Tensor, boxed: bool
+    ) -> Tensor:
+        """The step (n, C, H, W) to the nearest linearised boundary of any rival."""
         best = torch.zeros_like(points)
         length = torch.full_like(labels, torch.inf, dtype=points.dtype)
         for rival in rivals:
@@ -92,10 +112,16 @@ class DeepFool:
             # A hair beyond the boundary: on it the next step would have no direction left.
             rise = (-look.loss).clamp_min(1e-6)
             gradient = look.gradient.nan_to_num(nan=0.0)
-            step = step_onto(points, gradient, rise, "l2")
+            step = step_onto(points, gradient, rise, "l2") if boxed else _straight(gradient, rise)
             reaches = (gradient * step).flatten(1).sum(dim=1) >= 0.999 * rise
             own: Tensor = torch.linalg.vector_norm(step.flatten(1), dim=1)
             own = torch.where(reaches, own, 1e6 + rise / own.clamp_min(1e-12))
             nearer = own < length
             best, length = choose(nearer, step, best), torch.where(nearer, own, length)
-        return (points + best).clamp(0, 1)
+        return best
+
+
+def _straight(gradient: Tensor, rise: Tensor) -> Tensor:
+    """The shortest step (n, C, H, W) along ``gradient`` that raises the linearised gain by ``rise`` (n,)."""
+    share = rise / gradient.square().flatten(1).sum(dim=1).clamp_min(1e-12)
+    return share[:, None, None, None] * gradient

@@ -19,6 +19,8 @@ from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor, nn
 
+ONE_START = "one random start each: on four other networks the two differ by one image of 120, in either direction"
+
 
 def _lp(case: Case) -> str:
     return {"linf": "Linf", "l2": "L2"}[case.norm]
@@ -57,7 +59,7 @@ BOUNDARY = [
                 "APGD-CE", lambda net, case: APGDAttack(net, n_iter=50, eps=case.eps, n_restarts=1, device="cpu")
             ),
             from_torchattacks("APGD", lambda net, case: torchattacks.APGD(net, eps=case.eps, steps=50)),
-            from_art("AutoProjectedGradientDescent", _autopgd("cross_entropy")),
+            from_art("AutoProjectedGradientDescent", _autopgd("cross_entropy"), ONE_START),
         ),
         {"iterations": 50},
         "cross-entropy",

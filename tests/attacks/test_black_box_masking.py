@@ -66,7 +66,7 @@ def test_a_hidden_gradient_stops_pgd_but_not_the_query_attack(run, problem, meth
     masked, twin = Defense(Hidden(toy.net, scale, levels=100), 3), Defense(toy.net, 3)
     alone = standing(run, twin, toy, method, params, norm)
     found = standing(run, masked, toy, method, params, norm)
-    assert found <= alone + 0.05
+    assert found <= alone + 0.05 + 1e-6
     assert found <= standing(run, masked, toy, blind, {}, norm) - 0.15
 
 

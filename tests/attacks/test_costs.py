@@ -58,9 +58,9 @@ def two_images() -> tuple[Tensor, Tensor]:
         ("apgd", {"iterations": 10, "loss": "targeted", "n_targets": 1}, [12, 12], [11, 11]),
         ("fab-t", {"iterations": 10}, [43, 22], [20, 10]),
         ("apgd-l2", {"iterations": 10}, [11, 11], [11, 11]),
-        ("deepfool", {"steps": 5}, [5, 5], [2, 2]),
+        ("deepfool", {"steps": 5}, [8, 8], [4, 4]),
         ("jsma", {}, [11, 3], [8, 2]),
-        ("deepfool", {"steps": 5, "n_targets": 1}, [4, 4], [1, 1]),
+        ("deepfool", {"steps": 5, "n_targets": 1}, [6, 6], [2, 2]),
         ("fab-t", {"iterations": 10, "n_targets": 1}, [22, 22], [10, 10]),
     ],
 )
