@@ -60,12 +60,16 @@ def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") ->
         Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title),
         _grid(budgets, at, axis),
     ]
-    labels = _spread([_y(one.points[-1][1]) for one in series])
-    for index, (one, label) in enumerate(zip(series, labels, strict=True)):
+    labels: dict[int, float] = {}
+    for end in {one.points[-1][0] for one in series}:
+        # Lines that end at other budgets have their labels elsewhere.
+        here = [index for index, one in enumerate(series) if one.points[-1][0] == end]
+        labels |= zip(here, _spread([_y(series[index].points[-1][1]) for index in here]), strict=True)
+    for index, one in enumerate(series):
         parts.append(_line(one, index, at))
         parts.append(
             Markup('<text class="label s{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
-                index, at[one.points[-1][0]] + 12, label + 4, one.name
+                index, at[one.points[-1][0]] + 12, labels[index] + 4, one.name
             )
         )
     parts.append(Markup("</svg>"))
