@@ -103,28 +103,26 @@ def test_equal_scores_weigh_every_position_alike_and_give_finite_gradients():
     assert fine.grad.isfinite().all()
 
 
-def test_sononets_three_vectors_are_two_weighted_means_and_a_plain_one():
-    network, images = built("ag-sononet16"), some_images()
-    given = []
+def vectors(name):
+    """What the classifier is given, the last three stacks' outputs and the two attention maps."""
+    network, given = built(name), []
     network.network.classifier.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     layers = ["network.stacks.2", "network.stacks.3", "network.stacks.4", *MAPS]
     with taken(network, layers) as found:
-        network(images)
-    third, fourth, last, first_map, second_map = (found[name] for name in layers)
+        network(some_images())
+    return given[0], *(found[layer] for layer in layers)
+
+
+def test_sononets_three_vectors_are_two_weighted_means_and_a_plain_one():
+    given, third, fourth, last, first_map, second_map = vectors("ag-sononet16")
     expected = [(third * first_map).sum((2, 3)), (fourth * second_map).sum((2, 3)), last.mean((2, 3))]
-    torch.testing.assert_close(given[0], torch.cat(expected, dim=1))
+    torch.testing.assert_close(given, torch.cat(expected, dim=1))
 
 
 def test_attnmels_three_vectors_are_means_of_two_weighted_pools_and_the_last_one():
-    network, images = built("attnmel"), some_images()
-    given = []
-    network.network.classifier.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    layers = ["network.stacks.2", "network.stacks.3", "network.stacks.4", *MAPS]
-    with taken(network, layers) as found:
-        network(images)
-    third, fourth, last, first_map, second_map = (found[name] for name in layers)
+    given, third, fourth, last, first_map, second_map = vectors("attnmel")
     expected = [(third * first_map).mean((2, 3)), (fourth * second_map).mean((2, 3)), last.mean((2, 3))]
-    torch.testing.assert_close(given[0], torch.cat(expected, dim=1))
+    torch.testing.assert_close(given, torch.cat(expected, dim=1))
 
 
 def test_fine_tuned_aggregation_answers_from_one_prediction_per_scale():

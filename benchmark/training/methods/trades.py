@@ -1,9 +1,12 @@
 """Methods that hold the answers on clean and attacked images together: TRADES, HAT, MART, MAAdvT."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.randomness import Randomness
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, cross_entropy_of, near_start, uniform_start
 from benchmark.training.methods.base import Examples, Method, Setting
@@ -21,6 +24,15 @@ class _Regularised(Method):
     def beta(self) -> float:
         """The weight of the KL term."""
         return (self.recipe.regulariser or Regulariser()).beta
+
+    def _attacked_from(
+        self, network: nn.Module, batch: Batch, start: Callable[[Tensor, float, Randomness], Tensor]
+    ) -> Examples:
+        """Examples that ascend the cross-entropy from a start."""
+        adversary = self.adversary(batch.epoch)
+        begun = start(batch.images, adversary.eps_255, batch.draw)
+        found = ascend(network, batch.images, begun, cross_entropy_of(batch.labels), adversary, adversary.steps)
+        return Examples(batch.images, batch.labels, found)
 
 
 class Trades(_Regularised):
@@ -83,11 +95,7 @@ class Mart(_Regularised):
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Ascend the cross-entropy."""
-        adversary = self.adversary(batch.epoch)
-        start = near_start(batch.images, adversary.eps_255, batch.draw)
-        objective = cross_entropy_of(batch.labels)
-        found = ascend(network, batch.images, start, objective, adversary, adversary.steps)
-        return Examples(batch.images, batch.labels, found)
+        return self._attacked_from(network, batch, near_start)
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """BCE and weighted KL, both averaged.
@@ -112,11 +120,7 @@ class MisclassificationAware(_Regularised):
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Ascend the cross-entropy from a uniform start."""
-        adversary = self.adversary(batch.epoch)
-        start = uniform_start(batch.images, adversary.eps_255, batch.draw)
-        objective = cross_entropy_of(batch.labels)
-        found = ascend(network, batch.images, start, objective, adversary, adversary.steps)
-        return Examples(batch.images, batch.labels, found)
+        return self._attacked_from(network, batch, uniform_start)
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """CE on the attacked images and weighted KL, both averaged."""
