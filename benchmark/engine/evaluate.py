@@ -132,6 +132,8 @@ def evaluate(
     try:
         work(settings, missing, workers, hear)
     finally:
+        # Workers end in no fixed order; the report tells of failures in the order of the plan.
+        report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}
         report.files += _join(workplace, units, report.failures)
     return report
 

@@ -1,11 +1,14 @@
 """What goes wrong is reported, never counted as robust, and spreads no further."""
 
+import sys
+
 import pytest
 import torch
 from pandas.testing import assert_frame_equal
 
 from benchmark.attacks import build
 from benchmark.engine import cell_run
+from benchmark.engine.pool import Event
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -106,6 +109,17 @@ def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
     first = run([folder], ["black-box"], tmp_path / "results", workers=2)
     second = run([folder], ["black-box"], tmp_path / "results", workers=2)
     assert list(first.report.failures) == list(second.report.failures)
+
+
+def test_failures_are_told_in_the_order_of_the_plan_whichever_worker_ends_first(run, plant, monkeypatch):
+    def backwards(_settings, units, _workers, hear):
+        for unit in reversed(units):
+            hear(Event(unit, 0, failure="out of luck"))
+
+    monkeypatch.setattr(sys.modules["benchmark.engine.evaluate"], "work", backwards)
+    result = run(["plain"], ["white-box"])
+    chunks = [unit.chunk for unit in result.report.failures]
+    assert chunks == sorted(chunks) != chunks[::-1]
 
 
 def test_an_attack_that_raises_leaves_gaps_of_its_own_cell_only(run, plant_attack, whole):
