@@ -66,8 +66,8 @@ class Recipe(Strict):
     ``start_from`` is a weight file to begin with, named in the same way; ``options`` are the architecture's,
     ``dataset_options`` those that differ for a data set. ``patience`` epochs without a better validation end the
     training early; the learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
-    checkpoint is chosen under, where it is not the one of training. The other tables belong to methods, see
-    :data:`TABLES`.
+    checkpoint is chosen under, where it is not the one of training; with ``balanced`` it is chosen by balanced accuracy,
+    which a network that knows only the commonest class cannot win. The other tables belong to methods, see :data:`TABLES`.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -101,6 +101,7 @@ class Recipe(Strict):
     shift: Annotated[int, Field(ge=0)] = 2
     flip: bool = False
     patience: Positive | None = None
+    balanced: bool = False
     adversary: Adversary | None = None
     validation: Adversary | None = None
     regulariser: Regulariser | None = None
