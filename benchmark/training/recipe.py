@@ -66,8 +66,9 @@ class Recipe(Strict):
     ``start_from`` is a weight file to begin with, named in the same way; ``options`` are the architecture's,
     ``dataset_options`` those that differ for a data set. ``patience`` epochs without a better validation end the
     training early; the learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
-    checkpoint is chosen under, where it is not the one of training; with ``balanced`` it is chosen by balanced accuracy,
-    which a network that knows only the commonest class cannot win. The other tables belong to methods, see :data:`TABLES`.
+    checkpoint is chosen under, where it is not the one of training; with ``balanced`` balanced accuracy chooses it,
+    which a network that knows only the commonest class cannot win. The other tables belong to methods, see
+    :data:`TABLES`.
     """
 
     kind: Literal["classifier"] = "classifier"

@@ -14,7 +14,7 @@ from benchmark.training.recipe import Recipe
 def validate(network: nn.Module, recipe: Recipe, split: Split, device: torch.device) -> tuple[float, float | None]:
     """Clean and, where the recipe has an adversary, robust accuracy in [0, 1] of the network as it would be stored.
 
-    Where the recipe says ``balanced``, both are balanced accuracies: the mean over the classes of the share that is right.
+    Where the recipe says ``balanced``, both are balanced accuracies: the mean of the classes' shares that are right.
     """
     stored = copy.deepcopy(network).eval()
     for value in stored.state_dict().values():
