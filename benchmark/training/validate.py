@@ -35,4 +35,4 @@ def _accuracy(logits: Tensor, labels: Tensor, balanced: bool) -> float:
     right = (logits.argmax(dim=1) == labels).float()
     if not balanced:
         return float(right.mean())
-    return float(torch.stack([right[labels == label].mean() for label in labels.unique()]).mean())
+    return float(torch.stack([right[labels == label].mean() for label in set(labels.tolist())]).mean())
