@@ -185,11 +185,13 @@ def resolve(root: Root, path: Path) -> tuple[Path, Recipe]:
 def follow(root: Root, path: Path) -> Path:
     """The recipe that ``same_as`` in ``path`` leads to, or ``path`` itself where it is a recipe of its own.
 
+    It is the other submission's recipe of the same file name.
+
     Raises:
         BenchError: a wrong file.
     """
     if path.is_file() and re.search(rb"^\s*same_as\s*=", path.read_bytes(), re.MULTILINE):
-        return root.submissions / read_toml(path, SameAs).same_as / "recipe.toml"
+        return root.submissions / read_toml(path, SameAs).same_as / path.name
     return path
 
 

@@ -129,6 +129,14 @@ def test_same_as_leads_to_the_recipe_that_trains_the_network(root):
     assert recipe == read_recipe(path)
 
 
+def test_same_as_leads_to_the_recipe_of_the_same_file_name(root):
+    trained = root.submissions / "natural" / "recipe-other.toml"
+    trained.write_text(RECIPE)
+    named = root.submissions / "jpeg" / "recipe-other.toml"
+    named.write_text('same_as = "natural"\n')
+    assert resolve(root, named)[0] == trained
+
+
 def test_a_recipe_of_its_own_resolves_to_itself(root):
     path = root.submissions / "natural" / "recipe.toml"
     assert resolve(root, path) == (path, read_recipe(path))

@@ -202,3 +202,17 @@ def test_options_of_a_data_set_go_before_those_of_the_recipe():
     recipe = make_recipe(dataset_options={"tiny": {"width": 4}})
     assert untrained_network(recipe, make_card()).stem[0].out_channels == 4
     assert untrained_network(recipe, make_card(name="other")).stem[0].out_channels == 2
+
+
+class OneAnswer(torch.nn.Module):
+    """Calls every image class 0."""
+
+    def forward(self, images):
+        return torch.tensor([1.0, 0.0]).expand(len(images), 2)
+
+
+@pytest.mark.parametrize(("balanced", "clean"), [(False, 0.75), (True, 0.5)])
+def test_balanced_accuracy_gives_a_network_with_one_answer_no_more_than_chance(balanced, clean):
+    commonest_first = make_split("val", torch.tensor([0, 0, 0, 1]), 1)
+    recipe = make_recipe(balanced=balanced)
+    assert validate.validate(OneAnswer(), recipe, commonest_first, torch.device("cpu")) == (clean, None)

@@ -1,0 +1,16 @@
+"""ComDefend (Jia et al. 2019) before the PGD-AT classifier: a compressing and a reconstructing network."""
+
+from benchmark.defense import Defense
+from benchmark.defense.stages import FilteredClassifier, LearnedFilter
+from benchmark.models import NarrowResNet18
+from benchmark.models.comdefend import ComDefend
+from benchmark.submission import BuildContext
+
+
+def build(context: BuildContext) -> Defense:
+    # The nodules of the embedded set are two or three pixels wide: no pooling in its stem.
+    pool = context.dataset != "synthetic_cxr"
+    network = NarrowResNet18(context.num_classes, context.channels, width=16, pool=pool)
+    filtered = FilteredClassifier(ComDefend(context.channels, (8, 16, 16, 8)), network)
+    whole = context.load_weights(filtered)
+    return Defense(whole.classifier, context.num_classes, stages=[LearnedFilter(whole.filter)])
