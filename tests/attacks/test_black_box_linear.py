@@ -9,10 +9,9 @@ from benchmark.defense import Defense
 EPS_255 = 8.0
 EPS = EPS_255 / 255
 SIGNS = [
-    ("rays", {"queries": 2000}, 0.98),
-    ("spsa", {"samples": 32, "iterations": 40, "queries": 2600}, 0.98),
-    # It walks along the boundary of the class that its start has, which of several classes need not be the nearest.
-    ("hopskipjump", {"queries": 6000}, 0.85),
+    ("rays", {"queries": 2000}),
+    ("spsa", {"samples": 32, "iterations": 40, "queries": 2600}),
+    ("hopskipjump", {"queries": 6000}),
 ]
 ROUND = [("hopskipjump", {"queries": 6000, "norm": "l2"}), ("zoo", {"queries": 3000})]
 
@@ -49,14 +48,16 @@ def best_linf(defense: Defense, images: Tensor, labels: Tensor, eps: float) -> T
 
 @pytest.mark.parametrize(("low", "high"), [(0.3, 0.7), (-0.3, 1.3)], ids=["interior", "box binds"])
 @pytest.mark.parametrize("num_classes", [2, 3])
-@pytest.mark.parametrize(("method", "params", "share"), SIGNS)
+@pytest.mark.parametrize(("method", "params"), SIGNS)
 def test_all_that_a_twentieth_less_radius_could_fell_falls_and_nothing_beyond_the_optimum(
-    run, method, params, share, num_classes, low, high
+    run, method, params, num_classes, low, high
 ):
     defense, images, labels = linear_case(num_classes, low, high)
     robust = run(method, params, defense, images, labels, EPS_255, budget=params["queries"]).robust
     easy = best_linf(defense, images, labels, 0.95 * EPS) > 0
     assert easy.sum() > 10
+    # HopSkipJump walks along the boundary of the class that its start has: of several, in a box, not always the nearest.
+    share = 0.85 if method == "hopskipjump" and num_classes > 2 and low < 0 else 0.98
     assert (~robust[easy]).float().mean() >= share
     assert robust[best_linf(defense, images, labels, EPS) < -1e-4].all()
 
