@@ -56,7 +56,7 @@ def test_all_that_a_twentieth_less_radius_could_fell_falls_and_nothing_beyond_th
     robust = run(method, params, defense, images, labels, EPS_255, budget=params["queries"]).robust
     easy = best_linf(defense, images, labels, 0.95 * EPS) > 0
     assert easy.sum() > 10
-    # HopSkipJump walks along the boundary of the class that its start has: of several, in a box, not the nearest always.
+    # HopSkipJump walks along the boundary of the class that its start has: of several, in a box, not the nearest.
     share = 0.85 if method == "hopskipjump" and num_classes > 2 and low < 0 else 0.98
     assert (~robust[easy]).float().mean() >= share
     assert robust[best_linf(defense, images, labels, EPS) < -1e-4].all()
