@@ -7,7 +7,7 @@ WORKERS ?= 2
 DEMO := natural pgd_at cushion_jpeg80 medrdf_sp_mf
 # In this order: later recipes begin with the networks of earlier ones.
 RECIPES := natural pgd_at trades mart hat mpadvt maadvt trades_awp comdefend comdefend_pgd_at hgd \
-	cushion_jpeg80 cushion_jpeg80_pgd_at random_resize_pad random_resize_pad_pgd_at medrdf_sp_mf medrdf_sp_mf_pgd_at
+	cushion_jpeg80 cushion_jpeg80_pgd_at random_rp random_rp_pgd_at medrdf_sp_mf medrdf_sp_mf_pgd_at
 
 .PHONY: help demo test test-slow lint benchmarks train official install clean
 

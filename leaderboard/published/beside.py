@@ -184,6 +184,9 @@ def _differences(number: PublishedNumber, ours: Record, setting: Setting, exact:
     manifest = setting.manifests.get(ours.submission)
     if not exact:
         yield f"another defense of the same family: {number.defense}"
+    elif manifest is not None and ours.submission != number.defense:
+        # Its name begins with the printed one's: the same idea, with something more or over another classifier.
+        yield f"defense here: {manifest.title}"
     if number.setting:
         yield f"defense there: {number.setting}"
     yield from _data(number, ours, card)

@@ -230,6 +230,14 @@ def test_a_revision_of_a_published_defense_is_found_by_the_beginning_of_its_name
     assert all(pair.same_defense for pair in pairs)
 
 
+def test_an_entry_that_is_more_than_the_published_defense_says_what_it_is(table, pretend, setting, project):
+    project.manifest("pgd_at_wide", "PGD-AT over something else", "adversarial training")
+    known = replace(setting, manifests={"pgd_at_wide": read_manifest(project.root.submissions / "pgd_at_wide")})
+    pairs = side_by_side(records(table(pretend("pgd_at_wide"))), known)
+    assert all(pair.differs[0] == "defense here: PGD-AT over something else" for pair in pairs)
+    assert pairs
+
+
 def test_whether_the_attack_knew_of_the_defense_is_said_where_it_matters(table, pretend, setting):
     pairs = side_by_side(records(table(pretend("medrdf_sp_mf"))), setting)
     clauses = {clause for pair in pairs if pair.ours.track == "white-box" for clause in pair.differs}
