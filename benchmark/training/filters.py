@@ -1,10 +1,11 @@
 """Training of filters that stand before a classifier: ComDefend, and the representation guided denoiser."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +20,13 @@ from benchmark.models import build_network
 from benchmark.models.comdefend import ComDefend
 from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness, content_seed
-from benchmark.submission.weights import load_into, read_weights, save_weights
+from benchmark.submission.weights import load_into, read_weights, save_weights, sha256_of
 from benchmark.training.batches import shifted
 from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
+from benchmark.training.fit import Best, check_enough, check_finite, ended
 from benchmark.training.inner import attacked
-from benchmark.training.log import Epoch, Paths, write_log
+from benchmark.training.log import Epoch, Paths, facts, write_log
+from benchmark.training.part import Part
 from benchmark.training.train import TrainingReport
 
 __all__ = ["FilterRecipe", "filtered_classifier", "read_filter_recipe", "train_filter"]
@@ -41,7 +44,8 @@ def train_filter(
     """Train a filter and write one file with its weights and the classifier's, and beside it a log and a curve.
 
     The weight file depends on recipe, data, classifier and machine alone: seeds come from the recipe and one thread
-    does the sums. The classifier is not trained. Accuracies of an epoch are those of classifier and filter together on
+    does the sums. A run that was interrupted goes on after its last whole epoch and ends with the same file. The
+    classifier is not trained. Accuracies of an epoch are those of classifier and filter together on
     the validation split; ``robust`` is under the recipe's adversary, who attacks the bare classifier and knows of no
     filter.
 
@@ -50,7 +54,7 @@ def train_filter(
         card: the data set's card.
         splits: training and validation split; the test split is not within reach.
         target: safetensors file to write, to be loaded into :func:`filtered_classifier`'s kind of network.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch, and at once for those of an interrupted run.
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
 
@@ -64,13 +68,17 @@ def train_filter(
         with torch.random.fork_rng():
             torch.manual_seed(content_seed("filter", recipe.seed, card.name) % 2**63)
             training = _Training(recipe, card, splits, torch.device(device), beside or Path())
-            best, whole, log = training.run(on_epoch)
+            part = Part(Paths(target).part, training.key())
+            best = training.run(part, on_epoch)
     finally:
         torch.set_num_threads(threads)
-    sha256 = save_weights(whole, target)
-    facts = {"method": recipe.method, "dataset": card.name, "sha256": sha256, "chosen_epoch": best.number}
-    write_log(Paths(target), f"{recipe.method} on {card.name}", log, facts)
-    return TrainingReport(target, sha256, best, tuple(log))
+    training.whole.filter.load_state_dict(best.weights)
+    sha256 = save_weights(training.whole, target)
+    log = training.log
+    told = facts(recipe.method, splits[0], log, best.epoch, sha256, training.begun_from, training.device.type)
+    write_log(Paths(target), f"{recipe.method} on {card.name}", log, told)
+    part.remove()
+    return TrainingReport(target, sha256, best.epoch, tuple(log))
 
 
 def filtered_classifier(recipe: FilterRecipe, card: Card) -> FilteredClassifier:
@@ -104,50 +112,86 @@ class _Training:
         self.recipe, self.card, self.device = recipe, card, device
         self.training, self.validation = splits
         self.steps = len(self.training) // recipe.batch_size
-        if self.steps < 1:
-            raise BenchError(
-                f"the training split of '{card.name}' has {len(self.training)} images, less than one batch of "
-                f"{recipe.batch_size}; lower batch_size in the recipe."
-            )
+        check_enough(self.training, recipe.batch_size)
         self.whole = filtered_classifier(recipe, card).to(device)
-        stored = beside / recipe.classifier.weights.format(dataset=card.name)
+        named = recipe.classifier.weights.format(dataset=card.name)
+        stored = beside / named
         load_into(self.whole.classifier, read_weights(stored), str(stored)).requires_grad_(False)
+        self.begun_from = {named: sha256_of(stored)}
         self.classifier = self.whole.classifier.to(memory_format=torch.channels_last)
+        self.optimiser = Adam(self.whole.filter.parameters(), recipe.learning_rate)
+        self.schedule = OneCycleLR(self.optimiser, recipe.learning_rate, total_steps=recipe.epochs * self.steps)
+        self.log: list[Epoch] = []
+        self.best: Best | None = None
 
-    def run(self, on_epoch: Callable[[Epoch], None]) -> tuple[Epoch, FilteredClassifier, list[Epoch]]:
-        """Train all epochs; returns the best, its networks and all epochs."""
-        filter, recipe = self.whole.filter, self.recipe
-        optimiser = Adam(filter.parameters(), recipe.learning_rate)
-        schedule = OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.epochs * self.steps)
-        log: list[Epoch] = []
-        best: tuple[Epoch, FilteredClassifier] | None = None
+    def key(self) -> str:
+        """Hash of all that decides the weights."""
+        facts = (
+            self.recipe.model_dump_json(exclude={"weights", "datasets"}),
+            self.card.name,
+            self.training.content_hash,
+            self.validation.content_hash,
+            sorted(self.begun_from.items()),
+            self.device.type,
+            torch.__version__,
+        )
+        return f"{content_seed('filter part', 1, *facts):016x}"
+
+    def run(self, part: Part, on_epoch: Callable[[Epoch], None]) -> Best:
+        """Train the epochs that are left, leaving the state in ``part`` after each, and return the best."""
+        self._go_on_from(part.read(), on_epoch)
         attacked_validation = self._attacked_validation()
-        for number in range(1, recipe.epochs + 1):
-            begun, total = time.perf_counter(), 0.0
-            filter.train()
-            for step, (images, labels) in enumerate(self._batches(number)):
-                draw = torch.Generator().manual_seed(content_seed("filter step", recipe.seed, number, step))
-                loss = self._loss(images, labels, draw)
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
-                total += loss.item()
-            if not math.isfinite(total):
-                raise BenchError(
-                    f"training on '{self.card.name}' diverged in epoch {number} (the loss is {total}); "
-                    "lower learning_rate in the recipe."
-                )
-            trained = time.perf_counter()
-            clean, robust = self._validate(attacked_validation)
-            seconds, validation_seconds = trained - begun, time.perf_counter() - trained
-            epoch = Epoch(number, total / self.steps, clean, robust, seconds, validation_seconds)
-            log.append(epoch)
+        while not ended(self.recipe, self.log, self.best):
+            try:
+                epoch = self._epoch(len(self.log) + 1, attacked_validation)
+            except BenchError:
+                part.remove()
+                raise
+            self.log.append(epoch)
+            if self.best is None or epoch.chosen_by >= self.best.epoch.chosen_by:
+                weights = {name: value.clone() for name, value in self.whole.filter.state_dict().items()}
+                self.best = Best(epoch, weights)
+            part.write(self._state(self.best))
             on_epoch(epoch)
-            if best is None or epoch.chosen_by >= best[0].chosen_by:
-                best = epoch, copy.deepcopy(self.whole)
-        assert best is not None
-        return *best, log
+        assert self.best is not None
+        return self.best
+
+    def _state(self, best: Best) -> dict[str, Any]:
+        return {
+            "filter": self.whole.filter.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "log": [vars(epoch) for epoch in self.log],
+            "best": best.epoch.number,
+            "weights": best.weights,
+        }
+
+    def _go_on_from(self, state: dict[str, Any] | None, on_epoch: Callable[[Epoch], None]) -> None:
+        if state is None:
+            return
+        self.whole.filter.load_state_dict(state["filter"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.log = [replace(Epoch(**fields), resumed=True) for fields in state["log"]]
+        self.best = Best(self.log[state["best"] - 1], state["weights"])
+        for epoch in self.log:
+            on_epoch(epoch)
+
+    def _epoch(self, number: int, attacked_validation: Tensor | None) -> Epoch:
+        begun, total = time.perf_counter(), 0.0
+        self.whole.filter.train()
+        for step, (images, labels) in enumerate(self._batches(number)):
+            draw = torch.Generator().manual_seed(content_seed("filter step", self.recipe.seed, number, step))
+            loss = self._loss(images, labels, draw)
+            self.optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+            self.schedule.step()
+            total += loss.item()
+        check_finite(total, self.card.name, number)
+        trained = time.perf_counter()
+        clean, robust = self._validate(attacked_validation)
+        return Epoch(number, total / self.steps, clean, robust, trained - begun, time.perf_counter() - trained)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every training image once, in an order of the epoch's own and shifted at random."""

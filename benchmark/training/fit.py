@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,7 @@ from benchmark.errors import BenchError
 from benchmark.training.awp import perturbed_weights
 from benchmark.training.batches import Batch, balanced_batches
 from benchmark.training.ema import Average
+from benchmark.training.filter_recipe import FilterRecipe
 from benchmark.training.log import Epoch
 from benchmark.training.methods import Method
 from benchmark.training.recipe import Recipe
@@ -31,6 +32,38 @@ class Best:
 
     epoch: Epoch
     weights: dict[str, Tensor]
+
+
+def ended(recipe: Recipe | FilterRecipe, log: Sequence[Epoch], best: Best | None) -> bool:
+    """Whether all epochs are done, or the recipe's patience."""
+    waited = len(log) - best.epoch.number if best is not None else 0
+    return len(log) >= recipe.epochs or (recipe.patience is not None and waited >= recipe.patience)
+
+
+def check_enough(split: Split, batch_size: int) -> None:
+    """Refuse a training split that does not fill one batch.
+
+    Raises:
+        BenchError: it has fewer images.
+    """
+    if len(split) < batch_size:
+        raise BenchError(
+            f"the training split of '{split.dataset}' has {len(split)} images, less than one batch of "
+            f"{batch_size}; lower batch_size in the recipe."
+        )
+
+
+def check_finite(loss: float, dataset: str, epoch: int) -> None:
+    """Refuse to go on from a loss that is no number.
+
+    Raises:
+        BenchError: it is infinite or not a number.
+    """
+    if not math.isfinite(loss):
+        raise BenchError(
+            f"training on '{dataset}' diverged in epoch {epoch} (the loss is {loss}); "
+            "lower learning_rate in the recipe."
+        )
 
 
 class Fit:
@@ -54,11 +87,7 @@ class Fit:
         self.recipe, self.method, self.network, self.split, self.device = recipe, method, network, split, device
         self.first_stage = first_stage
         self.steps = len(split) // recipe.batch_size
-        if self.steps < 1:
-            raise BenchError(
-                f"the training split of '{split.dataset}' has {len(split)} images, less than one batch of "
-                f"{recipe.batch_size}; lower batch_size in the recipe."
-            )
+        check_enough(split, recipe.batch_size)
         if recipe.adversary is not None:
             network.to(memory_format=torch.channels_last)
         self.optimiser = SGD(
@@ -84,28 +113,17 @@ class Fit:
         Raises:
             BenchError: the loss is not finite any more.
         """
-        while not self.ended:
+        while not ended(self.recipe, self.log, self.best):
             after_epoch(self._epoch(len(self.log) + 1, validation))
         assert self.best is not None
         return self.best
-
-    @property
-    def ended(self) -> bool:
-        """Whether all epochs are done, or the recipe's patience."""
-        done = len(self.log)
-        waited = done - self.best.epoch.number if self.best is not None else 0
-        return done >= self.recipe.epochs or (self.recipe.patience is not None and waited >= self.recipe.patience)
 
     def _epoch(self, number: int, validation: Split) -> Epoch:
         begun = time.perf_counter()
         total = 0.0
         for batch in balanced_batches(self.recipe, self.split, number, self.device):
             total += self._step(batch)
-        if not math.isfinite(total):
-            raise BenchError(
-                f"training on '{self.split.dataset}' diverged in epoch {number} (the loss is {total}); "
-                "lower learning_rate in the recipe."
-            )
+        check_finite(total, self.split.dataset, number)
         self.method.end_epoch()
         trained = time.perf_counter()
         shown = self.network if self.average is None else self.average.network

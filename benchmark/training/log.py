@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmark.data.split import Split
 from benchmark.files import write_atomically
 
 
@@ -78,18 +79,53 @@ class Paths:
         return self.weights.with_name(f"{self.weights.name}.part")
 
 
-def write_log(paths: Paths, title: str, log: Sequence[Epoch], facts: dict[str, Any]) -> None:
+def write_log(paths: Paths, title: str, log: Sequence[Epoch], told: dict[str, Any]) -> None:
     """Write table, curve and record.
 
     Args:
         paths: where.
         title: of the curve.
         log: all epochs, in order.
-        facts: what else the record says; costs are added to it.
+        told: what else the record says, see :func:`facts`; costs are added to it.
     """
     write_atomically(paths.table, _table(log).encode())
     write_atomically(paths.curve, curve(title, [epoch for epoch in log if not epoch.first_stage]).encode())
-    write_atomically(paths.record, (json.dumps({**facts, **costs(log)}, indent=2) + "\n").encode())
+    write_atomically(paths.record, (json.dumps({**told, **costs(log)}, indent=2) + "\n").encode())
+
+
+def facts(
+    method: str,
+    training: Split,
+    log: Sequence[Epoch],
+    best: Epoch,
+    sha256: str,
+    begun_from: dict[str, str],
+    device: str,
+) -> dict[str, Any]:
+    """What the record says of a run besides its costs.
+
+    Args:
+        method: of the recipe.
+        training: the training split.
+        log: all epochs.
+        best: the one whose weights were written.
+        sha256: of the weight file.
+        begun_from: sha256 of each stored network that the run began with or drew on, by name.
+        device: kind of device.
+    """
+    return {
+        "method": method,
+        "dataset": training.dataset,
+        "sha256": sha256,
+        "epochs": sum(not epoch.first_stage for epoch in log),
+        "chosen_epoch": best.number,
+        "clean_accuracy": best.clean,
+        "robust_accuracy": best.robust,
+        "begun_from": begun_from,
+        "training_data": training.content_hash,
+        "device": device,
+        "torch": torch.__version__,
+    }
 
 
 def _table(log: Sequence[Epoch]) -> str:

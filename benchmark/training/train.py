@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
 from benchmark.submission.weights import load_into, read_weights, save_weights
 from benchmark.training.fit import Best, Fit
-from benchmark.training.log import Epoch, Paths, write_log
+from benchmark.training.log import Epoch, Paths, facts, write_log
 from benchmark.training.methods import FirstStage, Method, Setting, build_method
 from benchmark.training.part import Part
 from benchmark.training.recipe import Recipe, untrained_network
@@ -114,7 +113,9 @@ class _Training:
         best, network = self._stage(self.recipe, method, split, before)
         network.load_state_dict(best.weights)
         sha256 = save_weights(network, self.paths.weights)
-        write_log(self.paths, f"{self.recipe.method} on {self.card.name}", self.log, self._facts(best.epoch, sha256))
+        method_name = self.recipe.method
+        told = facts(method_name, self.training, self.log, best.epoch, sha256, self.stored, self.device.type)
+        write_log(self.paths, f"{method_name} on {self.card.name}", self.log, told)
         self.part.remove()
         return TrainingReport(self.paths.weights, sha256, best.epoch, tuple(self.log))
 
@@ -168,18 +169,3 @@ class _Training:
             return network
         start = self.beside / recipe.start_from.format(dataset=self.card.name)
         return load_into(network, read_weights(start), str(start))
-
-    def _facts(self, best: Epoch, sha256: str) -> dict[str, Any]:
-        return {
-            "method": self.recipe.method,
-            "dataset": self.card.name,
-            "sha256": sha256,
-            "epochs": sum(not epoch.first_stage for epoch in self.log),
-            "chosen_epoch": best.number,
-            "clean_accuracy": best.clean,
-            "robust_accuracy": best.robust,
-            "begun_from": self.stored,
-            "training_data": self.training.content_hash,
-            "device": self.device.type,
-            "torch": torch.__version__,
-        }

@@ -1,5 +1,7 @@
 """Training of filters on digits: repeatable, chosen on the validation split, and good for what their papers claim."""
 
+import json
+
 import pytest
 import torch
 
@@ -11,9 +13,9 @@ from benchmark.defense.stages import LearnedFilter
 from benchmark.errors import BenchError
 from benchmark.models.comdefend import ComDefend, _Step
 from benchmark.randomness import Randomness
-from benchmark.submission.weights import load_into, read_weights
+from benchmark.submission.weights import load_into, read_weights, sha256_of
 from benchmark.task import Classification
-from benchmark.training import Recipe, train
+from benchmark.training import Recipe, filters, train
 from benchmark.training.filters import FilterRecipe, filtered_classifier, read_filter_recipe, train_filter
 
 from ..attacks.problem import digits
@@ -234,6 +236,45 @@ def test_epochs_are_told_as_they_end(folder):
     assert [epoch.number for epoch in told] == [1, 2, 3]
     assert tuple(told) == report.log
     assert all(epoch.robust is None for epoch in told)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("method", [COMDEFEND, HGD], ids=["comdefend", "hgd"])
+def test_a_filters_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(folder, method):
+    recipe = make_recipe(**method | {"epochs": 3})
+    whole = train_filter(recipe, CARD, FEW, folder / "whole.safetensors", beside=folder)
+
+    def die_after_two(epoch):
+        if epoch.number == 2:
+            raise Killed
+
+    target = folder / f"cut-{recipe.method}.safetensors"
+    with pytest.raises(Killed):
+        train_filter(recipe, CARD, FEW, target, die_after_two, beside=folder)
+    assert not target.exists()
+    cut = train_filter(recipe, CARD, FEW, target, beside=folder)
+    assert [epoch.resumed for epoch in cut.log] == [True, True, False]
+    assert (cut.sha256, cut.best, cut.log) == (whole.sha256, whole.best, whole.log)
+    assert not target.with_name(f"{target.name}.part").exists()
+
+
+def test_a_filters_training_ends_when_its_patience_does(folder, monkeypatch):
+    script = iter([0.5, 0.8, 0.7, 0.6, 0.9])
+    monkeypatch.setattr(filters._Training, "_validate", lambda *_: (next(script), None))
+    report, _ = run(folder, FEW, "patient", **COMDEFEND | {"epochs": 5, "patience": 2})
+    assert [epoch.number for epoch in report.log] == [1, 2, 3, 4]
+    assert report.best.number == 2
+
+
+def test_the_record_of_a_filter_tells_what_it_was_made_from(folder):
+    report, _ = run(folder, FEW, "told", **COMDEFEND | {"epochs": 1})
+    record = json.loads((folder / "told.training.json").read_text())
+    assert record["begun_from"] == {"digits.safetensors": sha256_of(folder / "digits.safetensors")}
+    assert (record["sha256"], record["epochs"]) == (report.sha256, 1)
+    assert record["training_data"] == FEW[0].content_hash
 
 
 @pytest.mark.parametrize(
