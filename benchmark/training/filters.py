@@ -26,7 +26,7 @@ from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
 from benchmark.training.fit import Best, check_enough, check_finite, ended
 from benchmark.training.inner import attacked
 from benchmark.training.log import Epoch, Paths, facts, write_log
-from benchmark.training.part import Part
+from benchmark.training.part import Part, run_key
 from benchmark.training.train import TrainingReport
 
 __all__ = ["FilterRecipe", "filtered_classifier", "read_filter_recipe", "train_filter"]
@@ -68,7 +68,8 @@ def train_filter(
         with torch.random.fork_rng():
             torch.manual_seed(content_seed("filter", recipe.seed, card.name) % 2**63)
             training = _Training(recipe, card, splits, torch.device(device), beside or Path())
-            part = Part(Paths(target).part, training.key())
+            key = run_key(recipe, splits, training.begun_from, training.device)
+            part = Part(Paths(target).part, key)
             best = training.run(part, on_epoch)
     finally:
         torch.set_num_threads(threads)
@@ -123,19 +124,6 @@ class _Training:
         self.schedule = OneCycleLR(self.optimiser, recipe.learning_rate, total_steps=recipe.epochs * self.steps)
         self.log: list[Epoch] = []
         self.best: Best | None = None
-
-    def key(self) -> str:
-        """Hash of all that decides the weights."""
-        facts = (
-            self.recipe.model_dump_json(exclude={"weights", "datasets"}),
-            self.card.name,
-            self.training.content_hash,
-            self.validation.content_hash,
-            sorted(self.begun_from.items()),
-            self.device.type,
-            torch.__version__,
-        )
-        return f"{content_seed('filter part', 1, *facts):016x}"
 
     def run(self, part: Part, on_epoch: Callable[[Epoch], None]) -> Best:
         """Train the epochs that are left, leaving the state in ``part`` after each, and return the best."""

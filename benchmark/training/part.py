@@ -8,7 +8,32 @@ from typing import Any
 
 import torch
 
+from benchmark.data.split import Split
 from benchmark.files import write_atomically
+from benchmark.randomness import content_seed
+from benchmark.toml_model import Strict
+
+
+def run_key(recipe: Strict, splits: tuple[Split, Split], stored: dict[str, str], device: torch.device) -> str:
+    """Hash of all that decides the weights of a run.
+
+    Args:
+        recipe: of either kind; where it writes and which data sets it names besides do not count.
+        splits: training and validation split.
+        stored: sha256 of each weight file that the run draws on, by name.
+        device: where it runs.
+    """
+    training, validation = splits
+    facts = (
+        recipe.model_dump_json(exclude={"weights", "datasets"}),
+        training.dataset,
+        training.content_hash,
+        validation.content_hash,
+        sorted(stored.items()),
+        device.type,
+        torch.__version__,
+    )
+    return f"{content_seed('part', 1, *facts):016x}"
 
 
 @dataclass(frozen=True)
@@ -17,7 +42,7 @@ class Part:
 
     Attributes:
         path: where it lies.
-        key: hash of all that decides the weights; a file with another key is not read.
+        key: :func:`run_key` of the run; a file with another key is not read.
     """
 
     path: Path

@@ -15,7 +15,7 @@ from benchmark.submission.weights import load_into, read_weights, save_weights
 from benchmark.training.fit import Best, Fit
 from benchmark.training.log import Epoch, Paths, facts, write_log
 from benchmark.training.methods import FirstStage, Method, Setting, build_method
-from benchmark.training.part import Part
+from benchmark.training.part import Part, run_key
 from benchmark.training.recipe import Recipe, untrained_network
 from benchmark.training.stored import hashes_of_stored
 
@@ -84,22 +84,9 @@ class _Training:
         self.on_epoch = on_epoch
         self.paths = Paths(target)
         self.stored = hashes_of_stored(recipe, card, beside)
-        self.part = Part(self.paths.part, self._key())
+        self.part = Part(self.paths.part, run_key(recipe, splits, self.stored, device))
         self.past = self.part.read() or {}
         self.log: list[Epoch] = []
-
-    def _key(self) -> str:
-        """Hash of all that decides the weights."""
-        facts = (
-            self.recipe.model_dump_json(exclude={"weights", "datasets"}),
-            self.card.name,
-            self.training.content_hash,
-            self.validation.content_hash,
-            sorted(self.stored.items()),
-            self.device.type,
-            torch.__version__,
-        )
-        return f"{content_seed('part', 1, *facts):016x}"
 
     def run(self) -> TrainingReport:
         method = build_method(Setting(self.recipe, self.card, self.beside, self.device))
