@@ -39,8 +39,8 @@ def plan(
     """All units of a run; those that others may draw on come first.
 
     Raises:
-        BenchError: an unknown track or data set, data that is not here, two submissions of one name, or a submission
-            that no data set suits.
+        BenchError: an unknown track or data set, data or surrogates that are not here, two submissions of one name,
+            or a submission that no data set suits.
     """
     submissions = _distinct(workplace, submissions)
     for track in tracks:
@@ -66,6 +66,9 @@ def plan(
     for submission, dataset in pairs:
         # Unfit weights or code are refused here, before gaps could replace rows of an earlier run.
         workplace.kind(submission, dataset)
+    if "no-box" in tracks:
+        for dataset in dict.fromkeys(dataset for _, dataset in pairs):
+            workplace.check_surrogates(dataset)
     return [
         Unit(submission, dataset, track, chunk)
         for track in workplace.matrix.tracks

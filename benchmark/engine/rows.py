@@ -93,8 +93,9 @@ class RowBook:
         self._rows.append(row | cell)
 
     def add_gap(self, image: int, pred_clean: int | None, reason: str, **cell: Any) -> None:
-        """Add a row that says that this cell could not run on this image."""
-        self.add(image, None, pred_clean, False, status="gap", reason=reason[:500], **cell)
+        """Add a row that says that this cell could not run on this image; paths within the project become relative."""
+        told = reason.replace(f"{self._workplace.root.path}/", "")
+        self.add(image, None, pred_clean, False, status="gap", reason=told[:500], **cell)
 
     def table(self) -> pa.Table:
         """All rows under the schema."""

@@ -19,7 +19,7 @@ from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.randomness import content_seed
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
-from benchmark.surrogates import surrogate_hash
+from benchmark.surrogates import load_surrogate, surrogate_hash
 
 REFERENCES = 512
 """Training images, drawn stratified, that attacks on features may imitate."""
@@ -134,10 +134,18 @@ class Workplace:
         start = unit.chunk * self.matrix.chunk
         return split.subset(range(start, min(start + self.matrix.chunk, len(split))))
 
-    def _surrogates(self, dataset: str) -> str:
-        """Hash of the surrogates that the no-box cells name."""
-        names = sorted({cell.surrogate for cell in self.matrix.cell if cell.track == "no-box"})
-        return "".join(surrogate_hash(self.root, dataset, name) for name in names)
+    def _surrogates(self) -> list[str]:
+        """Names of the surrogates that the no-box cells name, sorted."""
+        return sorted({cell.surrogate for cell in self.matrix.cell if cell.track == "no-box"})
+
+    def check_surrogates(self, dataset: str) -> None:
+        """Load every surrogate that the no-box cells name.
+
+        Raises:
+            BenchError: one is missing or broken.
+        """
+        for name in self._surrogates():
+            load_surrogate(self.root, self.card(dataset), name)
 
     def identity(self, unit: Unit) -> str:
         """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
@@ -151,7 +159,9 @@ class Workplace:
             self.settings.individual,
             self.settings.limit,
             self.entry_hash(unit.submission, unit.dataset),
-            self._surrogates(unit.dataset) if unit.track == "no-box" else "",
+            "".join(surrogate_hash(self.root, unit.dataset, name) for name in self._surrogates())
+            if unit.track == "no-box"
+            else "",
             self.split(unit.dataset, unit.track).content_hash,
             self.settings.device,
             unit.track,

@@ -1,5 +1,6 @@
 """Records and standings arranged for pages: look a number up by what it is."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from benchmark.results.schema import HEADLINE_EPS
@@ -54,8 +55,10 @@ class Book:
         return alone or self.get(entry, track, f"{HEADLINE}_cumulative", attack, norm, eps)
 
     def datasets(self) -> list[str]:
-        """Names of data sets with an entry, sorted."""
-        return sorted({standing.dataset for standing in self.standings})
+        """Names of data sets with an entry: those with the most ranked entries first, then by name."""
+        ranked = Counter({standing.dataset: 0 for standing in self.standings})
+        ranked.update(standing.dataset for standing in self.standings if standing.rank is not None)
+        return sorted(ranked, key=lambda name: (-ranked[name], name))
 
     def standings_of(self, *, dataset: str | None = None, submission: str | None = None) -> list[Standing]:
         """Return the standings of a data set or of a submission, in board order."""

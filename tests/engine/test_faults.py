@@ -104,6 +104,15 @@ def test_a_defense_that_raises_leaves_its_unit_as_a_gap_that_names_the_error(run
     assert rows[rows.status == "ok"].sample_id.nunique() == 16
 
 
+def test_a_gap_names_files_of_the_project_by_their_relative_path(run, root, plant_attack):
+    def spoil(*_):
+        raise FileNotFoundError(f"{root / 'datasets' / 'toy' / 'missing.npz'} is not there")
+
+    plant_attack(spoil)
+    fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
+    assert set(fgsm.reason) == {"FileNotFoundError: datasets/toy/missing.npz is not there"}
+
+
 def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
     folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
     first = run([folder], ["black-box"], tmp_path / "results", workers=2)

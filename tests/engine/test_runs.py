@@ -282,6 +282,17 @@ def test_unknown_names_are_refused_with_a_hint(run):
         run(["plian"], ["clean"])
 
 
+def test_a_missing_surrogate_is_told_before_any_work(run, root, tmp_path):
+    weights = root / "datasets" / "toy" / "surrogates" / "vgg.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    try:
+        with pytest.raises(BenchError, match=r"vgg\.safetensors is missing; restore it or retrain it"):
+            run(["plain"], ["clean", "no-box"], tmp_path / "results")
+    finally:
+        (tmp_path / "elsewhere").rename(weights)
+    assert not (tmp_path / "results").exists()
+
+
 def test_progress_rises_to_one(run):
     shares = []
     run(["plain"], ["clean", "black-box"], on_event=lambda _, share: shares.append(share))

@@ -133,6 +133,12 @@ def test_an_entry_with_a_gap_is_shown_with_its_reason_and_not_ranked(tmp_path, p
     assert "gap in white-box fgsm on 1 image (no gradient)" in group(page, "unranked")
 
 
+def test_the_data_set_with_the_most_ranked_entries_comes_first(tmp_path, project, table, small):
+    entries = [small("natural"), small("other"), small("natural", dataset="abc")]
+    page = text_of(build_site(table(*entries), project.root, tmp_path / "site"))
+    assert page.index('id="board-films"') < page.index('id="board-abc"')
+
+
 def test_the_recompute_script_gives_the_number_that_ranks(tmp_path, project, table, small):
     """With a stochastic entry, images wrong clean, spared work and a gap."""
     falls = {("white-box", "fgsm", 1): 2.0, ("adaptive", "apgd-ce", 2): 8.0, ("no-box", "cw-linf", 3): 8.0}
