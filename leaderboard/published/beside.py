@@ -60,7 +60,7 @@ def side_by_side(
         numbers: published numbers, by default those that ship with the benchmark.
 
     Returns:
-        Pairs by entry, then by published experiment, track, budget and attack.
+        Pairs by entry, by published experiment (those on the same data set first), by track, budget and attack.
     """
     sound = _once(one for one in (read_published() if numbers is None else numbers) if not one.set_aside)
     own: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
@@ -107,7 +107,8 @@ def _order(pair: Pair) -> tuple[object, ...]:
 def _experiment(pair: Pair) -> tuple[object, ...]:
     ours, one = pair.ours, pair.published
     return (
-        ours.dataset, ours.submission, not ours.official, not pair.same_defense, -one.year, one.source, one.defense,
+        ours.dataset, ours.submission, not ours.official, not pair.same_defense,
+        not _same_dataset(one.dataset, ours.dataset), -one.year, one.source, one.defense,
         one.dataset, one.task, one.model, one.setting,
     )  # fmt: skip
 

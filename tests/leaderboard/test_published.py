@@ -217,6 +217,15 @@ def test_the_same_attack_at_the_same_budget_stands_beside_the_papers_number(tabl
     )
 
 
+def test_experiments_on_the_entrys_own_data_set_come_first(table, pretend, setting):
+    known = replace(setting, cards={})
+    found = experiments(side_by_side(records(table(pretend("natural", dataset="isic2017_64"))), known))
+    same = [one.theirs.dataset == "ISIC2017" for one in found]
+    assert any(same)
+    assert same == sorted(same, reverse=True)
+    assert not all(same)
+
+
 def test_a_family_stands_in_where_no_paper_prints_the_defense(table, pretend, setting):
     pairs = side_by_side(records(table(pretend("sturdy"))), setting)
     assert {pair.published.family for pair in pairs} == {"adversarial training"}
