@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmark.cli.listings import checked_data_dir, wide_console
+from benchmark.cli.output import checked_data_dir, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli.evaluate import DEFAULT_DATASET
-from benchmark.cli.listings import DataDir, Json, checked_data_dir, print_json, wide_console
+from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmark.cli.listings import checked_data_dir
+from benchmark.cli.output import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 

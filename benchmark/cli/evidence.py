@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from benchmark.cli.listings import print_json, table_of, wide_console
+from benchmark.cli.output import print_json, table_of, wide_console
 
 if TYPE_CHECKING:
     from leaderboard.evidence import Evidence, Study

@@ -1,22 +1,18 @@
 """``bench submissions``, ``bench datasets``, ``bench matrix``: what there is. Nothing here imports torch to list."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
     from benchmark.matrix.model import Matrix
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of a table.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")]
 
 _COLOURS = {"available": "green", "missing": "yellow", "broken": "red"}
 
@@ -28,37 +24,6 @@ def register(app: typer.Typer) -> None:
     app.command("submissions")(submissions_command)
     app.add_typer(datasets_app, name="datasets")
     app.command("matrix")(matrix_command)
-
-
-def print_json(document: object) -> None:
-    """Write a document as JSON that any reader of UTF-8 takes."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def checked_data_dir(data_dir: Path | None) -> Path | None:
-    """Return ``data_dir`` unless it is given and no folder.
-
-    Raises:
-        BenchError: it is not a folder.
-    """
-    if data_dir is not None and not data_dir.is_dir():
-        what = "is a file" if data_dir.exists() else "does not exist"
-        raise BenchError(f"--data-dir {data_dir} {what}; give the folder that holds the data files.")
-    return data_dir
-
-
-def wide_console() -> Console:
-    """A console for tables; where nobody watches (a pipe, a file) it is wide enough to cut nothing short."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
-
-
-def table_of(*heads: str, whole: tuple[str, ...]) -> Table:
-    """A table in which the columns ``whole`` are never cut or folded."""
-    table = Table()
-    for head in heads:
-        table.add_column(head, no_wrap=head in whole, overflow="fold")
-    return table
 
 
 def submissions_command(context: typer.Context, as_json: Json = False) -> None:
