@@ -10,6 +10,7 @@ from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
+    from benchmark.data.card import Card
     from benchmark.root import Root
     from benchmark.training import Epoch
     from benchmark.training.plans import Plan
@@ -81,8 +82,23 @@ def _train_one(
         report = train_plan(plan, card, splits, (output or path.parent) / file, show, device, source.parent)
     if output is None and (path.parent / "submission.toml").is_file():
         register_weights(path.parent, dataset, file, report.sha256)
+        _warn_of_another_network(root, path.parent, plan, card, report.weights)
     console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
+
+
+def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Card", weights: Path) -> None:
+    from benchmark.submission import find_entry
+    from benchmark.training.deployed import deploys
+
+    entry = find_entry(root, str(folder))
+    if card.name in entry.manifest.datasets and not deploys(entry, plan, card, weights):
+        typer.echo(
+            f"warning: {folder / entry.manifest.entry_point} builds another network for '{card.name}' than the recipe "
+            "trained: the same weights give other answers; unless that is meant, give it the recipe's architecture "
+            "and options.",
+            err=True,
+        )
 
 
 def _line(epoch: "Epoch") -> str:

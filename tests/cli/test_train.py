@@ -94,6 +94,24 @@ def test_training_writes_weights_and_beside_them_log_curve_and_record(bench, pro
     assert not paths.part.exists()
 
 
+@pytest.mark.parametrize(("pool", "warned"), [("False", False), ("True", True)])
+def test_an_entry_that_builds_another_network_than_the_recipe_is_warned_of(bench, project, tiny, pool, warned):
+    folder = tiny().parent
+    (folder / "submission.toml").write_text(
+        'name = "own"\ntitle = "Own"\nauthors = ["A test"]\ntask = "classification"\ndatasets = ["tiny"]\n'
+        'architecture = "any"\ndefense_family = "none"\nrevision = 1\n'
+    )
+    (folder / "defense.py").write_text(
+        "from benchmark.defense import Defense\nfrom benchmark.models import NarrowResNet18\n\n\n"
+        "def build(context):\n"
+        f"    network = NarrowResNet18(context.num_classes, context.channels, width=2, pool={pool})\n"
+        "    return Defense(context.load_weights(network), context.num_classes)\n"
+    )
+    answer = bench("--root", project, "train", "own")
+    assert answer.code == 0, answer.err
+    assert ("builds another network for 'tiny' than the recipe trained" in answer.err) is warned
+
+
 def test_a_killed_training_is_gone_on_with_by_the_same_command(bench, project, tiny, tmp_path, monkeypatch):
     tiny("pgd_at", ADVERSARY)
     whole = bench("--root", project, "train", "own", "--output", tmp_path / "whole")
