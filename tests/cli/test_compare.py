@@ -41,6 +41,15 @@ def test_two_entries_stand_side_by_side(bench, results):
     assert (pair["natural"]["value"], pair["pgd_at"]["value"]) == (0.5, 1.0)
 
 
+def test_the_paired_difference_says_what_can_be_concluded(bench, results):
+    out = bench("compare", "natural", "pgd_at", "--results", results).out
+    assert "natural less pgd_at on the same images" in out
+    pairs = json.loads(bench("compare", "natural", "pgd_at", "--results", results, "--json").out)
+    paired = {one["paired"]["track"]: one["paired"] for one in pairs if "paired" in one}
+    assert (paired["all"]["first"], paired["all"]["second"], paired["all"]["verdict"]) == (0.5, 1.0, "lower")
+    assert paired["clean"]["verdict"] == "not told apart"
+
+
 def test_one_name_is_not_enough_for_two_entries(bench, results):
     assert bench("compare", "natural", "--results", results).sentence == (
         "bench compare takes two submissions; with --published any number of them."

@@ -1,0 +1,176 @@
+"""``bench compare``: two entries on the same images, or entries beside what papers print."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.results.schema import HEADLINE_EPS
+from benchmark.root import Root
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leaderboard.paired import Difference
+    from leaderboard.published import Experiment
+    from leaderboard.record import Record
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare_command)
+
+
+def compare_command(
+    context: typer.Context,
+    submissions: Annotated[
+        list[str] | None, typer.Argument(help="Two submissions; with --published any number of them, or all.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Beside the numbers that papers print for the same defense and attack.")
+    ] = False,
+    results: Results = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The pairs of numbers as JSON.")] = False,
+) -> None:
+    """Put two submissions side by side, number by number, or entries beside what papers print."""
+    from leaderboard.metrics import records
+
+    names = submissions or []
+    if not published and len(names) != 2:
+        raise BenchError("bench compare takes two submissions; with --published any number of them.")
+    root = root_of(context)
+    rows = read_folders(results or official_folders(root))
+    if dataset is not None:
+        rows = only_dataset(rows, dataset)
+    found = records(rows)
+    known = sorted({record.submission for record in found})
+    for name in names:
+        if name not in known:
+            raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, known)}")
+    if published:
+        _compare_published(
+            root, [record for record in found if not names or record.submission in names], names, as_json
+        )
+    else:
+        _compare_two(rows, found, names[0], names[1], as_json)
+
+
+def _budget(record: "Record") -> str:
+    from leaderboard.site.tracks import budget
+
+    return "" if record.eps_255 is None else budget(record.eps_255, record.norm)
+
+
+def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from leaderboard.paired import differences
+
+    # An official number comes last, so that it stands where an unofficial run gave one too.
+    ordered = sorted(found, key=lambda record: record.official)
+    tables = [
+        {
+            (r.dataset, r.track, r.attack, r.norm, r.eps_255, r.severity, r.metric): r
+            for r in ordered
+            if r.submission == name
+        }
+        for name in (first, second)
+    ]
+    shared = [key for key in tables[0] if key in tables[1]]
+    paired = differences(rows, first, second)
+    if as_json:
+        told = {_place(one): asdict(one) | {"verdict": one.verdict} for one in paired}
+        pairs = [
+            {first: asdict(tables[0][k]), second: asdict(tables[1][k])} | ({"paired": told[k]} if k in told else {})
+            for k in shared
+        ]
+        typer.echo(json.dumps(pairs, indent=1))
+        return
+    table = Table(title=f"{first} beside {second}")
+    for column in ("data set", "track", "attack", "budget", "metric", first, second, "difference"):
+        table.add_column(column)
+    for key in shared:
+        one, other = tables[0][key], tables[1][key]
+        if one.track == "corruption" and one.severity is not None:
+            continue
+        values = f"{one.value:.3f}", f"{other.value:.3f}", f"{one.value - other.value:+.3f}"
+        table.add_row(one.dataset, one.track, one.attack, _budget(one), one.metric, *values)
+    Console().print(table)
+    _print_differences(paired, first, second)
+
+
+def _place(one: "Difference") -> tuple[object, ...]:
+    """Where the record stands that a difference belongs to."""
+    from leaderboard.record import HEADLINE, WORST_CASE
+
+    if one.track == "clean":
+        return (one.dataset, "clean", "none", "", None, None, "accuracy")
+    return (one.dataset, one.track, WORST_CASE, "linf", HEADLINE_EPS, None, HEADLINE)
+
+
+def _print_differences(paired: Sequence["Difference"], first: str, second: str) -> None:
+    """Say what the numbers of the table let one conclude."""
+    if not paired:
+        return
+    table = Table(title=f"{first} less {second} on the same images: accuracy clean, worst case at L-inf 8/255 else")
+    for column in ("data set", "track", first, second, "points", "95 % interval", "images", f"{first} is"):
+        table.add_column(column, justify="left" if column in ("data set", "track") else "right", no_wrap=True)
+    for one in paired:
+        points = f"{100 * one.value:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
+        table.add_row(one.dataset, one.track, f"{one.first:.1%}", f"{one.second:.1%}", *points, str(one.n), one.verdict)
+    Console().print(table)
+
+
+def _compare_published(root: Root, found: list["Record"], names: list[str], as_json: bool) -> None:
+    from benchmark.data.card import all_cards
+    from benchmark.matrix import load_matrix
+    from benchmark.submission.manifest import read_manifest
+    from leaderboard import published
+
+    present = sorted({record.submission for record in found})
+    folders = [root.submissions / name for name in present if (root.submissions / name).is_dir()]
+    manifests = {folder.name: read_manifest(folder) for folder in folders}
+    setting = published.Setting(load_matrix()[0], manifests, all_cards(root.datasets))
+    pairs = published.side_by_side(found, setting)
+    if as_json:
+        typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
+        return
+    console = Console()
+    if not pairs:
+        typer.echo(published.nothing_to_compare(names, len(published.read_published())))
+        return
+    for experiment in published.experiments(pairs):
+        _print_experiment(console, experiment)
+
+
+def _print_experiment(console: Console, experiment: "Experiment") -> None:
+    """Print lines, not a table: what differs is a sentence, which no column of a terminal has room for."""
+    ours, theirs = experiment.ours, experiment.theirs
+    entry = ours.submission + ("" if ours.official else " (unofficial)")
+    there = f"{theirs.source} ({theirs.year}), {theirs.defense} on {theirs.dataset}, {theirs.model}"
+    console.print(
+        f"{entry} on {ours.dataset} beside {there}", style="bold", markup=False, highlight=False, soft_wrap=True
+    )
+    if experiment.differs:
+        console.print(
+            "  in every line: " + "; ".join(experiment.differs), markup=False, highlight=False, soft_wrap=True
+        )
+    for pair in experiment.pairs:
+        our = pair.ours
+        cell = f"{our.track}, {our.attack}" + (f", {_budget(our)}" if our.norm else "")
+        worst = "" if pair.worst is None else f", worst case {pair.worst.value:.1%}"
+        numbers = (
+            f"published {pair.published.value:.1%} (Table {pair.published.table}), "
+            f"ours {our.value:.1%} ({our.low:.1%} – {our.high:.1%}){worst}"
+        )
+        besides = "".join(f"; {clause}" for clause in experiment.rest(pair))
+        console.print(
+            f"    {cell}, {pair.published.metric}: {numbers}{besides}", markup=False, highlight=False, soft_wrap=True
+        )
