@@ -9,8 +9,8 @@ from markupsafe import Markup
 from leaderboard.record import Record
 
 _BAR_WIDTH, _BAR_HEIGHT = 132, 18
-_WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 118, 14, 40
+_WIDTH, _HEIGHT = 680, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 158, 14, 40
 _MARKS = ("circle", "square", "triangle", "diamond", "cross")
 _LABEL_GAP = 15
 
@@ -60,17 +60,21 @@ def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") ->
         Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title),
         _grid(budgets, at, axis),
     ]
-    labels: dict[int, float] = {}
-    for end in {one.points[-1][0] for one in series}:
-        # Lines that end at other budgets have their labels elsewhere.
-        here = [index for index, one in enumerate(series) if one.points[-1][0] == end]
-        labels |= zip(here, _spread([_y(series[index].points[-1][1]) for index in here]), strict=True)
-    for index, one in enumerate(series):
+    # All labels stand in the margin: beside the end of a short line they would cover the longer ones.
+    labels = _spread([_y(one.points[-1][1]) for one in series])
+    margin = _WIDTH - _RIGHT + 12
+    for index, (one, height) in enumerate(zip(series, labels, strict=True)):
+        end, value = at[one.points[-1][0]], _y(one.points[-1][1])
+        if one.points[-1][0] != budgets[-1] or abs(height - value) > _LABEL_GAP:
+            parts.append(
+                Markup(
+                    f'<line class="leader s{index}" x1="{end + 6:.1f}" y1="{value:.1f}" x2="{margin - 3}" '
+                    f'y2="{height:.1f}"/>'
+                )
+            )
         parts.append(_line(one, index, at))
         parts.append(
-            Markup('<text class="label s{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
-                index, at[one.points[-1][0]] + 12, labels[index] + 4, one.name
-            )
+            Markup('<text class="label s{}" x="{}" y="{:.1f}">{}</text>').format(index, margin, height + 4, one.name)
         )
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)

@@ -1,6 +1,7 @@
 """The curves of an entry's page."""
 
 import re
+from itertools import pairwise
 
 from leaderboard.site.charts import Series, curves
 
@@ -20,7 +21,14 @@ def test_labels_of_lines_that_end_together_keep_a_line_apart():
     assert found["two"] - found["one"] >= 10
 
 
-def test_a_line_that_ends_elsewhere_has_its_label_at_its_end():
-    alone = heights(line("far", (1, 0.9), (13, 0.5)))["far"]
-    crowd = [line(name, (1, 0.9), (8, 0.5)) for name in ("a", "b", "c")]
-    assert heights(*crowd, line("far", (1, 0.9), (13, 0.5)))["far"] == alone
+def test_labels_of_lines_that_end_apart_share_the_margin_and_never_a_place():
+    series = [line("short", (1, 1.0), (2, 1.0)), line("longer", (1, 1.0), (8, 1.0)), line("far", (1, 0.9), (13, 1.0))]
+    drawn = str(curves(series, "title"))
+    assert len(set(re.findall(r'<text class="label s\d" x="([\d.]+)"', drawn))) == 1
+    found = sorted(heights(*series).values())
+    assert all(after - before >= 10 for before, after in pairwise(found))
+
+
+def test_a_leader_joins_a_label_to_the_line_that_ends_before_the_margin():
+    drawn = str(curves([line("short", (1, 0.9), (8, 0.5)), line("far", (1, 0.9), (13, 0.3))], "title"))
+    assert re.findall(r'class="leader (s\d)"', drawn) == ["s0"]
