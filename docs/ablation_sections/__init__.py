@@ -1,0 +1,14 @@
+"""The sections of ``docs/ablations.md``: a paper's table each, measured again."""
+
+from ablation_sections import copies, cushion, geometry, metric, noise, training
+from ablation_sections.section import Section
+
+SECTIONS: dict[str, Section] = {
+    "noise": noise.NOISE,
+    "level": noise.LEVEL,
+    "copies": copies.SECTION,
+    "metric": metric.SECTION,
+    "geometry": geometry.SECTION,
+    "cushion": cushion.SECTION,
+    "training": training.SECTION,
+}

@@ -1,0 +1,201 @@
+"""Survey, Table 15, and MedRDF, Table XI: the cost of training."""
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+from ablation_sections.bench import DATASET, ROOT, Bench, Json
+from ablation_sections.memory import added_memory, map_blocks
+from ablation_sections.section import Section
+from ablation_sections.tables import table
+from ablation_sections.verdicts import dearer
+from benchmark.data.official import stratified_ids
+from benchmark.data.registry import find_card, load_split
+from benchmark.data.split import Split
+from benchmark.surrogates import surrogate_names
+from benchmark.training import Recipe, read_recipe, train
+from benchmark.training.methods import METHODS
+from benchmark.training.recipe import TABLES
+
+TRAINED = 1024
+ROUNDS = 3
+NATURAL = (16.2, 17.3)
+SURVEY_15 = {
+    "pgd_at": (53.5, 65.1),
+    "trades": (56.0, 67.7),
+    "mart": (55.0, 65.9),
+    "mpadvt": (54.7, 65.5),
+    "hat": (62.0, 74.9),
+}
+"""Survey, Table 15 (ResNet-18, one A100): seconds per epoch on Messidor and ISIC; ``NATURAL``: natural training's."""
+MEDRDF_XI = {"natural": 0.51, "pgd_at": 1.50, "trades": 1.97, "mart": 1.58}
+"""MedRDF, Table XI (ResNet-18, COVID-19): training time in hours; MedRDF itself is naturally trained."""
+SEVERAL = 2.0
+"""Times that count as several."""
+FURTHER: dict[str, dict[str, Json]] = {
+    "fat": {},
+    "ima": {},
+    "ssat": {"semi_supervised": {"labelled": 0.5, "epochs": 1}},
+    "ensemble_at": {},
+    "ard": {"teacher": {"weights": "../pgd_at/weights/{dataset}.safetensors"}, "distillation": {"temperature": 20}},
+    "defensive_distillation": {"distillation": {"temperature": 20}},
+}
+"""Tables of the methods that no shipped recipe uses."""
+
+
+def recipe_of(method: str, seed: int) -> Recipe:
+    """The shipped recipe of a method, else PGD-AT's with the tables that the method needs; of two epochs."""
+    shipped = ROOT.submissions / method / "recipe.toml"
+    known = shipped.is_file()
+    recipe = read_recipe(shipped if known else ROOT.submissions / "pgd_at" / "recipe.toml")
+    fields = recipe.model_dump(exclude_none=True) | {"seed": seed, "epochs": 2}
+    if not known:
+        fields |= {"method": method} | FURTHER[method]
+        needs, _ = TABLES[method]
+        if "adversary" not in needs:
+            del fields["adversary"]
+        if "surrogates" in needs:
+            fields["surrogates"] = [_surrogate(name) for name in surrogate_names(ROOT, DATASET)]
+    return Recipe.model_validate(fields)
+
+
+def _surrogate(name: str) -> dict[str, Json]:
+    recipe = read_recipe(ROOT.datasets / DATASET / "surrogates" / f"{name}.toml")
+    weights = f"../../datasets/{DATASET}/surrogates/{recipe.weights}"
+    return {"weights": weights, "architecture": recipe.architecture, "options": recipe.options}
+
+
+def second_epoch(recipe: Recipe, training: Split, validation: Split) -> float:
+    """Processor seconds of the second epoch of the method's own stage; the first one warms up."""
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            recipe,
+            find_card(DATASET, ROOT),
+            (training, validation),
+            Path(folder) / "weights.safetensors",
+            lambda _: marks.append(time.process_time()),
+            # Methods that ship no entry have no folder; their paths are relative to PGD-AT's.
+            beside=ROOT.submissions / "pgd_at",
+        )
+    return marks[-1] - marks[-2]
+
+
+Pairs = list[tuple[float, float]]
+"""What a method takes and what natural training takes, per round."""
+
+
+def _in_turn(method: str, measure: Callable[[Recipe], float]) -> Pairs:
+    return [(measure(recipe_of(method, number)), measure(recipe_of("natural", number))) for number in range(ROUNDS)]
+
+
+def epochs(method: str, training: Split, validation: Split) -> Pairs:
+    """Processor seconds of an epoch."""
+    return _in_turn(method, lambda recipe: second_epoch(recipe, training, validation))
+
+
+def memory(method: str, training: Split, validation: Split) -> Pairs:
+    """MiB that a whole training adds to this process at its peak, after one that sets up what is needed once."""
+    map_blocks()
+    for name in (method, "natural"):
+        second_epoch(recipe_of(name, 0), training, validation)
+    return _in_turn(method, lambda recipe: added_memory(partial(second_epoch, recipe, training, validation)))
+
+
+def run_training(bench: Bench) -> Json:
+    """Each measurement in a process of its own: what another has left in memory, or how, would change it."""
+    splits = []
+    for name, count in (("train", TRAINED), ("val", 16)):
+        split = load_split(bench.card, name, ROOT)
+        splits.append(split.by_ids(stratified_ids(split, count, [])))
+    found: Json = {method: {} for method in METHODS}
+    for method in METHODS:
+        for kind, measure in (("seconds", epochs), ("added", memory)):
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                found[method][kind] = pool.submit(measure, method, *splits).result()
+    return found
+
+
+def tell_training(found: Json, split: Split) -> str:
+    """Claims and table."""
+    del split
+    ratios = {method: [own / base for own, base in row["seconds"]] for method, row in found.items()}
+    middle = {method: statistics.median(values) for method, values in ratios.items()}
+    survey = {
+        method: [value / own for value, own in zip(row, NATURAL, strict=True)] for method, row in SURVEY_15.items()
+    }
+    by_verdict: dict[str, list[str]] = {}
+    for method, values in ratios.items():
+        if "adversary" in TABLES[method][0]:
+            by_verdict.setdefault(dearer(values, [SEVERAL]), []).append(f"{method}: {middle[method]:.1f}")
+    lines = [
+        f"- The paper claims that adversarial training takes several times as long as natural training, tested as more "
+        f"than {SEVERAL:g} times (Table 15: {min(map(min, survey.values())):.1f} times at least). Here: "
+        + ", ".join(f"**{verdict}** ({'; '.join(names)})" for verdict, names in by_verdict.items())
+    ]
+    order = sorted(SURVEY_15, key=lambda method: SURVEY_15[method][0], reverse=True)
+    parts = [
+        f"{one} above {other}: **{dearer(ratios[one], ratios[other])}** ({middle[one]:.1f} and {middle[other]:.1f})"
+        for one, other in pairwise(order)
+    ]
+    lines.append(f"- The paper's order of cost is {', '.join(order)} (Table 15). Here: {'; '.join(parts)}.")
+    drawn, usual = _steps_of_mpadvt()
+    lines.append(
+        f"- mpadvt has fewer inner steps: its recipe leaves batches clean and draws the number of steps of the others, "
+        f"{drawn:g} per batch in expectation, where pgd_at has {usual}."
+    )
+    rows = [
+        [
+            method,
+            f"{middle[method]:.2f}",
+            _range(ratios[method]),
+            f"{statistics.median(own for own, _ in row['seconds']):.2f}",
+            f"{statistics.median(own / base for own, base in row['added']):.2f}",
+            _range([own / base for own, base in row["added"]]),
+            f"{statistics.median(own for own, _ in row['added']):.0f}",
+            ", ".join(f"{value:.2f}" for value in survey.get(method, ())),
+            f"{MEDRDF_XI[method] / MEDRDF_XI['natural']:.2f}" if method in MEDRDF_XI else "",
+        ]
+        for method, row in found.items()
+    ]
+    header = ("method", "time, ratio to natural", "range", "s per epoch")
+    peaks = ("peak memory added, ratio to natural", "its range", "MiB")
+    papers = ("survey, time: Messidor, ISIC", "MedRDF, time: COVID-19")
+    return "\n".join([*lines, "", table((*header, *peaks, *papers), rows)])
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def _steps_of_mpadvt() -> tuple[float, int]:
+    """Inner steps per batch: the expectation of MPAdvT's recipe, and PGD-AT's."""
+    plan, usual = recipe_of("mpadvt", 0).perturbations, recipe_of("pgd_at", 0).adversary
+    assert plan is not None
+    assert usual is not None
+    return plan.share * statistics.mean(plan.steps), usual.steps
+
+
+SECTION = Section(
+    "Cost of training (survey, Table 15; MedRDF, Table XI)",
+    f"Shipped recipes, whose inner maximisation has 5 steps (the survey's released code: 10) but for mpadvt; methods "
+    f"without one ({', '.join(FURTHER)}) take pgd_at's with the tables that they need, ensemble_at one step of it. "
+    f"Time: of the second of two epochs on {TRAINED} training images, with validation on 16 and without a first stage "
+    f"(ssat, defensive_distillation); processor time as a ratio to natural training in the same process, median and "
+    f"range of {ROUNDS} rounds in turn, each of its own seed. Verdicts here: confirmed or refuted where whole ranges "
+    f"do not overlap; of two equal methods one chosen beforehand would come out above the other in one of "
+    f"{math.comb(2 * ROUNDS, ROUNDS)} cases. Memory: by how much the process exceeds, at its peak over the whole "
+    f"training, what it held before; ratios as for time, in another process. It counts the weights of other networks "
+    f"(hat, ensemble_at, ard) and a first stage (ssat, defensive_distillation). No paper gives it. Papers: "
+    f"ratios of seconds per epoch on an A100 (survey) and of hours (MedRDF).",
+    run_training,
+    tell_training,
+    ("training",),
+)

@@ -1,0 +1,196 @@
+"""The measured ablations: differences and verdicts on toy answers, and what the document must say."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.data.split import Split
+from benchmark.defense.stages import Jpeg
+from benchmark.training.methods import METHODS
+from benchmark.training.recipe import TABLES
+
+# docs is no package that is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+
+from ablation_sections import SECTIONS, memory, tables
+from ablation_sections.bench import ATTACKERS, AWARE, BLIND, CLEAN, DATASET, ROOT, Bench
+from ablation_sections.document import DOCUMENT
+from ablation_sections.keep import kept
+from ablation_sections.memory import added_memory
+from ablation_sections.metric import quarters
+from ablation_sections.tables import HOLLOW, Claim, by_class, hollow
+from ablation_sections.training import recipe_of
+from ablation_sections.verdicts import contrast, dearer, kept_against_rest, wrong_and_below
+
+TEXT = DOCUMENT.read_text("utf-8")
+BETTER, WORSE = [1] * 90 + [0] * 10, [1] * 60 + [0] * 40
+
+
+def section(title: str) -> str:
+    return TEXT.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def split_of(labels: list[int]) -> Split:
+    ids = tuple(map(str, range(len(labels))))
+    return Split("toy", "test", torch.zeros(len(labels), 1, 2, 2), torch.tensor(labels), ids, ids, ("a", "b"))
+
+
+def answers(right: list[int]) -> dict[str, dict[str, list[int]]]:
+    return {attacker: {"right": right, "abstained": [0] * len(right)} for attacker in ATTACKERS}
+
+
+def test_a_clear_difference_confirms_one_order_and_refutes_the_other():
+    found = contrast(BETTER, WORSE)
+    assert found.value == pytest.approx(30)
+    assert found.low < 30 < found.high
+    assert found.verdict == "confirmed"
+    assert contrast(WORSE, BETTER).verdict == "refuted"
+
+
+@pytest.mark.parametrize("count", [24, 128])
+def test_without_any_difference_tangos_interval_is_what_the_score_test_gives_in_closed_form(count):
+    found = contrast([1] * count, [1] * count)
+    reach = 100 * 1.96**2 / (count + 1.96**2)
+    assert (found.value, found.verdict) == (0, "not told apart")
+    assert (found.low, found.high) == pytest.approx((-reach, reach), abs=0.02)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(3, 0), (9, 2), (12, 3), (20, 20)])
+def test_tangos_interval_leaves_zero_out_exactly_where_mcnemars_statistic_is_large(gained, lost):
+    same = [1] * (128 - gained - lost)
+    found = contrast([1] * gained + [0] * lost + same, [0] * gained + [1] * lost + same)
+    assert (found.verdict == "confirmed") == ((gained - lost) ** 2 / (gained + lost) > 1.96**2)
+
+
+def test_a_loss_within_the_slack_is_no_loss():
+    assert contrast(BETTER, BETTER, slack=5).verdict == "confirmed"
+    assert contrast(WORSE, BETTER, slack=10).verdict == "refuted"
+
+
+def test_kept_images_are_held_against_the_others():
+    above = [True] * 50 + [False] * 50
+    found = kept_against_rest(BETTER, above)
+    assert found.value == pytest.approx(100 - 80)
+    assert found.verdict == "confirmed"
+    assert kept_against_rest(BETTER, [True] * 100) is None
+
+
+def test_three_images_are_no_evidence_however_they_are_answered():
+    assert kept_against_rest(BETTER + [1] * 3, [True] * 100 + [False] * 3).verdict == "not told apart"
+
+
+def test_the_share_of_wrong_answers_below_the_threshold_is_held_against_one_half():
+    found = wrong_and_below(BETTER, [True] * 90 + [False] * 9 + [True])
+    assert found.value == pytest.approx(90)
+    assert found.verdict == "confirmed"
+    assert wrong_and_below([1] * 100, [True] * 100) is None
+
+
+def test_quarters_come_in_the_order_of_the_papers_table():
+    right, above = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0], [True, True, True, True, False, False, False, True, True, False]
+    assert quarters(right, above) == (40, 0, 40, 20)
+
+
+def test_a_defense_that_knows_one_class_alone_is_hollow_and_marked():
+    split = split_of([1] * 60 + [0] * 40)
+    assert by_class(answers(WORSE), CLEAN, split) == [0, 100]
+    assert hollow(answers(WORSE), split)
+    assert not hollow(answers(BETTER), split)
+    claim = Claim("order", "none", (("a", "b"),), (CLEAN,))
+    line = tables.tested(claim, {"toy": {"a": answers(WORSE), "b": answers(BETTER)}}, split)
+    assert f"**refuted** ({HOLLOW} -30.0" in line
+
+
+def test_a_claims_line_names_circumstance_verdict_and_figures():
+    claim = Claim("that a is above b", "Table 0: 1 against 0", (("a", "b"),), (CLEAN,))
+    line = tables.tested(claim, {"toy": {"a": answers(BETTER), "b": answers(WORSE)}}, split_of([0, 1] * 50))
+    assert line.startswith("- The paper claims that a is above b (Table 0: 1 against 0). Here:\n  - toy, clean: ")
+    assert "**confirmed** (+30.0 [" in line
+
+
+def test_pairs_are_named_by_what_tells_them_apart():
+    claim = Claim("order", "none", (("a", "b"), ("a", "c")), (CLEAN,))
+    rows = {"a": answers(BETTER), "b": answers(WORSE), "c": answers(BETTER)}
+    line = tables.tested(claim, {"toy": rows}, split_of([0, 1] * 50))
+    assert "**confirmed** (against b +30.0" in line
+    assert "**not told apart** (against c +0.0" in line
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [([3, 4], [1, 2], "confirmed"), ([1, 2], [3, 4], "refuted"), ([1, 3], [2, 4], "not told apart")],
+)
+def test_costs_are_ordered_by_their_whole_ranges(first, second, verdict):
+    assert dearer(first, second) == verdict
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_recipe_whose_files_exist(method):
+    recipe = recipe_of(method, 3)
+    assert (recipe.method, recipe.seed, recipe.epochs) == (method, 3, 2)
+    assert (recipe.adversary is not None) == ("adversary" in TABLES[method][0])
+    for stored in (recipe.helper, recipe.teacher, *(recipe.surrogates or [])):
+        if stored is not None:
+            path = ROOT.submissions / "pgd_at" / stored.weights.format(dataset=DATASET)
+            assert path.is_file()
+
+
+@pytest.mark.skipif(not memory.RESET.exists(), reason="the high-water mark can only be set back on Linux")
+def test_each_call_is_charged_its_own_peak_even_below_an_earlier_one():
+    added = [added_memory(lambda size=size: np.ones(size * 2**17).sum()) for size in (64, 256, 64, 0)]
+    assert added == pytest.approx([64, 256, 64, 0], abs=8)
+
+
+def test_without_the_mark_the_growth_of_the_largest_memory_counts(monkeypatch, tmp_path):
+    pytest.importorskip("resource")
+    monkeypatch.setattr(memory, "RESET", tmp_path / "clear_refs")
+    added_memory(lambda: np.ones(2**24).sum())
+    assert 0 <= added_memory(lambda: np.ones(2**20).sum()) < 8
+
+
+def test_what_is_kept_is_not_run_again_unless_asked(tmp_path):
+    path, runs = tmp_path / "deep" / "noise.json", []
+    for fresh in (False, False, True):
+        assert kept(path, fresh, lambda: runs.append(1) or {"a": [1.5]})["found"] == {"a": [1.5]}
+    assert len(runs) == 2
+
+
+def test_the_attacker_that_knows_more_leaves_no_image_that_the_other_has_felled(data_dir):
+    del data_dir
+    bench = Bench(8)
+    found = bench.measured("natural", bench.defense("natural", [Jpeg(70)]))
+    right = {attacker: found[attacker]["right"] for attacker in ATTACKERS}
+    assert len(right[CLEAN]) == 8
+    assert all(aware <= blind for aware, blind in zip(right[AWARE], right[BLIND], strict=True))
+    assert sum(right[AWARE]) < sum(right[CLEAN])
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_begins_with_a_claim_and_its_verdict(name):
+    text = section(SECTIONS[name].title)
+    claim = text.index("- The paper claims ")
+    assert claim < text.index("| ")
+    assert any(f"**{verdict}**" in text for verdict in ("confirmed", "refuted", "not told apart"))
+
+
+@pytest.mark.parametrize("name", [name for name in SECTIONS if name not in ("metric", "copies", "training")])
+def test_in_no_row_does_more_knowledge_make_the_attacker_weaker(name):
+    rows = rows_of(section(SECTIONS[name].title))
+    assert rows
+    for row in rows:
+        assert float(row["adaptive"]) <= float(row["non-adaptive"])
+
+
+def test_the_table_of_costs_has_every_method():
+    rows = rows_of(section(SECTIONS["training"].title))
+    assert [row["method"] for row in rows] == list(METHODS)
+    assert float(rows[0]["peak memory added, ratio to natural"]) == pytest.approx(1, abs=0.1)
+    assert all(float(row["MiB"]) > 0 for row in rows)
