@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -19,7 +20,11 @@ class Entry:
 
     def track(self, name: str) -> pd.DataFrame:
         """Return the rows of one track."""
-        return self.rows[self.rows["track"] == name]
+        return self._tracks[name] if name in self._tracks else self.rows.iloc[:0]
+
+    @cached_property
+    def _tracks(self) -> dict[str, pd.DataFrame]:
+        return {str(name): part for name, part in self.rows.groupby("track", observed=True, sort=False)}
 
     def provenance(self, column: str) -> list[str]:
         """Return the distinct, non-empty values of a column, sorted."""

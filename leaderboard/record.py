@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 WORST_CASE = "worst-case"
 """``attack`` of a record that takes the worst cell per image."""
@@ -46,7 +46,7 @@ def as_json(records: Iterable[Record]) -> str:
     """Return the records as a JSON list of objects; a value that does not exist is null."""
     plain = [
         {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in map(asdict, records)
+        for row in map(vars, records)
     ]
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
@@ -57,5 +57,5 @@ def as_csv(records: Iterable[Record]) -> str:
     names = [field.name for field in fields(Record)]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in asdict(record).items()} for record in records)
+    writer.writerows({k: "" if v is None else v for k, v in vars(record).items()} for record in records)
     return text.getvalue()

@@ -25,7 +25,7 @@ def required(matrix: Matrix, digest: str) -> Required:
         # The judge repeats draws for randomised defenses alone, so the rows themselves tell the kind.
         stochastic = bool((attacked["draws"] > 1).any())
         # What only some defenses meet is asked of those whose rows show that they met it.
-        ran = set(attacked[["track", "attack"]].astype(str).drop_duplicates().itertuples(index=False, name=None))
+        ran = set(attacked[["track", "attack"]].drop_duplicates().astype(str).itertuples(index=False, name=None))
         has = {cell.needs for cell in matrix.cell if (cell.track, cell.name) in ran}
         return {
             (track, cell.name, cell.norm, float(eps))
@@ -43,7 +43,7 @@ def _computed_as(attacked: pd.DataFrame, track: str) -> str:
     """Return the track whose cells these rows are: a plain classifier's adaptive rows are its white-box ones."""
     # The gap of a whole unit names no cell, nor whose cells they would have been.
     celled = attacked[(attacked["track"] == track) & ~is_unit_wide(attacked)]
-    given = celled["same_as"].astype(object).fillna("").unique().tolist()
+    given = celled["same_as"].drop_duplicates().astype(object).fillna("").unique().tolist()
     return str(given[0]) if len(given) == 1 and given[0] in ATTACK_TRACKS else track
 
 
