@@ -115,7 +115,8 @@ Made by `python docs/orderings.py --write` from the official rows; not edited by
   classifier, which for a defense in front of it is an attacker who does not know of it, as in the papers. All tracks:
   the number that ranks; its adaptive attacker knows everything.
 - Differences in points with 95 % intervals, paired by image and resampled by patient: *confirmed* where the interval
-  lies above zero, *refuted* where it lies below. The intervals are not corrected for the number of claims.
+  lies above zero, *refuted* where it lies below. The intervals are not corrected for the number of claims. Where two
+  entries differ on no image, resampling finds no difference either, and the interval is a point.
 - An order between two entries that have lost their diagnosis says little: the board marks which are no better than one
   answer for all.
 
