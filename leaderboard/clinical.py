@@ -132,8 +132,9 @@ def worst_case_answers(entry: Entry, judged: Verdicts, columns: list[int]) -> An
     budgets = sorted({judged.cells[c].eps_255 for c in columns})
     rows = rows[rows["eps_255"].isin(budgets)]
     turn = {judged.cells[c]: c for c in columns}
-    keys = rows[["track", "attack", "norm", "eps_255"]].astype(object).itertuples(index=False, name=None)
-    cell = np.fromiter((turn.get(CellKey(*key), -1) for key in keys), dtype=np.int64, count=len(rows))
+    by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False, dropna=False)
+    turns = [turn.get(CellKey(*key), -1) for key in by_cell.size().index]
+    cell = np.asarray(turns, dtype=np.int64)[by_cell.ngroup().to_numpy()]
     rows, cell = rows[cell >= 0], cell[cell >= 0]
     index = pd.Index(judged.images)
     position = index.get_indexer(pd.Index(rows["sample_id"].astype(str)))

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, is_unit_wide
+from leaderboard.entries import Entry, is_unit_wide, once_per_entry
 from leaderboard.verdicts import Bools
 
 Integers = NDArray[np.int64]
@@ -34,6 +34,7 @@ class Sequences:
     gaps: int
 
 
+@once_per_entry
 def sequences(entry: Entry) -> Sequences | None:
     """Aggregate the corruption rows of an entry per image; None when there are none."""
     rows = entry.track("corruption")

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
 from benchmark.results.schema import ATTACK_TRACKS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """Rows of one submission on one data set with one ``official`` mark."""
+    """Rows of one submission on one data set with one ``official`` mark; equal only to itself."""
 
     submission: str
     dataset: str
@@ -55,6 +57,30 @@ class Required:
     def attack_tracks(self) -> tuple[str, ...]:
         """The tracks among them that have an attacker."""
         return tuple(track for track in self.tracks if track in ATTACK_TRACKS)
+
+
+Further = ParamSpec("Further")
+Found = TypeVar("Found")
+
+
+def once_per_entry(
+    compute: Callable[Concatenate[Entry, Further], Found],
+) -> Callable[Concatenate[Entry, Further], Found]:
+    """Let a function of an entry remember what it gave (treat it as read-only) for as long as the entry lives.
+
+    The ranks, the numbers and the pages all ask for the same few tables of hundreds of thousands of rows.
+    """
+    known: WeakKeyDictionary[Entry, dict[object, Found]] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def remembered(entry: Entry, /, *args: Further.args, **kwargs: Further.kwargs) -> Found:
+        given = known.setdefault(entry, {})
+        asked = (args, tuple(kwargs.items()))
+        if asked not in given:
+            given[asked] = compute(entry, *args, **kwargs)
+        return given[asked]
+
+    return remembered
 
 
 def entries(rows: pd.DataFrame) -> list[Entry]:

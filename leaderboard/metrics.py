@@ -29,8 +29,12 @@ def records(rows: pd.DataFrame, required: Required | None = None, baseline: str 
         required: what the matrix asks of an entry; by default the matrix in force.
         baseline: submission that relative flip probabilities refer to.
     """
+    return records_of(entries(rows), required, baseline)
+
+
+def records_of(everyone: list[Entry], required: Required | None = None, baseline: str = BASELINE) -> list[Record]:
+    """Compute what :func:`records` does from rows that are split into entries already."""
     found: list[Record] = []
-    everyone = entries(rows)
     required = required or in_force()
     for entry in everyone:
         found += _clean_records(entry)

@@ -50,8 +50,13 @@ def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]
     Returns:
         Standings sorted by data set, rank, then value.
     """
+    return rank_of(entries(rows), required)
+
+
+def rank_of(everyone: list[Entry], required: Required | None = None) -> list[Standing]:
+    """Rank as :func:`rank` does, from rows that are split into entries already."""
     by_dataset: dict[str, list[Entry]] = {}
-    for entry in entries(rows):
+    for entry in everyone:
         by_dataset.setdefault(entry.dataset, []).append(entry)
     asked = required or in_force()
     return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]

@@ -27,24 +27,29 @@ def required(matrix: Matrix, digest: str) -> Required:
         # What only some defenses meet is asked of those whose rows show that they met it.
         ran = set(attacked[["track", "attack"]].drop_duplicates().astype(str).itertuples(index=False, name=None))
         has = {cell.needs for cell in matrix.cell if (cell.track, cell.name) in ran}
+        computed_as = _computed_as(attacked)
         return {
             (track, cell.name, cell.norm, float(eps))
             for track in matrix.attack_tracks
             # A track without rows is missing as a whole; its figures are absent, not zero.
-            if (attacked["track"] == track).any()
-            for cell in matrix.cells(_computed_as(attacked, track), stochastic=stochastic, has=has, profile=profiles[0])
+            if track in computed_as
+            for cell in matrix.cells(computed_as[track], stochastic=stochastic, has=has, profile=profiles[0])
             for eps in cell.eps_255
         }
 
     return Required(digest, matrix.tracks, rule)
 
 
-def _computed_as(attacked: pd.DataFrame, track: str) -> str:
-    """Return the track whose cells these rows are: a plain classifier's adaptive rows are its white-box ones."""
+def _computed_as(attacked: pd.DataFrame) -> dict[str, str]:
+    """Return for each track with rows the one whose cells they are: a plain classifier's adaptive are its white-box."""
     # The gap of a whole unit names no cell, nor whose cells they would have been.
-    celled = attacked[(attacked["track"] == track) & ~is_unit_wide(attacked)]
-    given = celled["same_as"].drop_duplicates().astype(object).fillna("").unique().tolist()
-    return str(given[0]) if len(given) == 1 and given[0] in ATTACK_TRACKS else track
+    celled = attacked.loc[~is_unit_wide(attacked), ["track", "same_as"]].drop_duplicates().astype(object).fillna("")
+    lent = {
+        str(track): str(given.iloc[0])
+        for track, given in celled.groupby("track", sort=False)["same_as"]
+        if len(given) == 1 and given.iloc[0] in ATTACK_TRACKS
+    }
+    return {str(track): lent.get(str(track), str(track)) for track in attacked["track"].unique()}
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,8 @@ _FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "spared", 
 Unit = tuple[str, str, str, bool]
 """(submission, data set, track, official)."""
 
+_UNIT = ["submission", "dataset", "track", "official"]
+
 IDENTITY = (
     "submission",
     "dataset",
@@ -123,19 +125,19 @@ def _conform(path: Path, table: pa.Table, version: int) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def _unit_columns(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.select(["submission", "dataset", "track", "official"]).to_pandas()
-    return frame.astype(object)
+def _unit_columns(table: pa.Table) -> list[Unit]:
+    columns = (table.column(name).to_pylist() for name in _UNIT)
+    return list(zip(*columns, strict=True))
 
 
 def _units(table: pa.Table) -> set[Unit]:
-    return set(_unit_columns(table).drop_duplicates().itertuples(index=False, name=None))
+    return set(_unit_columns(table.group_by(_UNIT).aggregate([])))
 
 
 def _only(table: pa.Table, held: set[Unit], wanted: set[Unit]) -> pa.Table:
     if wanted == held:
         return table
-    mask = [unit in wanted for unit in _unit_columns(table).itertuples(index=False, name=None)]
+    mask = [unit in wanted for unit in _unit_columns(table)]
     return table.filter(pa.array(mask, pa.bool_()))
 
 

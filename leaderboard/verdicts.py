@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, Required, is_named, is_unit_wide
+from leaderboard.entries import Entry, Required, is_named, is_unit_wide, once_per_entry
 from leaderboard.requirements import in_force
 
 Bools = NDArray[np.bool_]
@@ -71,6 +71,7 @@ def draw_share(rows: pd.DataFrame) -> Floats:
     return np.asarray(np.where(repeated, right / np.where(repeated, draws, 1.0), correct), dtype=np.float64)
 
 
+@once_per_entry
 def clean_scores(entry: Entry) -> pd.Series:
     """Return the share of right draws on each clean image, indexed by sample id; images without a verdict left out."""
     rows = entry.track("clean")
@@ -110,6 +111,7 @@ def row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
     return scores
 
 
+@once_per_entry
 def verdicts(entry: Entry, required: Required | None = None) -> Verdicts:
     """Collect an entry's verdicts; a required cell without rows becomes a column without a verdict.
 

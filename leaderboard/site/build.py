@@ -16,9 +16,9 @@ from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.entries import Entry, entries
 from leaderboard.evidence import official_standing
-from leaderboard.metrics import records
+from leaderboard.metrics import records_of
 from leaderboard.published import Setting, nothing_to_compare, read_published, side_by_side
-from leaderboard.ranking import Standing, rank
+from leaderboard.ranking import Standing, rank_of
 from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
@@ -73,7 +73,7 @@ def build_site(
     found = entries(together)
     for entry in found:
         _check_names(entry)
-    book = Book(records(together, asked), rank(together, asked))
+    book = Book(records_of(found, asked), rank_of(found, asked))
     manifests = _manifests(root, {entry.submission for entry in found})
     cards = all_cards(root.datasets)
     pairs = side_by_side(book.records, Setting(view.matrix, manifests, cards))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from markupsafe import Markup
 
 from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
@@ -141,6 +142,7 @@ def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
 
 def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tuple[MatrixBlock, ...]:
     attacked = [record for record in mine if record.eps_255 is not None]
+    cells = entry.rows[["track", "attack", "suite", "informative"]].drop_duplicates().astype(object).fillna("")
     blocks = []
     for norm in [norm for norm in NORMS if any(record.norm == norm for record in attacked)]:
         here = [record for record in attacked if record.norm == norm]
@@ -148,28 +150,24 @@ def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tupl
         for track in (*ATTACK_TRACKS, ALL_TRACKS):
             names = {record.attack for record in here if record.track == track}
             if names:
-                lines = _lines(entry, track, names)
-                beside = _informative(entry, track)
+                own = cells[cells["track"] == track]
+                # Cells outside the worst case.
+                beside = set(own.loc[own["informative"].to_numpy(dtype=bool), "attack"])
+                lines = _lines(own, names)
                 rows = tuple(_row(book, key, (track, name, norm), eps, kind, name in beside) for name, kind in lines)
                 blocks.append(MatrixBlock(track, norm, eps, rows))
     return tuple(blocks)
 
 
-def _lines(entry: Entry, track: str, names: set[str]) -> list[tuple[str, str]]:
+def _lines(cells: pd.DataFrame, names: set[str]) -> list[tuple[str, str]]:
     """Order a track's lines as the matrix does: single attacks, each suite before its members, the worst case last."""
-    pairs = entry.track(track)[["attack", "suite"]].astype(object).fillna("").drop_duplicates()
+    pairs = cells[["attack", "suite"]]
     suite_of = {str(attack): str(suite) for attack, suite in pairs.itertuples(index=False) if attack in names}
     suite_of |= {name: "" for name in sorted(names) if name not in suite_of and name not in suite_of.values()}
     lines = [(name, "attack") for name, suite in suite_of.items() if not suite and name != WORST_CASE]
     for suite in dict.fromkeys(suite for suite in suite_of.values() if suite):
         lines += [(suite, "suite"), *((name, "member") for name, own in suite_of.items() if own == suite)]
     return [*lines, *([(WORST_CASE, "worst")] if WORST_CASE in names else [])]
-
-
-def _informative(entry: Entry, track: str) -> set[str]:
-    """Return the track's cells outside the worst case."""
-    rows = entry.track(track)
-    return set(rows.loc[rows["informative"].to_numpy(dtype=bool), "attack"].astype(str))
 
 
 def _row(

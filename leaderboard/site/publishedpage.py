@@ -51,7 +51,10 @@ def published_view(pairs: Iterable[Pair], numbers: Iterable[PublishedNumber]) ->
         entries.append(Beside(place, submission, dataset, official, tuple(found)))
     every = list(numbers)
     titles = {(one.source, one.title, one.year) for one in every}
-    papers = [(*paper, sum(one.title == paper[1] for one in every)) for paper in sorted(titles, key=lambda t: -t[2])]
+    papers = [
+        (*paper, sum(one.title == paper[1] for one in every))
+        for paper in sorted(titles, key=lambda one: (-one[2], one[0]))
+    ]
     reasons = [one.set_aside for one in every if one.set_aside]
     counted = sorted(((why, reasons.count(why)) for why in set(reasons)), key=lambda one: (-one[1], one[0]))
     return PublishedView(tuple(entries), tuple(papers), len(every), tuple(counted))

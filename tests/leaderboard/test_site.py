@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -238,6 +239,29 @@ def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_p
     build_site(table(small("new")), project.root, out)
     assert [page.name for page in (out / "entries").iterdir()] == ["new.html"]
     assert (out / "CNAME").is_file()
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from benchmark.root import Root
+from leaderboard.rows import read_rows
+from leaderboard.site import build_site
+results, root, out = map(Path, sys.argv[1:])
+build_site(read_rows([results]), Root(root), out)
+"""
+
+
+def test_the_same_rows_give_the_same_bytes_whatever_the_hash_seed_of_the_process(tmp_path, project, save, small):
+    members = (small("natural"), small("one", falls={("white-box", "fgsm", 1): 2.0}), small("one", dataset="skin"))
+    results = save(tmp_path / "rows", (one for member in members for one in member.rows()))
+    built = []
+    for seed in "13":
+        out = tmp_path / f"site{seed}"
+        command = [sys.executable, "-c", BUILD, str(results), str(project.root.path), str(out)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        built.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+    assert built[0] == built[1]
 
 
 def test_a_site_without_results_says_how_to_get_some(tmp_path, project):
