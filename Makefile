@@ -52,7 +52,6 @@ official: $(READY)
 	for dataset in synthetic_cxr pneumoniamnist isic2017_64; do \
 		$(BIN)/bench evaluate --results leaderboard/results --dataset $$dataset --workers $(WORKERS) --no-site || exit 1; done
 	$(BIN)/bench matrix --write
-	$(BIN)/python docs/orderings.py --write
 
 clean:
 	rm -rf $(VENV) results site build dist

@@ -52,8 +52,15 @@ def differences(rows: pd.DataFrame, first: str, second: str, required: Required 
     Returns:
         By data set, then clean, each attack track and all of them.
     """
+    return differences_of(entries(rows[rows["submission"].isin([first, second])]), first, second, required)
+
+
+def differences_of(
+    everyone: list[Entry], first: str, second: str, required: Required | None = None
+) -> list[Difference]:
+    """Compare as :func:`differences` does, from rows that are split into entries already."""
     chosen: dict[tuple[str, str], Entry] = {}
-    for entry in entries(rows[rows["submission"].isin([first, second])]):
+    for entry in everyone:
         chosen.setdefault((entry.dataset, entry.submission), entry)
     datasets = sorted({dataset for dataset, _ in chosen})
     found = []

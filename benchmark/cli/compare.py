@@ -1,4 +1,4 @@
-"""``bench compare``: two entries on the same images, or entries beside what papers print."""
+"""``bench compare``: two entries on the same images, entries beside what papers print, or the papers' claims."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.output import print_json, table_of, wide_console
 from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
@@ -35,20 +36,28 @@ def compare_command(
     published: Annotated[
         bool, typer.Option("--published", help="Beside the numbers that papers print for the same defense and attack.")
     ] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Which orders of defenses that papers print hold here.")
+    ] = False,
     results: Results = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The pairs of numbers as JSON.")] = False,
 ) -> None:
-    """Put two submissions side by side, number by number, or entries beside what papers print."""
+    """Put two submissions side by side, number by number, or entries beside what papers print or claim."""
     from leaderboard.metrics import records
 
     names = submissions or []
-    if not published and len(names) != 2:
+    if claims and (names or published):
+        raise BenchError("bench compare --claims takes no submissions and no --published: it goes through all claims.")
+    if not (published or claims) and len(names) != 2:
         raise BenchError("bench compare takes two submissions; with --published any number of them.")
     root = root_of(context)
     rows = read_folders(results or official_folders(root))
     if dataset is not None:
         rows = only_dataset(rows, dataset)
+    if claims:
+        _compare_claims(rows, as_json)
+        return
     found = records(rows)
     known = sorted({record.submission for record in found})
     for name in names:
@@ -126,6 +135,30 @@ def _print_differences(paired: Sequence["Difference"], first: str, second: str) 
         points = f"{100 * one.value:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
         table.add_row(one.dataset, one.track, f"{one.first:.1%}", f"{one.second:.1%}", *points, str(one.n), one.verdict)
     Console().print(table)
+
+
+def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from leaderboard.claims import TRACKS, orderings
+    from leaderboard.entries import entries
+    from leaderboard.published import read_published
+
+    found = orderings(entries(rows), read_published())
+    if as_json:
+        verdicts = [{track: one.verdict(track) for track in one.differences if track != "clean"} for one in found]
+        print_json([asdict(one) | {"verdicts": told} for one, told in zip(found, verdicts, strict=True)])
+        return
+    console = wide_console()
+    if not found:
+        console.print("no claim has rows of both its entries; run 'bench evaluate'.")
+        return
+    table = table_of("claim", "in print", "data set", *TRACKS, whole=("claim", "data set"))
+    table.title = "orders of defenses: verdict at L-inf 8/255, both in %, difference in points with 95 % interval"
+    for one in found:
+        told = [one.told(track) for track in TRACKS]
+        table.add_row(f"{one.higher} above {one.lower}", str(one.printed), one.dataset, *told)
+    console.print(table)
 
 
 def _compare_published(root: Root, found: list["Record"], names: list[str], as_json: bool) -> None:

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
+from leaderboard.claims import Ordering, orderings
 from leaderboard.entries import Entry, entries
 from leaderboard.evidence import official_standing
 from leaderboard.metrics import records_of
@@ -44,6 +46,7 @@ class Site:
     cards: dict[str, Card]
     matrix: MatrixView
     published: PublishedView
+    orderings: tuple[Ordering, ...]
     downloads: tuple[Download, ...]
 
 
@@ -76,6 +79,7 @@ def build_site(
     book = Book(records_of(found, asked), rank_of(found, asked))
     manifests = _manifests(root, {entry.submission for entry in found})
     cards = all_cards(root.datasets)
+    numbers = read_published()
     pairs = side_by_side(book.records, Setting(view.matrix, manifests, cards))
     _clear(out_dir)
     site = Site(
@@ -84,7 +88,8 @@ def build_site(
         manifests=manifests,
         cards=cards,
         matrix=view,
-        published=published_view(pairs, read_published()),
+        published=published_view(pairs, numbers),
+        orderings=tuple(orderings([entry for entry in found if entry.official], numbers, asked)),
         downloads=write_downloads(out_dir, found, book),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
@@ -138,6 +143,7 @@ def _pages(site: Site, out_dir: Path) -> None:
             "published": site.published,
             "nothing": nothing_to_compare((), site.published.total),
         },
+        "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
         "downloads.html": {"downloads": site.downloads},
     }
@@ -161,6 +167,11 @@ def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
 
 def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:
     return {key: clinical(site.book, key, _classes(site, key[1])) for key in site.entries}
+
+
+def _claims(site: Site) -> list[tuple[tuple[str, str], list[Ordering]]]:
+    """Group the orderings by their claim."""
+    return [(claim, list(found)) for claim, found in groupby(site.orderings, key=lambda one: (one.higher, one.lower))]
 
 
 def _classes(site: Site, dataset: str) -> list[str]:

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.matrix.markdown import IDLE
 from benchmark.results.schema import HEADLINE_EPS
+from leaderboard.claims import TRACKS as CLAIM_TRACKS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
 from leaderboard.site.matrix import meets, parameters
@@ -32,7 +33,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=percent, span=span, number=number, size=size, web=web, words=_words, metric=metric_words, budget=budget
+        percent=percent,
+        span=span,
+        points=points,
+        number=number,
+        size=size,
+        web=web,
+        words=_words,
+        metric=metric_words,
+        budget=budget,
     )
     environment.globals.update(
         interval_bar=interval_bar,
@@ -41,6 +50,7 @@ def _environment() -> Environment:
         TRACK_TEXT=TRACK_TEXT,
         NORM_TEXT=NORM_TEXT,
         HEADLINE_EPS=HEADLINE_EPS,
+        CLAIM_TRACKS=CLAIM_TRACKS,
         IDLE=IDLE,
     )
     return environment
@@ -54,6 +64,14 @@ def percent(record: Record) -> str:
 def span(record: Record) -> str:
     """Return the 95 % interval in percent."""
     return f"{record.low * 100:.1f}–{record.high * 100:.1f}"
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in signed points; a zero has no sign."""
+    told = f"{difference * 100:.1f}"
+    if float(told) == 0:
+        return "0.0"
+    return told.replace("-", "\N{MINUS SIGN}") if difference < 0 else f"+{told}"
 
 
 def number(value: float) -> str:

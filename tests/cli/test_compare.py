@@ -56,6 +56,20 @@ def test_one_name_is_not_enough_for_two_entries(bench, results):
     )
 
 
+def test_claims_are_held_against_the_rows(bench, results):
+    told = bench("compare", "--claims", "--results", results)
+    assert "pgd_at above natural" in told.out
+    assert "confirmed: 100.0 and 50.0, +50.0 (" in told.out
+    (claim,) = json.loads(bench("compare", "--claims", "--results", results, "--json").out)
+    assert (claim["higher"], claim["lower"], claim["dataset"]) == ("pgd_at", "natural", "films")
+    assert claim["verdicts"] == {"white-box": "confirmed", "all": "confirmed"}
+    assert claim["differences"]["all"]["second"] == 0.5
+
+
+def test_claims_take_no_submissions(bench, results):
+    assert "takes no submissions" in bench("compare", "--claims", "natural", "--results", results).sentence
+
+
 def test_published_numbers_stand_beside_the_entrys(bench, results):
     told = bench("compare", "--published", "pgd_at", "--results", results)
     assert told.code == 0

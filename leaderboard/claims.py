@@ -1,0 +1,136 @@
+"""Orders of defenses that papers print, or need, beside ours: confirmed, refuted or not told apart."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from leaderboard.entries import Entry, Required
+from leaderboard.paired import Difference, differences_of
+from leaderboard.published import PublishedNumber
+from leaderboard.record import ALL_TRACKS
+
+ATTACK, EPS_255 = "pgd-20", 8.0
+"""The published numbers that count: the attack that the survey and MedRDF share, at the budget that ranks here."""
+
+CLAIMS = (
+    ("pgd_at", "natural"),
+    ("trades", "pgd_at"),
+    ("mart", "pgd_at"),
+    ("mart", "trades"),
+    ("hat", "pgd_at"),
+    ("hat", "trades"),
+    ("mpadvt", "pgd_at"),
+    ("maadvt", "pgd_at"),
+    ("trades_awp", "trades"),
+    ("pgd_at", "comdefend"),
+    ("comdefend", "natural"),
+    ("comdefend", "random_rp"),
+    ("random_rp", "natural"),
+    ("medrdf_sp_mf", "natural"),
+    ("medrdf_sp_mf", "pgd_at"),
+    ("cushion_jpeg80", "natural"),
+    ("hgd", "natural"),
+    ("cushion_jpeg80_pgd_at", "pgd_at"),
+    ("comdefend_pgd_at", "pgd_at"),
+    ("random_rp_pgd_at", "pgd_at"),
+    ("medrdf_sp_mf_pgd_at", "pgd_at"),
+)
+"""Which of two entries a paper puts higher, or would have to for the second defense to be worth its cost."""
+
+TRACKS = ("clean", "white-box", ALL_TRACKS)
+"""What a claim is held against: no attack, the papers' attacker, who ignores the defense, and all that rank here."""
+
+VERDICTS = {"higher": "confirmed", "lower": "refuted", "not told apart": "not told apart"}
+"""What a difference says of the claim that its first entry is above its second."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """In how many published experiments the first is above the second, below it, and how many print both."""
+
+    above: int
+    below: int
+    both: int
+
+    def __str__(self) -> str:
+        """``2 of 4, below in 1``."""
+        return f"{self.above} of {self.both}, below in {self.below}" if self.both else "not printed"
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """The claim that ``higher`` is more robust than ``lower``, on one data set.
+
+    ``differences`` is keyed by track, of :data:`TRACKS`; one in which an entry lacks a verdict is not there.
+    """
+
+    higher: str
+    lower: str
+    printed: Printed
+    dataset: str
+    differences: dict[str, Difference]
+
+    def verdict(self, track: str) -> str:
+        """``confirmed``, ``refuted``, ``not told apart``; empty without complete rows, and without an attacker."""
+        told = self.differences.get(track)
+        return VERDICTS[told.verdict] if told and track != "clean" else ""
+
+    def told(self, track: str) -> str:
+        """The verdict, both shares in % and the difference in points with its interval; empty without a verdict."""
+        one = self.differences.get(track)
+        if one is None:
+            return ""
+        verdict = self.verdict(track)
+        interval = f"{100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+        return f"{verdict}{': ' if verdict else ''}{100 * one.first:.1f} and {100 * one.second:.1f}, {interval}"
+
+
+def orderings(
+    everyone: list[Entry],
+    numbers: Iterable[PublishedNumber],
+    required: Required | None = None,
+    claims: Iterable[tuple[str, str]] = CLAIMS,
+) -> list[Ordering]:
+    """Hold every claim against each data set on which both of its entries have rows.
+
+    Args:
+        everyone: entries, from :func:`leaderboard.entries.entries`.
+        numbers: what papers print, from :func:`leaderboard.published.read_published`.
+        required: what the matrix asks of an entry; by default the matrix in force.
+        claims: pairs of submissions, the one that is said to be more robust first.
+    """
+    known = list(numbers)
+    found = []
+    for higher, lower in claims:
+        printed = in_print(known, higher, lower)
+        told = (one for one in differences_of(everyone, higher, lower, required) if one.track in TRACKS)
+        for dataset, of in groupby(told, key=lambda one: one.dataset):
+            found.append(Ordering(higher, lower, printed, dataset, {one.track: one for one in of}))
+    return found
+
+
+def in_print(numbers: Iterable[PublishedNumber], higher: str, lower: str) -> Printed:
+    """Count the published experiments that print both defenses under :data:`ATTACK` at :data:`EPS_255`.
+
+    Of several settings of a defense in one experiment, such as numbers of votes, the best counts.
+    """
+    counted = [
+        one
+        for one in numbers
+        if (one.track, one.attack, one.norm, one.eps_255, one.metric)
+        == ("white-box", ATTACK, "linf", EPS_255, "accuracy")
+        and not one.set_aside
+        and one.defense in (higher, lower)
+    ]
+
+    def experiment(one: PublishedNumber) -> tuple[str, ...]:
+        return (one.source, one.table, one.dataset, one.task, one.model)
+
+    above = below = both = 0
+    for _, group in groupby(sorted(counted, key=experiment), key=experiment):
+        values = {one.defense: one.value for one in sorted(group, key=lambda one: one.value)}
+        if len(values) == 2:
+            both += 1
+            above += values[higher] > values[lower]
+            below += values[higher] < values[lower]
+    return Printed(above, below, both)

@@ -1,0 +1,81 @@
+"""Orders of defenses in print and in the rows: how both are counted, and what the page and the command show."""
+
+import pytest
+
+from benchmark.root import find_root
+from leaderboard.claims import CLAIMS, Printed, in_print, orderings
+from leaderboard.entries import entries
+from leaderboard.published import read_published
+from leaderboard.site import build_site
+from leaderboard.site.render import points
+
+ORDER = (("one", "other"),)
+
+
+@pytest.mark.parametrize(
+    ("higher", "lower", "source"), [("mpadvt", "pgd_at", "Survey"), ("comdefend", "random_rp", "MedRDF")]
+)
+def test_orders_in_print_are_counted_over_experiments_that_print_both(higher, lower, source):
+    numbers = [one for one in read_published() if one.source == source]
+    printed = in_print(numbers, higher, lower)
+    assert printed.both > 0
+    assert printed == Printed(above=printed.both, below=0, both=printed.both)
+    assert in_print(numbers, lower, higher) == Printed(above=0, below=printed.both, both=printed.both)
+    assert in_print([], higher, lower) == Printed(0, 0, 0)
+
+
+def test_an_order_counted_nowhere_is_not_printed():
+    assert str(Printed(2, 1, 4)) == "2 of 4, below in 1"
+    assert str(Printed(0, 0, 0)) == "not printed"
+
+
+def test_every_claim_is_about_two_shipped_entries():
+    shipped = {path.name for path in find_root().submissions.iterdir()}
+    assert {name for claim in CLAIMS for name in claim} <= shipped
+
+
+def test_an_order_is_confirmed_where_the_first_stands_on_images_on_which_the_second_falls(table, pretend):
+    falls = {("white-box", "pgd-20", image): 8.0 for image in range(8)}
+    (found,) = orderings(entries(table(pretend("one"), pretend("other", falls=falls))), [], claims=ORDER)
+    assert (found.dataset, found.verdict("white-box"), found.verdict("all")) == ("films", "confirmed", "confirmed")
+    assert found.told("all").startswith("confirmed: 100.0 and 20.0, +80.0 (")
+    assert found.told("clean") == "100.0 and 100.0, +0.0 (+0.0 to +0.0)"
+
+
+def test_an_order_can_hold_for_the_papers_attacker_and_be_refuted_by_the_adaptive_one(table, pretend):
+    ignored = pretend("one", falls={("adaptive", "apgd-ce", image): 8.0 for image in range(10)})
+    plain = pretend("other", falls={("white-box", "pgd-20", image): 8.0 for image in range(5)})
+    (found,) = orderings(entries(table(ignored, plain)), [], claims=ORDER)
+    assert (found.verdict("white-box"), found.verdict("all")) == ("confirmed", "refuted")
+
+
+def test_rows_with_gaps_give_no_verdict(table, pretend):
+    holed = pretend("one").rows()
+    for row in holed:
+        if (row["track"], row["sample_id"]) == ("white-box", "00000"):
+            row.update(status="gap", correct=None)
+    (found,) = orderings(entries(table(holed, pretend("other"))), [], claims=ORDER)
+    assert (found.verdict("white-box"), found.told("all")) == ("", "")
+    assert found.told("clean") == "100.0 and 100.0, +0.0 (+0.0 to +0.0)"
+
+
+def test_the_page_shows_each_claim_with_its_verdict_per_data_set(tmp_path, project, table, pretend):
+    falls = {("white-box", "pgd-20", image): 8.0 for image in range(10)}
+    members = [pretend(name, dataset=name_of, frames=2, falls=falls if name == "natural" else {})
+               for name in ("natural", "pgd_at") for name_of in ("films", "skin")]  # fmt: skip
+    page = (build_site(table(*members), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+    body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
+    assert body.count(">confirmed<") == 4
+    assert '<th scope="rowgroup" rowspan="2"><a href="entries/pgd_at.html">pgd_at</a> above' in body
+    assert '<span class="sub" title="on 10 images">100.0 and 0.0 %' in body
+    assert 'id="trades-pgd_at"' not in page
+
+
+def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, table, pretend):
+    rows = table(*(pretend(name, frames=2) for name in ("natural", "pgd_at"))).assign(official=False)
+    page = (build_site(rows, project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+    assert "No claim has official rows of both its entries yet" in page
+
+
+def test_differences_carry_a_sign_and_a_zero_has_none():
+    assert [points(one) for one in (0.123, -0.05, 0.0, -0.0001)] == ["+12.3", "−5.0", "0.0", "0.0"]
