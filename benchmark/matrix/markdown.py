@@ -137,10 +137,15 @@ def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Se
     """
     if not entries:
         return f"Matrix version {version} has no official rows yet: which of its cells decide is not known."
+    on: dict[str, list[str]] = {}
+    for entry in entries:
+        submission, _, dataset = entry.partition(" on ")
+        on.setdefault(dataset, []).append(submission)
+    named = {dataset: ", ".join(submissions) for dataset, submissions in on.items()}
     found = (
         f"Of the {counted} counted cells of matrix version {version}, {counted - len(idle)} felled at least one image "
         f"that no cell before them had felled, at that budget or below, and so changed a worst case. "
-        f"Official rows of {', '.join(entries)}."
+        f"Official rows on {'; on '.join(f'{dataset} of {names}' for dataset, names in named.items())}."
     )
     lines = [f"- {cell.track} `{cell.name}` ({norm(cell)}): {IDLE}; {note}." for cell, note in idle]
     return "\n".join([found, *([""] if lines else []), *lines])

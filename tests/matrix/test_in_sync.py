@@ -41,6 +41,11 @@ def test_an_idle_cell_has_a_line_with_its_mark() -> None:
     assert lines[-1] == f"- {matrix.cell[0].track} `{matrix.cell[0].name}` (L∞): {IDLE}; none has met it."
 
 
+def test_entries_are_named_by_data_set() -> None:
+    text = render_evidence("1", ["natural on films", "natural on skin", "pgd_at on films"], 9, [])
+    assert text.endswith("Official rows on films of natural, pgd_at; on skin of natural.")
+
+
 def test_a_matrix_without_official_rows_says_so_and_marks_nothing(tmp_path: Path) -> None:
     assert evidence_text(tmp_path / "none").endswith(
         "has no official rows yet: which of its cells decide is not known."
