@@ -5,20 +5,19 @@ import http.server
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.output import wide_console
 from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.results.schema import HEADLINE_EPS
 from benchmark.root import Root
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -50,27 +49,29 @@ def report_command(
 
         typer.echo(to_json(found), nl=False)
         return
-    console = Console()
+    console = wide_console()
     standings = rank(rows)
     cards = all_cards(root.datasets)
     for name in dict.fromkeys(standing.dataset for standing in standings):
-        table = Table(title=f"{name}: worst case over all tracks, L-inf {HEADLINE_EPS:g}/255, 95 % interval")
+        title = f"{name}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval"
+        # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
+        table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for column in ("rank", "submission", "clean", "majority", "balanced", "robust", "interval", "images"):
-            words = column in ("submission", "interval")
-            table.add_column(column, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+            is_name = column == "submission"
+            table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
         notes = []
         for standing in (one for one in standings if one.dataset == name):
             key = (standing.submission, name, standing.official)
             own = [record for record in found if (record.submission, record.dataset, record.official) == key]
-            clean = {record.metric: f"{record.value:.1%}" for record in own if record.track == "clean"}
+            clean = {record.metric: f"{100 * record.value:.1f}" for record in own if record.track == "clean"}
             number = headline(found, *key)
             place = "–" if standing.rank is None else f"{'=' if standing.tied else ''}{standing.rank}"
             table.add_row(
                 place,
                 standing.submission,
                 *(clean.get(metric, "") for metric in ("accuracy", "majority_class_rate", "balanced_accuracy")),
-                "" if number is None else f"{number.value:.1%}",
-                "" if number is None else f"{number.low:.1%} – {number.high:.1%}",
+                "" if number is None else f"{100 * number.value:.1f}",
+                "" if number is None else f"{100 * number.low:.1f} – {100 * number.high:.1f}",
                 "" if number is None else str(number.n),
             )
             if standing.reasons:
