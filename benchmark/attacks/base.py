@@ -9,11 +9,14 @@ from benchmark.access import GradientView, LabelView, ScoreView, TrainingView
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
+Inside = Literal["gradient", "features", "references"]
+"""What is differentiated: the decision; features of inner layers too; and those of training images to imitate."""
+
 
 class GradientAttack(Protocol):
     """An attack that follows gradients."""
 
-    knowledge: ClassVar[Literal["gradient"]]
+    knowledge: ClassVar[Inside]
     norm: ClassVar[str]
 
     def __call__(

@@ -44,7 +44,7 @@ class Fea:
     steps: int = 100
     alpha_255: float | None = None
     guides: int = 1
-    knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    knowledge: ClassVar[Literal["references"]] = "references"
     norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class Hfc:
     alpha_255: float | None = None
     weight: float = 1.0
     kappa: float = 5.0
-    knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    knowledge: ClassVar[Literal["references"]] = "references"
     norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:

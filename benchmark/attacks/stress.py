@@ -46,7 +46,7 @@ class Stress:
     alpha_255: float | None = None
     layer: str | None = None
     direction: str = "away"
-    knowledge: ClassVar[Literal["gradient"]] = "gradient"
+    knowledge: ClassVar[Literal["features"]] = "features"
     norm: ClassVar[str] = "linf"
 
     def __post_init__(self) -> None:

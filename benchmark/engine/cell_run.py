@@ -19,7 +19,7 @@ from benchmark.access import (
     no_box,
     white_box,
 )
-from benchmark.attacks.base import FittedAttack
+from benchmark.attacks.base import FittedAttack, Inside
 from benchmark.attacks.registry import build
 from benchmark.defense import Defense
 from benchmark.defense.features import PENULTIMATE
@@ -36,13 +36,6 @@ from benchmark.task import Classification
 from benchmark.verify import Verified, verify
 
 LOG = logging.getLogger(__name__)
-
-
-IMITATING = ("fea", "hfc")
-"""Attacks whose view carries training images to imitate; the others are spared loading them."""
-
-LOOKING_INSIDE = (*IMITATING, "stress")
-"""Attacks that follow features; in the white-box track those of the undefended classifier."""
 
 
 Listener = Callable[[int, int, int | None], None]
@@ -179,11 +172,11 @@ class CellRun:
         return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
 
     def _view(
-        self, cell: Cell, knowledge: Literal["gradient", "scores", "labels"], look: Randomness
+        self, cell: Cell, knowledge: Inside | Literal["scores", "labels"], look: Randomness
     ) -> GradientView | ScoreView | LabelView:
         """What the cell's attacker holds."""
-        if knowledge == "gradient":
-            return self._gradient_view(cell, look)
+        if knowledge != "scores" and knowledge != "labels":
+            return self._gradient_view(cell, knowledge, look)
         target = self.target
         if self._unit.track == "white-box" and not target.plain:
             # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
@@ -191,13 +184,14 @@ class CellRun:
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
-    def _gradient_view(self, cell: Cell, look: Randomness) -> GradientView:
+    def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
         workplace, track = self._workplace, self._unit.track
         if track == "no-box":
             surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate)
             return no_box(surrogate.to(workplace.device), self._task.num_classes, look)
-        references = workplace.references(self._unit.dataset) if cell.method in IMITATING else None
-        if track == "white-box" and cell.method in LOOKING_INSIDE:
+        # Only who imitates training images pays for loading them.
+        references = workplace.references(self._unit.dataset) if knowledge == "references" else None
+        if track == "white-box" and knowledge != "gradient":
             return adaptive(self._undefended(), look, 1, references=references)
         if track == "white-box":
             return white_box(self.target, look)

@@ -129,7 +129,7 @@ def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int =
     else:
         view = {"scores": black_box, "labels": black_box_labels}[attack.knowledge](defense, draw.fork("view"), BUDGET)
     candidates = attack(view, task, toy.images, toy.labels, case.eps_255, draw.fork("attack"))
-    return Found(candidates, None if attack.knowledge == "gradient" else int(view.queries.max()))
+    return Found(candidates, int(view.queries.max()) if attack.knowledge in ("scores", "labels") else None)
 
 
 def our_suite(case: Case, cells: tuple[tuple[str, Mapping[str, object]], ...]) -> Found:

@@ -11,7 +11,8 @@ def test_every_attack_builds_with_its_defaults_and_says_what_it_needs_to_know():
     needs = {method: build(method, {}).knowledge for method in ATTACKS}
     assert needs["square"] == "scores"
     assert needs["pgd"] == "gradient"
-    assert set(needs.values()) <= {"gradient", "scores", "labels", "training"}
+    assert {method for method, need in needs.items() if need == "references"} == {"fea", "hfc"}
+    assert set(needs.values()) == {"gradient", "features", "references", "scores", "labels", "training"}
 
 
 def test_parameters_reach_the_attack():
