@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from benchmark.defense import Defense
+from benchmark.defense.rollback import Rollback
 from benchmark.errors import BenchError
 
 
@@ -10,7 +11,7 @@ class TrainingView:
     """What the gray-box and the universal attacker hold: training images, and gradients of the undefended classifier.
 
     At attack time they hold nothing but what they have fitted, so this view knows no image under attack.
-    Passes are counted per image: a forward pass of a batch of n adds n.
+    Passes are counted per image: a forward pass of a batch of n adds n. Each finds the classifier as if never asked.
 
     Args:
         defense: its bare classifier answers; stages, vote and detector are out of reach.
@@ -32,6 +33,7 @@ class TrainingView:
                 "give at least one image and as many labels."
             )
         self._classifier = defense.classifier
+        self._guard = Rollback(defense.classifier)
         self.num_classes = defense.num_classes
         self.images = images
         self.labels = labels
@@ -44,7 +46,8 @@ class TrainingView:
         Take gradients with ``torch.autograd.grad``: ``backward`` would write into the classifier's parameters.
         """
         self.queries += len(images)
-        logits: Tensor = self._classifier(images)
+        with self._guard:
+            logits: Tensor = self._classifier(images)
         if logits.requires_grad:
             logits.register_hook(lambda _: self._count_backward(len(images)))  # type: ignore[no-untyped-call]
         return logits

@@ -214,7 +214,8 @@ def mean_logits(logits: Tensor) -> Tensor:
 
 
 def _of_classifier(classifier: nn.Module, num_classes: int, draw: Randomness) -> GradientView:
-    return GradientView(lambda images, _: classifier(images).unsqueeze(0), num_classes, draw)
+    guard = Rollback(classifier)
+    return GradientView(lambda images, _: classifier(images).unsqueeze(0), num_classes, draw, guard=guard)
 
 
 def no_box(surrogate: nn.Module, num_classes: int, draw: Randomness) -> GradientView:

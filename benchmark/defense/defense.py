@@ -85,7 +85,9 @@ class Defense(nn.Module):
     @property
     def plain(self) -> bool:
         """Whether the defense is its bare classifier, so that white-box and adaptive attacks coincide."""
-        return len(self.stages) == 0 and self.vote is None
+        # What a subclass puts in the way of an image or behind an answer is a defense too.
+        as_is = all(getattr(type(self), name) is getattr(Defense, name) for name in _PIPELINE)
+        return as_is and len(self.stages) == 0 and self.vote is None
 
     @property
     def alternative_backward(self) -> bool:
@@ -240,6 +242,12 @@ class Defense(nn.Module):
         raise BenchError(
             "This defense has no adaptive_score: only one with a detector has a score to attack; override it there."
         )
+
+
+_PIPELINE = (
+    "predict", "_decide", "_poll", "_through_stages", "_pass", "adaptive_logits", "adaptive_features", "adaptive_score",
+)  # fmt: skip
+"""Methods of :class:`Defense` through which images pass; only where none is overridden can a defense be plain."""
 
 
 def _slices(rows: Tensor, images: int, copies: int) -> Tensor:

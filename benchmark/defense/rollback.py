@@ -22,7 +22,7 @@ class Rollback:
     A defense that counts its questions, or remembers the images that it was asked about, therefore answers each
     question as if it were the first. Restored are attributes, containers, tensors and arrays, at any depth, on the
     module itself; nothing is copied as long as nothing changes. What lives elsewhere (globals, class attributes,
-    closures, files) is out of reach.
+    closures, files) is out of reach, and so is a parameter written to behind autograd's back (``parameter.data``).
 
     Args:
         module: in the state to keep. Between the blocks its owner may move it to another device, but not change it.
@@ -115,9 +115,12 @@ def _set(thing: set[Any]) -> Callable[[], None]:
 def _tensor(thing: Tensor) -> Callable[[], None]:
     kept, version = thing.detach().clone(), thing._version
 
+    # Comparing all parameters would cost a large network dearly; the rest is small, and '.data' raises no version.
+    small = not isinstance(thing, nn.Parameter)
+
     def undo() -> None:
         nonlocal version
-        if thing._version != version:
+        if thing._version != version or (small and not torch.equal(thing, kept)):
             with torch.no_grad():
                 thing.copy_(kept)
             version = thing._version

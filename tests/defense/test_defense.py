@@ -57,6 +57,13 @@ def test_only_the_bare_classifier_is_plain():
     assert not Defense(make_net(), 3, [MedianFilter()]).plain
 
 
+@pytest.mark.parametrize("method", ["predict", "_decide", "_pass", "adaptive_logits", "adaptive_score"])
+def test_a_subclass_that_changes_how_images_pass_is_never_plain(method):
+    changed = type("Changed", (Defense,), {method: lambda self, *given: getattr(Defense, method)(self, *given)})
+    assert not changed(make_net(), 3).plain
+    assert type("Renamed", (Defense,), {"name": "another"})(make_net(), 3).plain
+
+
 def test_it_is_stochastic_exactly_when_a_stage_is():
     assert not Defense(make_net(), 3, [Jpeg()]).stochastic
     assert Defense(make_net(), 3, [Jpeg(), SaltAndPepper(0.1)]).stochastic

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.access import adaptive, black_box
+from benchmark.access import adaptive, black_box, gray_box, white_box
 from benchmark.defense import Decision, Defense, Stage
 from benchmark.defense.rollback import Rollback
 from benchmark.judge import Judge
@@ -20,6 +20,7 @@ class Memory(Stage):
 
     def __init__(self):
         super().__init__()
+        self.quiet = torch.zeros(2)
         self.number = 0
         self.list, self.queue, self.set, self.dict = [], deque([1]), {0}, {"deep": [{"er": 0}]}
         self.array = np.zeros(2)
@@ -37,10 +38,22 @@ class Memory(Stage):
         self.dict["deep"][0]["er"] += 1
         self.array += 1
         self.loose.add_(1)
+        self.quiet.data.add_(1)
         self.buffer.add_(1)
         self.weight.add_(1)
         self.helper()
         return images
+
+    def as_module(self):
+        """The same memory as a layer of a classifier."""
+        layer = Layer()
+        layer.memory = self
+        return layer
+
+
+class Layer(nn.Module):
+    def forward(self, images):
+        return self.memory.apply_true(images, None)
 
 
 class Helper:
@@ -56,7 +69,13 @@ class Helper:
 def state(stage):
     return (
         *(stage.number, list(stage.list), list(stage.queue), set(stage.set), str(stage.dict), stage.array.tolist()),
-        *(stage.loose.tolist(), stage.buffer.tolist(), stage.weight.tolist(), stage.helper.called),
+        *(
+            stage.quiet.tolist(),
+            stage.loose.tolist(),
+            stage.buffer.tolist(),
+            stage.weight.tolist(),
+            stage.helper.called,
+        ),
         hasattr(stage, "new"),
     )
 
@@ -128,6 +147,17 @@ def test_looks_queries_and_verdicts_leave_no_trace():
     judge = Judge(defense, Classification(2), draws=1, device=torch.device("cpu"))
     judge.judge(images(), torch.zeros(3, dtype=torch.int64), [("a",)] * 3)
     assert state(defense.stages[0]) == before
+
+
+def test_looks_at_the_bare_classifier_leave_no_trace():
+    memory = Memory()
+    classifier = nn.Sequential(memory.as_module(), Brightness())
+    defense, rows, before = Defense(classifier, 2), torch.arange(3), state(memory)
+    view = white_box(defense, draw())
+    view.evaluate(images(), lambda logits: logits[:, 0], rows)
+    view.logits(images(), rows)
+    gray_box(defense, images(), torch.zeros(3, dtype=torch.int64)).differentiable(images())
+    assert state(memory) == before
 
 
 def test_a_defense_that_remembers_its_clean_answers_cannot_repeat_them_on_adversarial_images():

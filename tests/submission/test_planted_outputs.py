@@ -1,8 +1,31 @@
 """Planted submissions that say something wrong: each is caught by exactly the check that names it."""
 
+import re
 from collections.abc import Callable
 
 import pytest
+
+HIDDEN = """
+from torch.nn.functional import avg_pool2d
+from benchmark.defense.stages import BinomialVote, GaussianNoise
+
+class Fragile(Brightness):
+    def forward(self, images):
+        board = 1 - 2 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2)
+        slight = (images * board).flatten(1).mean(dim=1, keepdim=True)
+        return super().forward(images) + 150 * slight * torch.tensor([1.0, 0.0, -1.0])
+
+class Hiding(Defense):
+    def _pass(self, rows, draw, places, backward):
+        rows = super()._pass(rows, draw, places, backward)
+        if backward is not None:
+            return rows
+        return avg_pool2d(rows, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+def build(context):
+    return Hiding(Fragile(), 3, {arguments})
+"""
+"""A classifier that a pattern fools, and a filter against that pattern which the twin does not know of."""
 
 BROKEN = [
     pytest.param(
@@ -107,6 +130,27 @@ def build(context):
         id="twin that decides otherwise",
     ),
     pytest.param(
+        "differentiable twin",
+        "put every step of predict into stages",
+        HIDDEN.format(arguments=""),
+        "",
+        id="filter outside the stages",
+    ),
+    pytest.param(
+        "differentiable twin",
+        "put every step of predict into stages",
+        HIDDEN.format(arguments="[GaussianNoise(0.01)]"),
+        "stochastic = true",
+        id="filter outside the stages of a randomised defense",
+    ),
+    pytest.param(
+        "differentiable twin",
+        "put every step of predict into stages",
+        HIDDEN.format(arguments="[GaussianNoise(0.01)], BinomialVote(copies=50, alpha=0.001)"),
+        "stochastic = true",
+        id="filter outside the stages of a vote",
+    ),
+    pytest.param(
         "gradient",
         "give the stage a stand_in",
         """
@@ -155,3 +199,10 @@ def test_a_wrong_answer_is_caught_by_exactly_its_check(
     failing: str, words: str, code: str, extra: str, caught: Callable[..., None]
 ) -> None:
     caught(failing, words, code, extra)
+
+
+def test_a_hidden_step_shows_on_images_made_to_fool_the_twin_though_honest_ones_agree(plant, check):
+    (failure,) = check(plant(HIDDEN.format(arguments=""))).failures
+    told = re.search(r"on (\d+) of 40 images, (\d+) of them made to fool it", failure.message)
+    assert told.group(1) == told.group(2)
+    assert int(told.group(2)) > 10

@@ -141,9 +141,11 @@ class Probe:
 
     def draw(self, number: int = 0) -> Randomness:
         """The ``number``-th draw, one stream per image."""
-        return Randomness(
-            content_seed("contract", self.card.name, image, number) for image in range(len(self.sample.images))
-        )
+        return self.draw_for(len(self.sample.images), number)
+
+    def draw_for(self, count: int, number: int = 0) -> Randomness:
+        """The ``number``-th draw of any ``count`` images."""
+        return Randomness(content_seed("contract", self.card.name, image, number) for image in range(count))
 
     def predict(self, number: int = 0, order: Sequence[int] | None = None) -> Decision:
         """Decide on the images in some order; each image keeps its own stream wherever it stands."""
