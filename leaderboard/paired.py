@@ -9,6 +9,7 @@ from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.entries import Entry, Required, entries
 from leaderboard.record import ALL_TRACKS
+from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, clean_scores, verdicts
 
 
@@ -42,7 +43,9 @@ def differences(rows: pd.DataFrame, first: str, second: str, required: Required 
     """Compare two submissions on every data set that both were run on, clean and under each track's worst case.
 
     Both scores of an image are resampled together, by patient, so that what makes an image hard for both cancels out.
-    A track is left out where either entry lacks a verdict on a common image. Official rows are preferred.
+    A track is left out where either entry lacks a verdict on a common image, and all tracks together where either lacks
+    a track: it may hold the worst case. Attacks of other matrices or profiles are not compared. Official rows are
+    preferred.
 
     Args:
         rows: result rows of any number of submissions and data sets.
@@ -83,12 +86,16 @@ def _clean(one: Entry, other: Entry) -> list[Difference]:
 
 
 def _attacked(one: Entry, other: Entry, required: Required | None) -> list[Difference]:
+    if any(one.provenance(column) != other.provenance(column) for column in ("matrix_hash", "profile")):
+        return []
+    required = required or in_force()
     judged = [verdicts(entry, required) for entry in (one, other)]
+    whole = all({cell.track for cell in each.cells} >= set(required.attack_tracks) for each in judged)
     common = sorted(set(judged[0].images) & set(judged[1].images))
     place = dict(zip(judged[0].images, judged[0].groups, strict=True))
     groups = [place[image] for image in common]
     found = []
-    for track in (*ATTACK_TRACKS, ALL_TRACKS):
+    for track in (*ATTACK_TRACKS, *([ALL_TRACKS] if whole else [])):
         worst = [_worst(each, track, common) for each in judged]
         if all(np.isfinite(values).all() and len(values) for values in worst):
             found += _difference(one.dataset, track, worst, groups)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
-from benchmark.results.schema import SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import ATTACK_TRACKS, SCHEMA, SCHEMA_VERSION
 
 VERSION_KEY = b"medrobustbench_schema"
 
@@ -44,7 +44,8 @@ def read_rows(folders: Iterable[Path | str]) -> pd.DataFrame:
     wins, so a fresh run replaces a stale one and no image is ever counted twice.
 
     Raises:
-        BenchError: a folder is missing, or a file is truncated, foreign, of a newer schema, or repeats rows.
+        BenchError: a folder is missing, or a file is truncated, foreign, of a newer schema, repeats rows, or holds
+            attacks without a budget.
     """
     tables = [(order, _read(path)) for order, folder in enumerate(folders) for path in parquet_files(Path(folder))]
     if not tables:
@@ -57,6 +58,7 @@ def read_rows(folders: Iterable[Path | str]) -> pd.DataFrame:
         for (order, table), held in zip(tables, units, strict=True)
     ]
     rows = to_frame(pa.concat_tables(kept))
+    _refuse_placeless(rows)
     _refuse_repeats(rows)
     return rows
 
@@ -139,6 +141,18 @@ def _only(table: pa.Table, held: set[Unit], wanted: set[Unit]) -> pa.Table:
         return table
     mask = [unit in wanted for unit in _unit_columns(table)]
     return table.filter(pa.array(mask, pa.bool_()))
+
+
+def _refuse_placeless(rows: pd.DataFrame) -> None:
+    """Refuse attacks without a norm or a budget, which no cell could be found for."""
+    attacks = rows["track"].isin(ATTACK_TRACKS) & rows["attack"].notna() & (rows["attack"] != "none")
+    placeless = attacks & (rows["eps_255"].isna() | rows["norm"].isna())
+    if placeless.any():
+        first = rows[placeless].iloc[0]
+        raise BenchError(
+            f"rows of {first['submission']} on {first['dataset']} ({first['track']}, {first['attack']}, image "
+            f"{first['sample_id']}) have no norm or no eps_255; evaluate again to replace them."
+        )
 
 
 def _refuse_repeats(rows: pd.DataFrame) -> None:

@@ -280,3 +280,17 @@ def test_budgets_of_another_norm_have_a_worst_case_of_their_own(table, pretend):
     assert (
         value(found, track="all", attack="worst-case", norm="linf", eps_255=8.0, metric="robust_accuracy").value == 1.0
     )
+
+
+@pytest.mark.parametrize(("missing", "told"), [((), True), (("adaptive",), False), (("gray-box",), False)])
+def test_in_every_norm_there_is_a_figure_over_all_tracks_only_when_there_are_all(table, pretend, missing, told):
+    rows = [row for row in pretend("natural").rows() if row["track"] not in missing]
+    in_l2 = [
+        row | {"attack": "pgd-l2", "norm": "l2"}
+        for row in rows
+        if (row["track"], row["attack"]) == ("white-box", "fgsm")
+    ]
+    found = records(table([*rows, *in_l2]))
+    over_all = {one.norm for one in found if (one.track, one.attack, one.eps_255) == ("all", "worst-case", 8.0)}
+    assert over_all == ({"linf", "l2"} if told else set())
+    assert any((one.track, one.attack, one.norm) == ("white-box", "worst-case", "l2") for one in found)

@@ -67,3 +67,15 @@ def test_official_rows_are_preferred(table, pretend):
     fresh = pretend("one", falls=felled(range(10)), changes={"official": False})
     told = by_track(pretend("one"), fresh, pretend("other"), table=table)
     assert told["all"].value == 0
+
+
+def test_without_one_of_the_tracks_nothing_is_said_of_all_of_them(table, pretend):
+    partly = [row for row in pretend("one").rows() if row["track"] not in ("white-box", "adaptive")]
+    told = by_track(partly, pretend("other", falls=felled(range(5))), table=table)
+    assert set(told) == {"clean", "no-box", "black-box", "gray-box"}
+
+
+@pytest.mark.parametrize("changed", [{"profile": "quick"}, {"matrix_hash": "b" * 64}])
+def test_attacks_with_other_budgets_are_not_compared(table, pretend, changed):
+    other = [row | changed for row in pretend("other", falls=felled(range(5))).rows()]
+    assert set(by_track(pretend("one"), other, table=table)) == {"clean"}

@@ -95,3 +95,13 @@ def test_rows_that_occur_twice_in_one_folder_are_refused(tmp_path, save, pretend
     save(tmp_path / "r" / "copy", rows)
     with pytest.raises(BenchError, match="occur twice"):
         read_rows([folder])
+
+
+@pytest.mark.parametrize("column", ["eps_255", "norm"])
+def test_an_attack_without_a_place_in_the_matrix_is_refused(tmp_path, save, pretend, column):
+    rows = pretend("natural").rows()
+    next(row for row in rows if row["attack"] == "fgsm")[column] = None
+    with pytest.raises(
+        BenchError, match=r"natural on films \(white-box, fgsm, .* have no norm or no eps_255; evaluate"
+    ):
+        read_rows([save(tmp_path, rows)])
