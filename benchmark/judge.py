@@ -56,6 +56,9 @@ class Judge:
             images: (N, C, H, W) float32 in [0, 1].
             labels: (N,) int64; used after the defense has decided.
             purpose: per image what its randomness derives from (data set, sample, cell ...).
+
+        Raises:
+            RuntimeError: the defense's answer has the wrong shape or is not finite; such images have no verdict.
         """
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
         right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
@@ -64,4 +67,18 @@ class Judge:
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)
         with self._guard:
-            return self._defense.predict(images, Randomness(seeds, self._device))
+            decision = self._defense.predict(images, Randomness(seeds, self._device))
+        _refuse_no_answer(decision, len(images), self._task.num_classes)
+        return decision
+
+
+def _refuse_no_answer(decision: Decision, count: int, classes: int) -> None:
+    """Raise where the defense has not answered: the largest of no numbers is the first class, and might be right."""
+    if tuple(decision.probs.shape) != (count, classes) or tuple(decision.label.shape) != (count,):
+        raise RuntimeError(
+            f"predict returned probabilities {tuple(decision.probs.shape)} and labels {tuple(decision.label.shape)} "
+            f"for {count} images of {classes} classes"
+        )
+    broken = int((~torch.isfinite(decision.probs)).any(dim=1).sum())
+    if broken:
+        raise RuntimeError(f"predict returned probabilities that are not finite for {broken} of {count} images")

@@ -48,7 +48,7 @@ def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, 
 def _gist(figures: Figures, accuracy: str) -> tuple[object, ...]:
     """Return what a mark says without its numbers, to tell whether two marks differ."""
     top = _top(figures)
-    return (top[0] if top else None, tuple(_never(figures)), _like_a_constant(figures, accuracy))
+    return (top[0] if top else None, tuple(_never(figures)), _beside_a_constant(figures, accuracy))
 
 
 def _plainly(figures: Figures, accuracy: str, classes: Sequence[str]) -> str:
@@ -62,12 +62,13 @@ def _plainly(figures: Figures, accuracy: str, classes: Sequence[str]) -> str:
         total = figures["majority_class_rate"].n
         names = " or ".join(f"'{_name(label, classes)}'" for label in never)
         parts.append(f"never answers {names}, the truth of {share} of {total} images")
-    if _like_a_constant(figures, accuracy):
+    beside = _beside_a_constant(figures, accuracy)
+    if beside:
         balanced, chance = figures["balanced_accuracy"], 1.0 / len(_support(figures))
         own, constant = figures[accuracy], figures["majority_class_rate"]
         parts.append(
-            f"is no better than one answer for all: balanced accuracy {_percent(balanced.value)} beside "
-            f"{_percent(chance)}, accuracy {_percent(own.value)} beside {_percent(constant.value)}"
+            f"is {beside} one answer for all: balanced accuracy {_spread(balanced)} beside {_percent(chance)}, "
+            f"accuracy {_spread(own)} beside {_percent(constant.value)}"
         )
     return ", and ".join(parts)
 
@@ -88,13 +89,18 @@ def _never(figures: Figures) -> list[int]:
     return [label for label, n in support.items() if n >= SEEN_OFTEN_ENOUGH and shares[label].value == 0.0]
 
 
-def _like_a_constant(figures: Figures, accuracy: str) -> bool:
-    """Tell whether accuracy and balanced accuracy are within noise of the majority class's rate and of 1/classes."""
+def _beside_a_constant(figures: Figures, accuracy: str) -> str:
+    """Say how accuracy and balanced accuracy compare with the majority class's rate and 1/classes.
+
+    Empty where either is better beyond noise.
+    """
     if not {accuracy, "balanced_accuracy", "majority_class_rate"} <= set(figures) or len(_support(figures)) < 2:
-        return False
+        return ""
     own, balanced = figures[accuracy], figures["balanced_accuracy"]
     constant, chance = figures["majority_class_rate"].value, 1.0 / len(_support(figures))
-    return own.low <= constant <= own.high and balanced.low <= chance <= balanced.high
+    if own.low > constant or balanced.low > chance:
+        return ""
+    return "worse than" if own.high < constant and balanced.high < chance else "no better, within noise, than"
 
 
 def _support(figures: Figures) -> dict[int, int]:
@@ -113,6 +119,10 @@ def _name(label: int, classes: Sequence[str]) -> str:
 def _much(share: float) -> str:
     """Return a share of images in whole percent, never rounded up to all of them."""
     return "every image" if share == 1.0 else f"{math.floor(share * 100)} % of images"
+
+
+def _spread(record: Record) -> str:
+    return f"{_percent(record.value)} ({record.low * 100:.1f} to {record.high * 100:.1f})"
 
 
 def _percent(share: float) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.defense import Defense
+from benchmark.defense import Decision, Defense
 from benchmark.defense.stages import SaltAndPepper
 from benchmark.engine.rows import outcomes
 from benchmark.judge import Judge
@@ -74,3 +74,32 @@ def test_outcomes_carry_the_first_draws_answer_and_the_count(draws):
         assert outcome.draws == draws
         assert outcome.right == bool(verdicts.right[row])
         assert outcome.prob_true == pytest.approx(float(verdicts.first.probs[row, labels[row]]))
+
+
+class Silent(Defense):
+    """Answers with what it was given."""
+
+    def __init__(self, probs, label):
+        super().__init__(nn.Flatten(), 4)
+        self.probs, self.said = probs, label
+
+    def predict(self, images, draw):
+        return Decision(self.probs, self.said)
+
+
+@pytest.mark.parametrize(
+    ("probs", "label", "words"),
+    [
+        (torch.tensor([[float("nan")] * 4, [0.25] * 4]), torch.zeros(2, dtype=torch.int64), "not finite for 1 of 2"),
+        (
+            torch.ones(2, 1),
+            torch.zeros(2, dtype=torch.int64),
+            r"probabilities \(2, 1\) and labels \(2,\) for 2 images of 4",
+        ),
+        (torch.full((2, 4), 0.25), torch.zeros(1, dtype=torch.int64), r"labels \(1,\) for 2 images"),
+    ],
+)
+def test_no_answer_is_no_verdict_though_the_first_class_may_be_the_true_one(probs, label, words):
+    judge = Judge(Silent(probs, label), Classification(4), draws=1, device=torch.device("cpu"))
+    with pytest.raises(RuntimeError, match=words):
+        judge.judge(torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64), [("a",), ("b",)])

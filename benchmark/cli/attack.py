@@ -70,6 +70,8 @@ def attack_command(
         budget = cell.eps_255[-1] if eps is None else eps
         if not budget > 0:
             raise BenchError(f"--eps {budget:g} is no budget; give a number above 0.")
+        if cell.norm == "linf" and not 0.1 <= budget <= 255:
+            raise BenchError(f"--eps {budget:g} is no L-inf budget: it is stated in 1/255, so --eps 8 means 8/255.")
         unit = Unit(submission, dataset, cell.track, 0)
         split = workplace.images_of(unit)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -81,7 +83,15 @@ def attack_command(
                 spent = f"{queries} queries" if most else f"{gradients} gradients"
                 progress.update(task, description=f"{what}, {spent} each", total=most, completed=queries)
 
-            shots, checked = CellRun(workplace, unit, hear).shoot(cell, budget, list(range(len(split))))
+            try:
+                shots, checked = CellRun(workplace, unit, hear).shoot(cell, budget, list(range(len(split))))
+            except BenchError:
+                raise
+            except Exception as error:
+                raise BenchError(
+                    f"{cell.name} on '{submission}' failed with {type(error).__name__}: {error}; "
+                    f"'bench validate {submission}' tells whether the defense keeps the contract."
+                ) from error
             progress.update(task, description=what, total=1, completed=1)
     _print(split, shots, workplace.card(dataset).classes)
     if save is not None:

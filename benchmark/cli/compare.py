@@ -50,7 +50,9 @@ def compare_command(
     if claims and (names or published):
         raise BenchError("bench compare --claims takes no submissions and no --published: it goes through all claims.")
     if not (published or claims) and len(names) != 2:
-        raise BenchError("bench compare takes two submissions; with --published any number of them.")
+        raise BenchError(
+            "bench compare takes two submissions, with --published any number of them, with --claims none."
+        )
     root = root_of(context)
     rows = read_folders(results or official_folders(root))
     if dataset is not None:
@@ -62,6 +64,8 @@ def compare_command(
     known = sorted({record.submission for record in found})
     for name in names:
         if name not in known:
+            if (root.submissions / name).is_dir():
+                raise BenchError(f"these results hold no rows of '{name}' yet; run 'bench evaluate {name}'.")
             raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, known)}")
     if published:
         _compare_published(
@@ -111,7 +115,7 @@ def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second
             continue
         values = f"{one.value:.3f}", f"{other.value:.3f}", f"{one.value - other.value:+.3f}"
         table.add_row(one.dataset, one.track, one.attack, _budget(one), one.metric, *values)
-    Console().print(table)
+    wide_console().print(table)
     _print_differences(paired, first, second)
 
 
@@ -134,7 +138,7 @@ def _print_differences(paired: Sequence["Difference"], first: str, second: str) 
     for one in paired:
         points = f"{100 * one.value:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
         table.add_row(one.dataset, one.track, f"{one.first:.1%}", f"{one.second:.1%}", *points, str(one.n), one.verdict)
-    Console().print(table)
+    wide_console().print(table)
 
 
 def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
@@ -175,7 +179,7 @@ def _compare_published(root: Root, found: list["Record"], names: list[str], as_j
     if as_json:
         typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
         return
-    console = Console()
+    console = wide_console()
     if not pairs:
         typer.echo(published.nothing_to_compare(names, len(published.read_published())))
         return

@@ -123,9 +123,10 @@ def _run(
 
     whole = settings.limit is None and not settings.individual and settings.matrix is None
     reduced = not whole or settings.profile != "official"
+    unranked = " (unofficial, never ranked)" if reduced else ""
     console.print(
-        f"{settings.profile} profile{' (unofficial, never ranked)' if reduced else ''}: {len(names)} submissions on "
-        f"{', '.join(datasets)}, {crew} workers",
+        f"{settings.profile} profile{unranked}: {_count(len(names), 'submission')} on {', '.join(datasets)}, "
+        f"{_count(crew, 'worker')}",
         highlight=False,
     )
     columns = (
@@ -143,11 +144,38 @@ def _run(
             if event.failure:
                 progress.console.print(f"[red]failed[/red] {event.unit}: {event.failure}", highlight=False)
 
-        report = evaluate(settings, names, datasets, tracks, crew, show)
+        def admit(submission: str, dataset: str) -> None:
+            if not reduced:
+                progress.update(task, description=f"contract of {submission} on {dataset}")
+                _hold_to_contract(settings, submission, dataset)
+
+        report = evaluate(settings, names, datasets, tracks, crew, show, admit)
         progress.update(task, completed=1.0, description="evaluated")
-    console.print(f"{len(report.files)} files of rows under {settings.results}/", highlight=False)
+    console.print(f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False)
     if report.failures:
-        console.print(
-            f"[red]{len(report.failures)} units failed[/red]; they show as gaps. The same command tries again."
-        )
+        failed = _count(len(report.failures), "unit")
+        console.print(f"[red]{failed} failed[/red], shown as gaps. The same command tries again.")
     return len(report.failures)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _hold_to_contract(settings: "RunSettings", submission: str, dataset: str) -> None:
+    """Refuse official rows to an entry that attackers could not attack as the matrix means it.
+
+    Raises:
+        BenchError: the entry breaks the contract.
+    """
+    from benchmark.root import Root
+    from benchmark.submission.contract import check_submission
+
+    report = check_submission(Root(settings.root), submission, [dataset], settings.data_dir)
+    if not report.passed:
+        why = next(iter(report.failures), report.checks[-1])
+        raise BenchError(
+            f"submission '{report.submission}' breaks the contract on {dataset} ({why.name}: "
+            f"{why.message.rstrip('.')}); official rows need it kept: mend it ('bench validate {submission}' tells "
+            "all), or look at it with --profile quick."
+        )

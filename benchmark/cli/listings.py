@@ -169,8 +169,11 @@ def matrix_command(
 
     if markdown + write + (as_json or cost or evidence) + (cost and evidence) > 1:
         raise BenchError(
-            "--markdown, --write and --json (alone, or with either --cost or --evidence) exclude each other; give one."
+            "--markdown, --write, --cost and --evidence exclude each other; give one, "
+            "--json alone or with one of the last two."
         )
+    if results is not None and not (cost or evidence):
+        raise BenchError("--results is for --cost and --evidence; the matrix itself depends on no rows.")
     if cost:
         _print_costs(results or root_of(context).official_results, as_json)
         return

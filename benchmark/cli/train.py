@@ -34,9 +34,11 @@ def train_command(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
 ) -> None:
     """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
+    from benchmark.cli.evaluate import check_device
     from benchmark.training.plans import read_plan
     from benchmark.training.recipe import find_recipes
 
+    check_device(device)
     root = root_of(context)
     jobs = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
     wanted = set(dataset or [name for _, _, plan in jobs for name in plan.datasets])

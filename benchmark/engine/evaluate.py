@@ -99,6 +99,7 @@ def evaluate(
     tracks: Sequence[str],
     workers: int = 1,
     on_event: Callable[[Event, float], None] = lambda _event, _share: None,
+    admit: Callable[[str, str], None] = lambda _submission, _dataset: None,
 ) -> RunReport:
     """Run what is missing and write one file of rows per submission, data set and track.
 
@@ -111,9 +112,11 @@ def evaluate(
         tracks: names of tracks.
         workers: processes.
         on_event: told each event and the share of the whole run that is done.
+        admit: asked, before anything runs, about each submission on each data set with units to run; raises to refuse.
 
     Raises:
-        BenchError: bad names, missing data, or a results folder that holds official rows this run must not replace.
+        BenchError: bad names, missing data, a results folder that holds official rows this run must not replace, or
+            what ``admit`` raises.
     """
     workplace = Workplace(settings)
     units = plan(workplace, submissions, datasets, tracks)
@@ -125,6 +128,14 @@ def evaluate(
     missing = [unit for unit in units if read_table(part_path(workplace, unit)) is None]
     for unit in set(units) - set(missing):
         shares[unit] = 1.0
+    for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
+        admit(submission, dataset)
+    try:
+        settings.results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"results folder {settings.results} cannot be made ({error.strerror}); give another."
+        ) from None
 
     def hear(event: Event) -> None:
         shares[event.unit] = 1.0 if event.finished or event.failure else event.share

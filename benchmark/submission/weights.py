@@ -86,7 +86,7 @@ def load_into(network: Network, state: dict[str, Tensor], source: str) -> Networ
             f"{source} {what} ({len(missing)} tensors missing, {len(unknown)} unknown for this architecture); "
             "build the architecture that the weights were trained with."
         )
-    for name, value in state.items():
+    for name, value in sorted(state.items()):
         if value.shape != own[name].shape:
             raise BenchError(
                 f"{source}: tensor '{name}' has shape {tuple(value.shape)}, the architecture needs "

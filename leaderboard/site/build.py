@@ -15,7 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
-from leaderboard.claims import Ordering, orderings
+from leaderboard.claims import CLAIMS, Ordering, orderings
 from leaderboard.entries import Entry, entries
 from leaderboard.evidence import official_standing
 from leaderboard.metrics import records_of
@@ -47,6 +47,13 @@ class Site:
     matrix: MatrixView
     published: PublishedView
     orderings: tuple[Ordering, ...]
+
+    @property
+    def untested(self) -> list[tuple[str, str]]:
+        """The claims that no data set has rows for."""
+        told = {(one.higher, one.lower) for one in self.orderings}
+        return [claim for claim in CLAIMS if claim not in told]
+
     downloads: tuple[Download, ...]
 
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 from leaderboard.record import Record
 
 _BAR_WIDTH, _BAR_HEIGHT = 132, 18
-_WIDTH, _HEIGHT = 680, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 158, 14, 40
+_WIDTH, _HEIGHT = 720, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 196, 14, 40
 _MARKS = ("circle", "square", "triangle", "diamond", "cross")
 _LABEL_GAP = 15
+_DIGIT = 9
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,20 @@ def _grid(budgets: Sequence[float], at: dict[float, float], axis: str) -> Markup
     ]
     lines += [
         f'<text class="tick" x="{at[eps]:.1f}" y="{_HEIGHT - 20}" text-anchor="middle">{eps:g}</text>'
-        for eps in budgets
+        for eps in _apart(budgets, at)
     ]
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     lines.append(f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">')
     return Markup("".join(lines)) + axis + Markup("</text>")
+
+
+def _apart(budgets: Sequence[float], at: dict[float, float]) -> list[float]:
+    """Return the budgets whose ticks have room, from the last one down."""
+    kept: list[float] = []
+    for eps in reversed(budgets):
+        if not kept or at[kept[-1]] - at[eps] > _DIGIT * max(len(f"{eps:g}"), len(f"{kept[-1]:g}")):
+            kept.append(eps)
+    return kept[::-1]
 
 
 def _line(one: Series, index: int, at: dict[float, float]) -> Markup:

@@ -67,6 +67,8 @@ def test_a_cell_of_another_matrix_file_can_be_tried(here, tmp_path):
         (("pgd-20", *NATURAL, "--track", "clean"), "track 'clean' has no attacks"),
         (("fab-t", *NATURAL, "--track", "no-box"), "track 'no-box' has no cell 'fab-t' that 'natural' meets"),
         (("pgd-20", *NATURAL, "--eps", "0"), "--eps 0 is no budget; give a number above 0."),
+        (("pgd-20", *NATURAL, "--eps", "0.03"), "it is stated in 1/255, so --eps 8 means 8/255."),
+        (("pgd-20", *NATURAL, "--eps", "400"), "--eps 400 is no L-inf budget"),
         (("pgd-20", *NATURAL, "--matrix", "none.toml"), "the matrix file none.toml is missing"),
         (("pgd-20", "-s", "natural", "-d", "dermamnist"), "does not name the data set 'dermamnist'; it names"),
         (("pgd-20", *NATURAL, "--device", "tpu"), "device 'tpu' is unknown; choose cpu or cuda."),

@@ -116,6 +116,20 @@ def test_code_that_does_not_build_is_refused(code: str, words: str, bench: Bench
     refuses_and_keeps_rows(bench, project, words)
 
 
+def test_an_entry_that_breaks_the_contract_gets_no_official_rows_but_may_be_looked_at(
+    bench: Bench, project: Path
+) -> None:
+    rows = earlier_rows(project)
+    text = (project / MANIFEST).read_text()
+    (project / MANIFEST).write_text(text.replace("stochastic = false", "stochastic = true"))
+    options = ("-d", "synthetic_cxr", "-t", "clean", "--workers", 1, "--results", project / "results", "--no-site")
+    told = bench("--root", project, "evaluate", "mine", *options).sentence
+    assert "'mine' breaks the contract on synthetic_cxr (determinism: " in told
+    assert "mend it ('bench validate mine' tells all)" in told
+    assert rows.read_bytes() == b"rows of an earlier run"
+    assert bench("--root", project, "evaluate", "mine", *options, "--profile", "quick", "--limit", 2).code == 0
+
+
 def npz() -> bytes:
     stream = io.BytesIO()
     np.savez(stream, test_images=np.zeros((4, 28, 28), np.uint8), test_labels=np.zeros((4, 1), np.uint8))

@@ -52,7 +52,7 @@ def test_the_paired_difference_says_what_can_be_concluded(bench, results):
 
 def test_one_name_is_not_enough_for_two_entries(bench, results):
     assert bench("compare", "natural", "--results", results).sentence == (
-        "bench compare takes two submissions; with --published any number of them."
+        "bench compare takes two submissions, with --published any number of them, with --claims none."
     )
 
 

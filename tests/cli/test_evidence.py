@@ -45,7 +45,7 @@ def test_a_missing_folder_is_refused(here, tmp_path):
 
 @pytest.mark.parametrize("other", ["--cost", "--write", "--markdown"])
 def test_evidence_goes_with_no_other_answer(here, other):
-    assert "exclude each other; give one" in here("matrix", "--evidence", other).sentence
+    assert "exclude each other; give one," in here("matrix", "--evidence", other).sentence
 
 
 def test_writing_marks_the_idle_cells_of_the_official_rows(here):

@@ -2,7 +2,10 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
+from benchmark.results.schema import ATTACK_TRACKS
+from leaderboard import site
 from leaderboard.site.charts import Series, curves
 
 
@@ -32,3 +35,20 @@ def test_labels_of_lines_that_end_apart_share_the_margin_and_never_a_place():
 def test_a_leader_joins_a_label_to_the_line_that_ends_before_the_margin():
     drawn = str(curves([line("short", (1, 0.9), (8, 0.5)), line("far", (1, 0.9), (13, 0.3))], "title"))
     assert re.findall(r'class="leader (s\d)"', drawn) == ["s0"]
+
+
+def test_each_track_has_a_line_a_mark_and_a_label_of_its_own_colour():
+    style = (Path(site.__file__).parent / "static" / "style.css").read_text("utf-8")
+    for index in range(len(ATTACK_TRACKS) + 1):
+        for part in ("line", "mark", "label"):
+            assert f".curves .{part}.s{index}" in style
+        # One colour for light, and one for dark by choice and by the system's.
+        assert style.count(f"--s{index}:") == 3
+
+
+def test_ticks_that_would_touch_are_left_out_and_the_last_one_stays():
+    budgets = (1, 10, 100, 250, 1000, 1986, 2000, 5000, 10000, 25600)
+    drawn = str(curves([line("one", *((budget, 0.5) for budget in budgets))], "title"))
+    places = [(float(x), text) for x, text in re.findall(r'class="tick" x="([\d.]+)" y="280"[^>]*>([^<]+)<', drawn)]
+    assert places[-1][1] == "25600"
+    assert all(after - before > 7 * len(text) for (before, _), (after, text) in pairwise(places))

@@ -66,9 +66,11 @@ def test_the_page_shows_each_claim_with_its_verdict_per_data_set(tmp_path, proje
     page = (build_site(table(*members), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
     body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
     assert body.count(">confirmed<") == 4
-    assert '<th scope="rowgroup" rowspan="2"><a href="entries/pgd_at.html">pgd_at</a> above' in body
+    assert '<th scope="rowgroup" colspan="4"><a href="entries/pgd_at.html">pgd_at</a> above' in body
+    assert "in print: 2 of 2, below in 0" in body
     assert '<span class="sub" title="on 10 images">100.0 and 0.0 %' in body
     assert 'id="trades-pgd_at"' not in page
+    assert "trades above pgd_at" in page.split("Without official rows of both entries")[1]
 
 
 def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, table, pretend):

@@ -1,12 +1,14 @@
 """``bench new``: a scaffold passes the contract as it is, and appears whole or not at all."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmark.data.availability import find_card
 from benchmark.errors import BenchError
-from benchmark.root import Root
+from benchmark.root import Root, find_root
+from benchmark.submission import find_entry
 from benchmark.submission import scaffold as module
 from benchmark.submission.contract import check_submission
 from benchmark.submission.manifest import read_manifest
@@ -66,3 +68,12 @@ def test_a_crash_half_way_leaves_nothing(project: Root, tmp_path: Path, monkeypa
     with pytest.raises(OSError, match="disk full"):
         scaffold(tmp_path, "mine", [find_card("tiny", project)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readmes_ten_lines_load_the_scaffolds_weights(tmp_path: Path) -> None:
+    readme = (find_root().path / "README.md").read_text("utf-8")
+    code = re.search(r"```python\n(# submissions/my_defense/defense\.py\n.*?)```", readme, re.DOTALL)
+    card = find_card("synthetic_cxr", find_root())
+    folder = scaffold(tmp_path, "my_defense", [card])
+    (folder / "defense.py").write_text(code.group(1))
+    assert len(find_entry(find_root(), str(folder)).build(card).stages) == 1
