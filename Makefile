@@ -9,11 +9,12 @@ DEMO := natural pgd_at cushion_jpeg80 medrdf_sp_mf
 RECIPES := natural pgd_at trades mart hat mpadvt maadvt trades_awp comdefend comdefend_pgd_at hgd \
 	cushion_jpeg80 cushion_jpeg80_pgd_at random_rp random_rp_pgd_at medrdf_sp_mf medrdf_sp_mf_pgd_at
 
-.PHONY: help demo test test-slow lint benchmarks train official install clean
+.PHONY: help demo test explore test-slow lint benchmarks train official install clean
 
 help:
 	@echo "make demo        evaluate four shipped baselines on the embedded data set and build the site"
 	@echo "make test        lint, types and tests (minutes)"
+	@echo "make explore     the tests again, property tests on cases never tried before"
 	@echo "make test-slow   the tests that take minutes each"
 	@echo "make benchmarks  speed against peers, as ratios"
 	@echo "make train       retrain every baseline and surrogate from its recipe"
@@ -32,6 +33,9 @@ demo: $(READY)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+explore: $(READY)
+	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
