@@ -91,7 +91,7 @@ def orderings(
     required: Required | None = None,
     claims: Iterable[tuple[str, str]] = CLAIMS,
 ) -> list[Ordering]:
-    """Hold every claim against each data set on which both of its entries have rows.
+    """Hold every claim against each data set on which both of its entries have official rows; others confirm nothing.
 
     Args:
         everyone: entries, from :func:`leaderboard.entries.entries`.
@@ -99,11 +99,11 @@ def orderings(
         required: what the matrix asks of an entry; by default the matrix in force.
         claims: pairs of submissions, the one that is said to be more robust first.
     """
-    known = list(numbers)
+    known, official = list(numbers), [entry for entry in everyone if entry.official]
     found = []
     for higher, lower in claims:
         printed = in_print(known, higher, lower)
-        told = (one for one in differences_of(everyone, higher, lower, required) if one.track in TRACKS)
+        told = (one for one in differences_of(official, higher, lower, required) if one.track in TRACKS)
         for dataset, of in groupby(told, key=lambda one: one.dataset):
             found.append(Ordering(higher, lower, printed, dataset, {one.track: one for one in of}))
     return found

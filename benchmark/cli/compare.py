@@ -155,7 +155,7 @@ def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
         return
     console = wide_console()
     if not found:
-        console.print("no claim has rows of both its entries; run 'bench evaluate'.")
+        console.print("no claim has official rows of both its entries; run 'bench evaluate'.")
         return
     table = table_of("claim", "in print", "data set", *TRACKS, whole=("claim", "data set"))
     table.title = "orders of defenses: verdict at L-inf 8/255, both in %, difference in points with 95 % interval"

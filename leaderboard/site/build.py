@@ -96,7 +96,7 @@ def build_site(
         cards=cards,
         matrix=view,
         published=published_view(pairs, numbers),
-        orderings=tuple(orderings([entry for entry in found if entry.official], numbers, asked)),
+        orderings=tuple(orderings(found, numbers, asked)),
         downloads=write_downloads(out_dir, found, book),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)

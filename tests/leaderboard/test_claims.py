@@ -81,3 +81,9 @@ def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, table, p
 
 def test_differences_carry_a_sign_and_a_zero_has_none():
     assert [points(one) for one in (0.123, -0.05, 0.0, -0.0001)] == ["+12.3", "−5.0", "0.0", "0.0"]
+
+
+def test_unofficial_rows_are_held_against_no_claim(table, pretend):
+    rows = table(pretend("one"), pretend("other"))
+    assert len(orderings(entries(rows), [], claims=ORDER)) == 1
+    assert orderings(entries(rows.assign(official=False)), [], claims=ORDER) == []
