@@ -17,6 +17,14 @@ from benchmark.randomness import Randomness
 ROWS_PER_PASS = 2048
 """Rows that a forward pass of a voting defense holds at once; it bounds memory and changes no result."""
 
+PIXELS_PER_PASS = 1 << 19
+"""Likewise in pixels, 128 images of 64 x 64: on a CPU larger passes take twice the time an image, and more memory."""
+
+
+def _rows_per_pass(images: Tensor) -> int:
+    pixels: int = images.shape[2] * images.shape[3]
+    return max(1, min(ROWS_PER_PASS, PIXELS_PER_PASS // pixels))
+
 
 class Vote(Protocol):
     """Turns the classifier's answers on up to n random copies of an image into one decision.
@@ -135,9 +143,10 @@ class Defense(nn.Module):
             images: (N, C, H, W) float32 in [0, 1].
             draw: the randomness of this call, one stream per image.
         """
+        at_once = _rows_per_pass(images)
         parts = [
-            self._decide(images[start : start + ROWS_PER_PASS], draw.take(range(len(images))[start:][:ROWS_PER_PASS]))
-            for start in range(0, len(images), ROWS_PER_PASS)
+            self._decide(images[start : start + at_once], draw.take(range(len(images))[start:][:at_once]))
+            for start in range(0, len(images), at_once)
         ]
         return Decision.cat(parts) if parts else self._empty(images)
 
@@ -162,14 +171,15 @@ class Defense(nn.Module):
 
     def _votes(self, steady: Tensor, draw: Randomness, copies: range) -> Tensor:
         """Votes per class, (N, K), of some copies of images that have passed the stages that copies share."""
-        at_once = max(1, ROWS_PER_PASS // len(copies))
+        most = _rows_per_pass(steady)
+        at_once = max(1, most // len(copies))
         parts = []
         for start in range(0, len(steady), at_once):
             part = steady[start : start + at_once]
             part_draw = draw.take(range(start, start + len(part)))
             votes = torch.zeros(len(part), self.num_classes, dtype=torch.int64, device=steady.device)
-            for first in range(0, len(copies), ROWS_PER_PASS):
-                asked = copies[first : first + ROWS_PER_PASS]
+            for first in range(0, len(copies), most):
+                asked = copies[first : first + most]
                 rows = part.repeat_interleave(len(asked), dim=0)
                 logits = self.classifier(self._pass(rows, part_draw.copies_of(asked), self._random(), backward=None))
                 answers = logits.argmax(dim=1).reshape(len(part), len(asked))
