@@ -30,7 +30,7 @@ class LearnedFilter(Stage):
         """Filter (N, C, H, W) images."""
         del draw
         at_once = max(1, _PIXELS_AT_ONCE // (images.shape[2] * images.shape[3]))
-        return clipped(torch.cat([self.network(part) for part in images.split(at_once)]))
+        return clipped(torch.cat([self.network(part) for part in torch.split(images, at_once)]))
 
 
 class FilteredClassifier(nn.Module):
