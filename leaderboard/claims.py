@@ -46,15 +46,25 @@ VERDICTS = {"higher": "confirmed", "lower": "refuted", "not told apart": "not to
 
 @dataclass(frozen=True)
 class Printed:
-    """In how many published experiments the first is above the second, below it, and how many print both."""
+    """In how many published experiments the first is above the second, below it, and how many print both.
+
+    ``otherwise_above`` and ``otherwise`` say the same of white-box experiments with another attack or budget, and of
+    those whose numbers were set aside.
+    """
 
     above: int
     below: int
     both: int
+    otherwise_above: int = 0
+    otherwise: int = 0
 
     def __str__(self) -> str:
-        """``2 of 4, below in 1``."""
-        return f"{self.above} of {self.both}, below in {self.below}" if self.both else "not printed"
+        """``2 of 4, below in 1``; without such an experiment what others print."""
+        if self.both:
+            return f"{self.above} of {self.both}, below in {self.below}"
+        if self.otherwise:
+            return f"not so; otherwise {self.otherwise_above} of {self.otherwise}"
+        return "not printed"
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Ordering:
     """The claim that ``higher`` is more robust than ``lower``, on one data set.
 
     ``differences`` is keyed by track, of :data:`TRACKS`; one in which an entry lacks a verdict is not there.
+    ``uncounted`` holds the same with the informative attacks, which the ranking leaves out, in the worst case.
     """
 
     higher: str
@@ -69,6 +80,12 @@ class Ordering:
     printed: Printed
     dataset: str
     differences: dict[str, Difference]
+    uncounted: dict[str, Difference]
+
+    def overturned(self, track: str) -> Difference | None:
+        """The difference under the uncounted attacks too, where it leads to another verdict; else None."""
+        counted, every = self.differences.get(track), self.uncounted.get(track)
+        return every if counted and every and track != "clean" and every.verdict != counted.verdict else None
 
     def verdict(self, track: str) -> str:
         """``confirmed``, ``refuted``, ``not told apart``; empty without complete rows, and without an attacker."""
@@ -81,8 +98,14 @@ class Ordering:
         if one is None:
             return ""
         verdict = self.verdict(track)
-        interval = f"{100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
-        return f"{verdict}{': ' if verdict else ''}{100 * one.first:.1f} and {100 * one.second:.1f}, {interval}"
+        other = self.overturned(track)
+        beside = f"; with the uncounted attacks {VERDICTS[other.verdict]}: {_figures(other)}" if other else ""
+        return f"{verdict}{': ' if verdict else ''}{_figures(one)}{beside}"
+
+
+def _figures(one: Difference) -> str:
+    interval = f"{100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+    return f"{100 * one.first:.1f} and {100 * one.second:.1f}, {interval}"
 
 
 def orderings(
@@ -103,10 +126,21 @@ def orderings(
     found = []
     for higher, lower in claims:
         printed = in_print(known, higher, lower)
-        told = (one for one in differences_of(official, higher, lower, required) if one.track in TRACKS)
-        for dataset, of in groupby(told, key=lambda one: one.dataset):
-            found.append(Ordering(higher, lower, printed, dataset, {one.track: one for one in of}))
+        counted, every = (
+            _by_dataset(differences_of(official, higher, lower, required, uncounted)) for uncounted in (False, True)
+        )
+        found += [
+            Ordering(higher, lower, printed, dataset, counted[dataset], every[dataset]) for dataset in sorted(counted)
+        ]
     return found
+
+
+def _by_dataset(found: Iterable[Difference]) -> dict[str, dict[str, Difference]]:
+    kept: dict[str, dict[str, Difference]] = {}
+    for one in found:
+        if one.track in TRACKS:
+            kept.setdefault(one.dataset, {})[one.track] = one
+    return kept
 
 
 def in_print(numbers: Iterable[PublishedNumber], higher: str, lower: str) -> Printed:
@@ -114,23 +148,29 @@ def in_print(numbers: Iterable[PublishedNumber], higher: str, lower: str) -> Pri
 
     Of several settings of a defense in one experiment, such as numbers of votes, the best counts.
     """
-    counted = [
+    attacked = [
         one
         for one in numbers
-        if (one.track, one.attack, one.norm, one.eps_255, one.metric)
-        == ("white-box", ATTACK, "linf", EPS_255, "accuracy")
-        and not one.set_aside
-        and one.defense in (higher, lower)
+        if (one.track, one.norm, one.metric) == ("white-box", "linf", "accuracy") and one.defense in (higher, lower)
     ]
+    counted = [one for one in attacked if (one.attack, one.eps_255) == (ATTACK, EPS_255) and not one.set_aside]
+    above, below, both = _outcomes(counted, higher, lower)
+    otherwise_above, _, otherwise = _outcomes([one for one in attacked if one not in counted], higher, lower)
+    return Printed(above, below, both, otherwise_above, otherwise)
 
-    def experiment(one: PublishedNumber) -> tuple[str, ...]:
-        return (one.source, one.table, one.dataset, one.task, one.model)
+
+def _outcomes(numbers: Iterable[PublishedNumber], higher: str, lower: str) -> tuple[int, int, int]:
+    """In how many experiments the first is above the second, below it, and how many have both."""
+
+    def experiment(one: PublishedNumber) -> tuple[object, ...]:
+        budget = (one.printed_attack, one.attack, one.steps or 0, -1.0 if one.eps_255 is None else one.eps_255)
+        return (one.source, one.table, one.dataset, one.task, one.model, *budget)
 
     above = below = both = 0
-    for _, group in groupby(sorted(counted, key=experiment), key=experiment):
+    for _, group in groupby(sorted(numbers, key=experiment), key=experiment):
         values = {one.defense: one.value for one in sorted(group, key=lambda one: one.value)}
         if len(values) == 2:
             both += 1
             above += values[higher] > values[lower]
             below += values[higher] < values[lower]
-    return Printed(above, below, both)
+    return above, below, both

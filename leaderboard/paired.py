@@ -59,9 +59,12 @@ def differences(rows: pd.DataFrame, first: str, second: str, required: Required 
 
 
 def differences_of(
-    everyone: list[Entry], first: str, second: str, required: Required | None = None
+    everyone: list[Entry], first: str, second: str, required: Required | None = None, uncounted: bool = False
 ) -> list[Difference]:
-    """Compare as :func:`differences` does, from rows that are split into entries already."""
+    """Compare as :func:`differences` does, from rows that are split into entries already.
+
+    With ``uncounted`` the worst case is over the informative cells too, which the ranking leaves out.
+    """
     chosen: dict[tuple[str, str], Entry] = {}
     for entry in everyone:
         chosen.setdefault((entry.dataset, entry.submission), entry)
@@ -70,7 +73,7 @@ def differences_of(
     for dataset in datasets:
         one, other = chosen.get((dataset, first)), chosen.get((dataset, second))
         if one is not None and other is not None:
-            found += [*_clean(one, other), *_attacked(one, other, required)]
+            found += [*_clean(one, other), *_attacked(one, other, required, uncounted)]
     return found
 
 
@@ -85,7 +88,7 @@ def _clean(one: Entry, other: Entry) -> list[Difference]:
     return _difference(one.dataset, "clean", values, [str(group) for group in groups])
 
 
-def _attacked(one: Entry, other: Entry, required: Required | None) -> list[Difference]:
+def _attacked(one: Entry, other: Entry, required: Required | None, uncounted: bool) -> list[Difference]:
     if any(one.provenance(column) != other.provenance(column) for column in ("matrix_hash", "profile")):
         return []
     required = required or in_force()
@@ -96,20 +99,20 @@ def _attacked(one: Entry, other: Entry, required: Required | None) -> list[Diffe
     groups = [place[image] for image in common]
     found = []
     for track in (*ATTACK_TRACKS, *([ALL_TRACKS] if whole else [])):
-        worst = [_worst(each, track, common) for each in judged]
+        worst = [_worst(each, track, common, uncounted) for each in judged]
         if all(np.isfinite(values).all() and len(values) for values in worst):
             found += _difference(one.dataset, track, worst, groups)
     return found
 
 
-def _worst(judged: Verdicts, track: str, images: list[str]) -> Floats:
+def _worst(judged: Verdicts, track: str, images: list[str], uncounted: bool) -> Floats:
     """Worst score of each image, NaN without a verdict in every cell; nothing where the track has no cell."""
     at_headline = [
         index
         for index, cell in enumerate(judged.cells)
         if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS) and track in (cell.track, ALL_TRACKS)
     ]
-    columns = judged.ranked(at_headline)
+    columns = at_headline if uncounted else judged.ranked(at_headline)
     if not columns:
         return np.zeros(0)
     scores, complete = judged.worst(columns)

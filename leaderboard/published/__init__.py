@@ -6,6 +6,7 @@ from leaderboard.published.beside import (
     Setting,
     as_plain,
     experiments,
+    is_of,
     nothing_to_compare,
     side_by_side,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Setting",
     "as_plain",
     "experiments",
+    "is_of",
     "nothing_to_compare",
     "read_published",
     "side_by_side",

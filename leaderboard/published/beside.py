@@ -145,12 +145,17 @@ def experiments(pairs: Iterable[Pair]) -> list[Experiment]:
     return found
 
 
+def is_of(submission: str, defense: str) -> bool:
+    """Tell whether a submission is, by its name, a published defense, perhaps with something more."""
+    return submission == defense or submission.startswith(f"{defense}_")
+
+
 def _counterparts(
     submission: str, manifest: Manifest | None, numbers: Sequence[PublishedNumber]
 ) -> tuple[bool, list[PublishedNumber]]:
     """Return whether the very defense is published, and the numbers of it or else of its family."""
     names = {one.defense for one in numbers}
-    own = [name for name in names if submission == name or submission.startswith(f"{name}_")]
+    own = [name for name in names if is_of(submission, name)]
     if own:
         nearest = max(own, key=len)
         return True, [one for one in numbers if one.defense == nearest]
@@ -221,10 +226,12 @@ def _effort(number: PublishedNumber, ours: Record, setting: Setting, manifest: M
     for cell in setting.matrix.cell:
         if (cell.track, cell.name, cell.norm) == (ours.track, ours.attack, ours.norm):
             params = {**cell.params, **(cell.stochastic if manifest is not None and manifest.stochastic else {})}
-            for unit in ("queries", "steps"):
-                if unit in params and params[unit] != number.steps:
-                    yield f"{unit} {_told(number.steps)} there, {params[unit]} here"
-                    return
+            # Papers count Square's queries; of other black-box attacks they print the iterations, of many queries each.
+            unit = "queries" if ours.attack == "square" else "steps"
+            if unit in params and params[unit] != number.steps:
+                yield f"{unit} {_told(number.steps)} there, {params[unit]} here"
+            elif unit == "steps" and "queries" in params:
+                yield f"iterations {_told(number.steps)} there, queries {params['queries']} here"
 
 
 def _told(value: int | None) -> str:

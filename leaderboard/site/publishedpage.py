@@ -4,18 +4,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
-from leaderboard.published import Experiment, Pair, PublishedNumber, experiments
+from leaderboard.published import Experiment, Pair, PublishedNumber, experiments, is_of
 
 
 @dataclass(frozen=True)
 class Beside:
-    """One entry and the published experiments beside it."""
+    """One entry and the published experiments beside it.
+
+    ``set_aside`` tells why numbers of this very defense, which papers do print, stand not among them.
+    """
 
     anchor: str
     submission: str
     dataset: str
     official: bool
     experiments: tuple[Experiment, ...]
+    set_aside: tuple[str, ...]
 
     @property
     def lines(self) -> int:
@@ -45,11 +49,12 @@ def anchor(submission: str, dataset: str, official: bool) -> str:
 def published_view(pairs: Iterable[Pair], numbers: Iterable[PublishedNumber]) -> PublishedView:
     """Arrange pairs (as :func:`leaderboard.published.side_by_side` sorts them) for the page."""
     entries = []
+    every = list(numbers)
     grouped = groupby(experiments(pairs), key=lambda one: (one.ours.submission, one.ours.dataset, one.ours.official))
     for (submission, dataset, official), found in grouped:
         place = anchor(submission, dataset, official)
-        entries.append(Beside(place, submission, dataset, official, tuple(found)))
-    every = list(numbers)
+        doubts = {one.set_aside for one in every if one.set_aside and is_of(submission, one.defense)}
+        entries.append(Beside(place, submission, dataset, official, tuple(found), tuple(sorted(doubts))))
     titles = {(one.source, one.title, one.year) for one in every}
     papers = [
         (*paper, sum(one.title == paper[1] for one in every))

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmark.matrix.markdown import IDLE
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
+from leaderboard.claims import VERDICTS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
 from leaderboard.site.matrix import meets, parameters
@@ -51,6 +52,7 @@ def _environment() -> Environment:
         NORM_TEXT=NORM_TEXT,
         HEADLINE_EPS=HEADLINE_EPS,
         CLAIM_TRACKS=CLAIM_TRACKS,
+        VERDICTS=VERDICTS,
         IDLE=IDLE,
     )
     return environment

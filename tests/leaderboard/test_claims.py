@@ -19,14 +19,23 @@ def test_orders_in_print_are_counted_over_experiments_that_print_both(higher, lo
     numbers = [one for one in read_published() if one.source == source]
     printed = in_print(numbers, higher, lower)
     assert printed.both > 0
-    assert printed == Printed(above=printed.both, below=0, both=printed.both)
-    assert in_print(numbers, lower, higher) == Printed(above=0, below=printed.both, both=printed.both)
+    assert (printed.above, printed.below) == (printed.both, 0)
+    turned = in_print(numbers, lower, higher)
+    assert (turned.above, turned.below, turned.both) == (0, printed.both, printed.both)
     assert in_print([], higher, lower) == Printed(0, 0, 0)
 
 
 def test_an_order_counted_nowhere_is_not_printed():
     assert str(Printed(2, 1, 4)) == "2 of 4, below in 1"
     assert str(Printed(0, 0, 0)) == "not printed"
+    assert str(Printed(0, 0, 0, 2, 3)) == "not so; otherwise 2 of 3"
+
+
+def test_numbers_set_aside_and_other_attacks_count_as_otherwise_in_print():
+    printed = in_print(read_published(), "maadvt", "pgd_at")
+    assert printed.both == 0
+    assert printed.otherwise > 0
+    assert all(one.set_aside for one in read_published() if one.defense == "maadvt" and one.track == "white-box")
 
 
 def test_every_claim_is_about_two_shipped_entries():
@@ -47,6 +56,37 @@ def test_an_order_can_hold_for_the_papers_attacker_and_be_refuted_by_the_adaptiv
     plain = pretend("other", falls={("white-box", "pgd-20", image): 8.0 for image in range(5)})
     (found,) = orderings(entries(table(ignored, plain)), [], claims=ORDER)
     assert (found.verdict("white-box"), found.verdict("all")) == ("confirmed", "refuted")
+
+
+def with_uncounted(member, falling):
+    """A pretended entry's rows and an informative attack that fells some images in the white-box track."""
+    rows = member.rows()
+    like = [row for row in rows if row["track"] == "white-box" and row["attack"] == first_attack(rows)]
+    return rows + [
+        {**row, "attack": "tim", "informative": True, "spared": False, "broken_by": ""}
+        | ({"correct": False, "right_draws": 0} if int(row["sample_id"]) < falling else {})
+        for row in like
+    ]
+
+
+def first_attack(rows):
+    return next(row["attack"] for row in rows if row["track"] == "white-box")
+
+
+def test_an_attack_that_is_not_counted_is_told_where_it_leads_to_another_verdict(table, pretend):
+    one, other = with_uncounted(pretend("one"), falling=9), with_uncounted(pretend("other"), falling=0)
+    (found,) = orderings(entries(table(one, other)), [], claims=ORDER)
+    assert found.verdict("white-box") == "not told apart"
+    assert found.overturned("white-box").verdict == "lower"
+    assert "with the uncounted attacks refuted: 10.0 and 100.0, -90.0 (" in found.told("white-box")
+    assert found.overturned("clean") is None
+
+
+def test_an_attack_that_is_not_counted_and_changes_no_verdict_is_not_told(table, pretend):
+    one, other = (with_uncounted(pretend(name), falling=4) for name in ("one", "other"))
+    (found,) = orderings(entries(table(one, other)), [], claims=ORDER)
+    assert found.overturned("white-box") is None
+    assert "uncounted" not in found.told("white-box")
 
 
 def test_rows_with_gaps_give_no_verdict(table, pretend):

@@ -264,6 +264,13 @@ def test_other_steps_are_said(table, pretend, setting):
     assert all("steps 5 there, 20 here" in pair.differs for pair in shorter if pair.ours.track == "white-box")
 
 
+def test_iterations_of_spsa_are_not_taken_for_queries(table, pretend, setting):
+    asked = [{**row, "attack": "spsa"} for row in pretend("natural", tracks=("black-box",)).rows()]
+    pairs = side_by_side(records(table(asked)), setting)
+    told = {clause for pair in pairs if pair.ours.attack == "spsa" for clause in pair.differs if "quer" in clause}
+    assert told == {"iterations 100 there, queries 25600 here"}
+
+
 def test_numbers_set_aside_are_never_put_beside_ours(table, pretend, setting):
     doubtful = [replace(one, set_aside="misprinted") for one in read_published()]
     assert side_by_side(records(table(pretend("natural"))), setting, doubtful) == []

@@ -44,6 +44,14 @@ def test_an_entry_without_its_own_published_defense_is_told_that_its_family_stan
     assert "No paper here prints this very defense" in section
 
 
+def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, project, table, pretend):
+    project.manifest("maadvt", "Several attacks at once", "adversarial training")
+    text = read(build_site(table(pretend("maadvt", frames=2)), project.root, tmp_path / "site"))
+    section = text.split('id="maadvt-films"')[1].split("</section>")[0]
+    assert "No paper here prints" not in section
+    assert "Papers print this very defense, but its numbers are set aside: its budget is measured on norm" in section
+
+
 def test_unofficial_runs_are_marked(pretend_site):
     section = read(pretend_site).split('id="natural-films-unofficial"')[1].split("</section>")[0]
     assert "unofficial" in section.split("</h2>")[0]
