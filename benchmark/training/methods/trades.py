@@ -88,7 +88,7 @@ class Hat(Trades):
 
 
 class Mart(_Regularised):
-    """MART (Wang et al. 2020, equation 11): BCE(f(x'), y) + beta KL(f(x) || f(x')) (1 - p_y(x)).
+    """MART (Wang et al. 2020): BCE(f(x'), y) + beta KL(f(x) || f(x')) (1 - p_y(x)).
 
     The examples ascend the cross-entropy from x + 0.001 N(0, 1).
     """
