@@ -17,7 +17,8 @@ class Decision:
     Attributes:
         probs: (N, K) float32, rows sum to 1.
         label: (N,) int64 in 0..K-1, or :data:`ABSTAINED`.
-        score: (N,) float32 acceptance score of a detector (higher = accepted more readily), or None without one.
+        score: (N,) float32 acceptance score of a detector (higher = accepted more readily), of a vote its lead, see
+            :class:`~benchmark.defense.stages.vote.BinomialVote`; None without either.
         copies: (N,) int64 random copies that a vote took of each image, or None without a vote.
     """
 

@@ -1,21 +1,41 @@
 """Feature enhancement (survey, section 4.6): networks altered inside rather than images before them.
 
-Every function takes a network and returns an altered copy; the one given stays as it was. Only layers that are modules
-are found (``nn.ReLU()``, not ``torch.relu``), wherever they sit.
+Every function takes a network and returns an altered copy; the one given stays as it was. Layers that are modules are
+replaced (``nn.ReLU()``, not ``torch.relu``), wherever they sit. A network that also calls such a layer as a function is
+refused: it would be altered in part.
+
+A recipe's ``[surgery]`` table trains with them. The entry that deploys the weights alters its network in the same way
+before it loads them: ``context.load_weights(with_average_pooling(NarrowResNet18(...)))``. Dual batch normalisation
+needs nothing there, because one half alone is stored.
 """
 
 import copy
-from collections.abc import Callable
-from typing import Literal, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 from benchmark.errors import BenchError
 
 Network = TypeVar("Network", bound=nn.Module)
 Statistics = Literal["main", "auxiliary"]
+Shape = tuple[int, int, int]
+"""(channels, height, width) of an image."""
+
+POOLS = frozenset({"max_pool2d", "max_pool2d_with_indices"})
+RELUS = frozenset({"relu", "relu_", "relu6"})
+"""Names of the functions that a network may call instead of the module."""
+
+TRIED_SIZE = 96
+"""Height and width of the image that a network is tried with; every architecture here takes it."""
+
+SIX = 6.0
+"""Where a ReLU6 is bounded already."""
 
 
 class BoundedReLU(nn.Module):
@@ -100,62 +120,95 @@ class DualBatchNorm2d(nn.Module):
         return normalised
 
 
-def with_average_pooling(network: Network) -> Network:
+def with_average_pooling(network: Network, shape: Shape | None = None) -> Network:
     """Replace every max-pool by an average pool of the same window (Taghanaki et al. 2018, survey section 4.6).
 
+    Args:
+        network: holds ``nn.MaxPool2d`` modules.
+        shape: of an image that the network takes; it is tried with one. By default 96 x 96 pixels in the channels of
+            its first convolution.
+
     Raises:
-        BenchError: there is no max-pool, or a dilated one, for which there is no such average.
+        BenchError: there is no max-pool, one that is dilated, for which there is no such average, or one that is called
+            as a function; or the network does not take an image of that shape.
     """
-    return _replaced(network, nn.MaxPool2d, _averaging, "max-pool")
+    return _checked(_replaced(network, nn.MaxPool2d, _averaging, "max-pool"), POOLS, "max-pool", shape)
 
 
-def with_drop_max(network: Network) -> Network:
+def with_drop_max(network: Network, shape: Shape | None = None) -> Network:
     """Replace every max-pool by a :class:`DropMaxPool2d` of the same window.
 
+    Args:
+        network, shape: as for :func:`with_average_pooling`.
+
     Raises:
-        BenchError: there is no max-pool, or one that is dilated, rounds sizes up or has a window of one value.
+        BenchError: there is no max-pool, one that is dilated, rounds sizes up or has a window of one value, or one that
+            is called as a function; or the network does not take an image of that shape.
     """
-    return _replaced(network, nn.MaxPool2d, _dropping, "max-pool")
+    return _checked(_replaced(network, nn.MaxPool2d, _dropping, "max-pool"), POOLS, "max-pool", shape)
 
 
-def with_bounded_relu(network: Network, bound: float) -> Network:
+def with_bounded_relu(network: Network, bound: float, shape: Shape | None = None) -> Network:
     """Replace every ReLU by a :class:`BoundedReLU`; the weights remain fit to use where few activations exceed it.
 
     Args:
-        network: holds ``nn.ReLU`` modules, among them the ReLU6 of mobile networks only where it is written as one.
+        network: holds ``nn.ReLU`` modules, or the ``nn.ReLU6`` of mobile networks, which keep their own bound of 6
+            where that is the lower one.
         bound: t, in the unit of the activations; about 1 to 6 after batch normalisation.
+        shape: as for :func:`with_average_pooling`.
 
     Raises:
-        BenchError: there is no ReLU module, or the bound is not positive.
+        BenchError: there is no ReLU module, one is called as a function, the bound is not positive, or the network does
+            not take an image of that shape.
     """
-    return _replaced(network, nn.ReLU, lambda _: BoundedReLU(bound), "ReLU")
+
+    def bounded(relu: nn.Module) -> nn.Module:
+        return BoundedReLU(bound if isinstance(relu, nn.ReLU) else min(bound, SIX))
+
+    return _checked(_replaced(network, (nn.ReLU, nn.ReLU6), bounded, "ReLU"), RELUS, "ReLU", shape)
 
 
 def with_dual_batch_norm(network: Network) -> Network:
     """Double every batch normalisation; the copy uses its main statistics until :func:`use_statistics` says otherwise.
 
     Raises:
-        BenchError: there is no batch normalisation.
+        BenchError: there is no batch normalisation, or one of other than maps, which would stay single.
     """
+    if any(isinstance(module, _BatchNorm) and not isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise BenchError("only batch normalisation of maps (BatchNorm2d) can be doubled; the network has another kind.")
     return _replaced(network, nn.BatchNorm2d, DualBatchNorm2d, "batch normalisation")
 
 
 def use_statistics(network: nn.Module, which: Statistics) -> None:
     """Say which half of every dual batch normalisation is used from now on, in place.
 
-    Training takes "main" for clean and "auxiliary" for adversarial batches. At test time AdvProp keeps the main half
-    alone, for it seeks clean accuracy; the auxiliary half is the one that has learnt from attacked images.
+    Training takes "main" for clean and "auxiliary" for adversarial batches (:func:`statistics`). At test time AdvProp
+    keeps the main half alone, for it seeks clean accuracy; the auxiliary half is the one that has learnt from attacked
+    images, and that a defense deploys.
 
     Raises:
         BenchError: the network has no dual batch normalisation, or ``which`` is neither half.
     """
     if which not in ("main", "auxiliary"):
         raise BenchError(f"statistics must be 'main' or 'auxiliary', not '{which}'.")
-    doubled = [module for module in network.modules() if isinstance(module, DualBatchNorm2d)]
+    doubled = _doubled(network)
     if not doubled:
         raise BenchError("the network has no dual batch normalisation; make it with with_dual_batch_norm.")
     for module in doubled:
         module.used = which
+
+
+@contextmanager
+def statistics(network: nn.Module, which: Statistics) -> Iterator[None]:
+    """Use one half of every dual batch normalisation in a block; a network without any is left as it is."""
+    before = [(module, module.used) for module in _doubled(network)]
+    for module, _ in before:
+        module.used = which
+    try:
+        yield
+    finally:
+        for module, used in before:
+            module.used = used
 
 
 def with_single_batch_norm(network: Network, which: Statistics) -> Network:
@@ -169,10 +222,14 @@ def with_single_batch_norm(network: Network, which: Statistics) -> Network:
     return _replaced(chosen, DualBatchNorm2d, lambda dual: getattr(dual, which), "dual batch normalisation")
 
 
-Module = TypeVar("Module", bound=nn.Module)
+def _doubled(network: nn.Module) -> list[DualBatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, DualBatchNorm2d)]
 
 
-def _replaced(network: Network, kind: type[Module], make: Callable[[Module], nn.Module], name: str) -> Network:
+Kind = type[nn.Module] | tuple[type[nn.Module], ...]
+
+
+def _replaced(network: Network, kind: Kind, make: Callable[[Any], nn.Module], name: str) -> Network:
     """Copy a network and replace each module of a kind, one that is used in several places by one and the same."""
     altered = copy.deepcopy(network)
     made: dict[int, nn.Module] = {}
@@ -185,6 +242,46 @@ def _replaced(network: Network, kind: type[Module], make: Callable[[Module], nn.
                 setattr(parent, place, made[id(child)])
     if not made:
         raise BenchError(f"the network has no {name} module to replace.")
+    return altered
+
+
+class _Calls(TorchFunctionMode):
+    """Takes note of the names of all functions that are called on tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _checked(altered: Network, functions: frozenset[str], name: str, shape: Shape | None) -> Network:
+    """Return an altered network that calls none of the functions which its new modules stand for.
+
+    Raises:
+        BenchError: it calls one, or does not take an image of that shape.
+    """
+    # A copy, so that no trial can leave a trace.
+    tried = copy.deepcopy(altered).eval()
+    first = next((module.in_channels for module in tried.modules() if isinstance(module, nn.Conv2d)), 1)
+    like = next(tried.parameters(), torch.empty(0))
+    image = torch.full((1, *(shape or (first, TRIED_SIZE, TRIED_SIZE))), 0.5, dtype=like.dtype, device=like.device)
+    try:
+        with torch.no_grad(), _Calls() as calls:
+            tried(image)
+    except (RuntimeError, ValueError, IndexError, BenchError) as error:
+        raise BenchError(
+            f"the altered network does not take an image of shape {tuple(image.shape[1:])}, with which it is tried "
+            f"({str(error).partition(chr(10))[0]}); give shape=(channels, height, width) of one that it takes."
+        ) from error
+    left = calls.names & functions
+    if left:
+        raise BenchError(
+            f"the network calls {min(left)} as a function, which surgery cannot replace, so some of its {name}s would "
+            "stay; write them as modules."
+        )
     return altered
 
 

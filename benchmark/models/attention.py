@@ -30,6 +30,8 @@ class AttentionGate(nn.Module):
         self.distributed = distributed
         self.fine = nn.Conv2d(fine, hidden, 1, bias=False)
         self.coarse = nn.Conv2d(coarse, hidden, 1, bias=distributed)
+        # A module, so that feature enhancement finds it.
+        self.relu = nn.ReLU()
         self.score = nn.Conv2d(hidden, 1, 1, bias=not distributed)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ class AttentionGate(nn.Module):
         context = nn.functional.interpolate(
             self.coarse(coarse), size=fine.shape[2:], mode="bilinear", align_corners=False
         )
-        scores: Tensor = self.score((self.fine(fine) + context).relu())
+        scores: Tensor = self.score(self.relu(self.fine(fine) + context))
         if not self.distributed:
             return scores.sigmoid()
         # Scores that are all the same, as on a blank image, weigh every position alike instead of dividing by zero.

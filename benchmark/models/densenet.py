@@ -3,11 +3,30 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.models import DenseNet
+from torchvision.models import DenseNet as TorchvisionDenseNet
 
 from benchmark.errors import BenchError
 from benchmark.models.normalise import Normalise
 from benchmark.models.published import Published, Stem, early, first_convolution, first_pool, scaled
+
+
+class DenseNet(TorchvisionDenseNet):  # type: ignore[misc]
+    """torchvision's, its last ReLU a module like the others, so that feature enhancement finds all of them.
+
+    Args:
+        growth, blocks, maps: torchvision's ``growth_rate``, ``block_config`` and ``num_init_features``.
+        num_classes: K.
+    """
+
+    def __init__(self, growth: int, blocks: tuple[int, int, int, int], maps: int, num_classes: int) -> None:
+        super().__init__(growth, blocks, maps, num_classes=num_classes)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images to logits (N, K)."""
+        maps = nn.functional.adaptive_avg_pool2d(self.relu(self.features(images)), (1, 1))
+        logits: Tensor = self.classifier(maps.flatten(1))
+        return logits
 
 
 class SmallDenseNet(nn.Module):

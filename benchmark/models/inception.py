@@ -1,10 +1,10 @@
 """Inception-v3 (Szegedy et al. 2016) with a width, the network of the seed papers' retinopathy experiments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.inception import (
     BasicConv2d,
     Inception3,
@@ -24,6 +24,45 @@ STEP = 16
 
 COLOURS, FEATURES, INITIAL_STD = 3, 2048, 0.1
 STEM = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_4a_3x3")
+
+
+class Convolution(BasicConv2d):  # type: ignore[misc]
+    """torchvision's, its ReLU a module, so that feature enhancement finds it."""
+
+    def __init__(self, before: int, after: int, **options: Any) -> None:
+        super().__init__(before, after, **options)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Convolve, normalise and rectify (N, C, H, W)."""
+        rectified: Tensor = self.relu(self.bn(self.conv(maps)))
+        return rectified
+
+
+class ReductionB(InceptionB):  # type: ignore[misc]
+    """torchvision's, its max-pool a module, so that feature enhancement finds it."""
+
+    def __init__(self, before: int, conv_block: Callable[..., nn.Module]) -> None:
+        super().__init__(before, conv_block)
+        self.pool = nn.MaxPool2d(3, stride=2)
+
+    def _forward(self, maps: Tensor) -> list[Tensor]:
+        short = self.branch3x3(maps)
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(maps)))
+        return [short, double, self.pool(maps)]
+
+
+class ReductionD(InceptionD):  # type: ignore[misc]
+    """torchvision's, its max-pool a module, so that feature enhancement finds it."""
+
+    def __init__(self, before: int, conv_block: Callable[..., nn.Module]) -> None:
+        super().__init__(before, conv_block)
+        self.pool = nn.MaxPool2d(3, stride=2)
+
+    def _forward(self, maps: Tensor) -> list[Tensor]:
+        short = self.branch3x3_2(self.branch3x3_1(maps))
+        long = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(maps))))
+        return [short, long, self.pool(maps)]
 
 
 class InceptionV3(Published):
@@ -63,10 +102,9 @@ class InceptionV3(Published):
         def convolution(before: int, after: int, **options: Any) -> nn.Module:
             # The stem alone takes colours, whose number is not a width.
             number = channels if before == COLOURS else before * int(sixteenths) // STEP
-            narrow: nn.Module = BasicConv2d(number, after * int(sixteenths) // STEP, **options)
-            return narrow
+            return Convolution(number, after * int(sixteenths) // STEP, **options)
 
-        kinds = (InceptionA, InceptionB, InceptionC, InceptionD, InceptionE, InceptionAux)
+        kinds = (InceptionA, ReductionB, InceptionC, ReductionD, InceptionE, InceptionAux)
         network = Inception3(
             num_classes,
             aux_logits=False,

@@ -87,7 +87,12 @@ SCHEMA = pa.schema(
         _column("abstained", pa.bool_(), "the deployed defense abstained (first draw)"),
         _column("draws", pa.int16(), "judge's draws: 1 for a deterministic defense"),
         _column("right_draws", pa.int16(), "draws in which the deployed label was the true one"),
-        _column("score", pa.float32(), "acceptance score of the detector; null without one"),
+        _column(
+            "score",
+            pa.float32(),
+            "acceptance score of the detector; of a vote its Robust Metric when it ended, the maximum for a unanimous "
+            "early end; null without either",
+        ),
         _column("prob_true", pa.float32(), "deployed probability of the true class (first draw)"),
         _column("probs", pa.list_(pa.float32()), "deployed probabilities (first draw); null in the corruption track"),
         _column("copies", pa.int32(), "random copies that the vote took (first draw); null without a vote"),

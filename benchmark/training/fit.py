@@ -13,6 +13,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
 from benchmark.data.split import Split
+from benchmark.defense.surgery import statistics
 from benchmark.errors import BenchError
 from benchmark.training.awp import perturbed_weights
 from benchmark.training.batches import Batch, balanced_batches
@@ -137,7 +138,9 @@ class Fit:
 
     def _step(self, batch: Batch) -> float:
         network, awp = self.network, self.recipe.awp
-        examples = self.method.examples(network.eval(), batch)
+        # Attacked images are made with the statistics that they are learnt with.
+        with statistics(network, "auxiliary"):
+            examples = self.method.examples(network.eval(), batch)
         network.train()
 
         def loss_now() -> Tensor:

@@ -21,22 +21,24 @@ from benchmark.training.tables import (
     Friendly,
     Helper,
     Margins,
+    Mixture,
     Perturbations,
     Positive,
     Regulariser,
     SemiSupervised,
     Stored,
+    Surgery,
     Teacher,
 )
 
-COMMON = frozenset({"ema", "augment"})
+COMMON = frozenset({"ema", "augment", "surgery"})
 """Tables that every method takes."""
 
 ADVERSARIAL = frozenset({"adversary"})
 
 TABLES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "natural": (frozenset(), frozenset()),
-    "pgd_at": (ADVERSARIAL, frozenset()),
+    "pgd_at": (ADVERSARIAL, frozenset({"mixture"})),
     "trades": (ADVERSARIAL, frozenset({"regulariser"})),
     "mart": (ADVERSARIAL, frozenset({"regulariser"})),
     "hat": (ADVERSARIAL | {"helper"}, frozenset({"regulariser"})),
@@ -54,6 +56,9 @@ TABLES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 A method with an adversary also takes ``awp`` and ``validation``.
 """
 
+TWO_PASSES = frozenset({"trades", "mart", "hat", "maadvt", "ima", "ensemble_at"})
+"""Methods whose loss always looks at clean and at attacked images; others do by the leave of a table."""
+
 METHOD_TABLES = frozenset(
     {"awp", "validation", *(table for needs, takes in TABLES.values() for table in needs | takes)}
 )
@@ -67,8 +72,8 @@ class Recipe(Strict):
     ``dataset_options`` those that differ for a data set. ``patience`` epochs without a better validation end the
     training early; the learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
     checkpoint is chosen under, where it is not the one of training; with ``balanced`` balanced accuracy chooses it,
-    which a network that knows only the commonest class cannot win. The other tables belong to methods, see
-    :data:`TABLES`.
+    which a network that knows only the commonest class cannot win. ``surgery`` alters the architecture inside. The
+    other tables belong to methods, see :data:`TABLES`.
     """
 
     kind: Literal["classifier"] = "classifier"
@@ -111,12 +116,14 @@ class Recipe(Strict):
     surrogates: Annotated[list[Stored], Field(min_length=1)] | None = None
     distillation: Distillation | None = None
     perturbations: Perturbations | None = None
+    mixture: Mixture | None = None
     friendly: Friendly | None = None
     margins: Margins | None = None
     semi_supervised: SemiSupervised | None = None
     awp: Awp | None = None
     ema: Ema | None = None
     augment: Augment | None = None
+    surgery: Surgery | None = None
 
     @model_validator(mode="after")
     def _tables_of_the_method(self) -> "Recipe":
@@ -131,6 +138,30 @@ class Recipe(Strict):
         for name in sorted(given - takes):
             raise ValueError(f"method '{self.method}' takes no {_bracketed(name)} table")
         return self
+
+    @model_validator(mode="after")
+    def _images_for_both_halves(self) -> "Recipe":
+        if self.surgery is None or self.surgery.dual_batch_norm is None or self._two_passes:
+            return self
+        remedy = {
+            "pgd_at": "add a [mixture] table",
+            "mpadvt": "lower share in [perturbations] below 1",
+            "ard": "lower alpha in [teacher] below 1",
+        }.get(self.method, "take another method, such as 'trades'")
+        raise ValueError(
+            f"[surgery] dual_batch_norm needs clean and attacked images in the loss, which method '{self.method}' does "
+            f"not have here; {remedy}"
+        )
+
+    @property
+    def _two_passes(self) -> bool:
+        """Whether the loss looks at clean images and at attacked ones."""
+        leave = {
+            "pgd_at": self.mixture is not None,
+            "mpadvt": (self.perturbations or Perturbations()).share < 1,
+            "ard": self.teacher is not None and self.teacher.alpha < 1,
+        }
+        return self.method in TWO_PASSES or leave.get(self.method, False)
 
     @property
     def total_epochs(self) -> int:
@@ -150,9 +181,14 @@ def _bracketed(table: str) -> str:
 
 
 def untrained_network(recipe: Recipe, card: Card, **more: Any) -> nn.Module:
-    """Build the recipe's network for a data set; ``more`` are further options of the architecture."""
+    """Build the recipe's network for a data set as it is stored; ``more`` are further options of the architecture.
+
+    Raises:
+        BenchError: the architecture or an option is unknown, or its surgery is not to be had.
+    """
     options = {**recipe.options, **recipe.dataset_options.get(card.name, {}), **more}
-    return build_network(recipe.architecture, len(card.classes), card.channels, **options)
+    network = build_network(recipe.architecture, len(card.classes), card.channels, **options)
+    return network if recipe.surgery is None else recipe.surgery.altered(network, (card.channels, card.size, card.size))
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -1,9 +1,19 @@
-"""The tables of a recipe that belong to one training method or to a few of them."""
+"""The tables of a recipe that belong to one training method or to a few of them, and that of the network's surgery."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from torch import nn
 
+from benchmark.defense.surgery import (
+    Shape,
+    Statistics,
+    with_average_pooling,
+    with_bounded_relu,
+    with_drop_max,
+    with_dual_batch_norm,
+    with_single_batch_norm,
+)
 from benchmark.toml_model import Strict
 
 Count = Annotated[int, Field(ge=0)]
@@ -34,8 +44,8 @@ class Adversary(Strict):
 class Stored(Strict):
     """A network whose weight file exists already.
 
-    ``weights`` is relative to the recipe, with ``{dataset}`` for the data set's name. Architecture and options are
-    those of the recipe where none are given.
+    ``weights`` is relative to the recipe, with ``{dataset}`` for the data set's name. Architecture, options and surgery
+    are those of the recipe where no architecture is given; one that is given is taken as published.
     """
 
     weights: str
@@ -47,6 +57,59 @@ class Stored(Strict):
         if self.options is not None and self.architecture is None:
             raise ValueError(f"'{self.weights}' has options but no architecture; name both or neither")
         return self
+
+
+class Surgery(Strict):
+    """Feature enhancement: how the architecture is altered before it is trained (:mod:`benchmark.defense.surgery`).
+
+    ``pooling`` is what stands where max-pools stood, ``relu_bound`` where every ReLU is cut off. The entry's code has
+    to alter its network alike before it loads the weights.
+
+    ``dual_batch_norm`` doubles the batch normalisation while the network is trained: clean images go through the main
+    half, attacked ones, their making included, through the auxiliary half (Xie et al. 2020, algorithm 1). Its value is
+    the half that the checkpoint is chosen with and that alone is stored, so that the weights fit the architecture
+    without surgery: "auxiliary" has learnt from attacked images and is the one to deploy as a defense; "main" is
+    AdvProp's and Han et al.'s (2021) for accuracy on clean images, and attacks break it sooner.
+    """
+
+    pooling: Literal["average", "drop_max"] | None = None
+    relu_bound: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    dual_batch_norm: Statistics | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Surgery":
+        if not self.model_fields_set:
+            raise ValueError("[surgery] is empty; give pooling, relu_bound or dual_batch_norm, or remove it")
+        return self
+
+    def altered(self, network: nn.Module, shape: Shape) -> nn.Module:
+        """A copy of a network as it is stored and deployed; ``shape`` is (channels, height, width) of its images.
+
+        Raises:
+            BenchError: the network has no such layers, or some that are not modules.
+        """
+        if self.pooling is not None:
+            pooled = with_average_pooling if self.pooling == "average" else with_drop_max
+            network = pooled(network, shape)
+        return network if self.relu_bound is None else with_bounded_relu(network, self.relu_bound, shape)
+
+    def doubled(self, network: nn.Module) -> nn.Module:
+        """The network to train: with dual batch normalisation where it is asked for.
+
+        Raises:
+            BenchError: the network has no batch normalisation, or another than that of maps.
+        """
+        return network if self.dual_batch_norm is None else with_dual_batch_norm(network)
+
+    def stored(self, network: nn.Module) -> nn.Module:
+        """What is stored of a network that was trained: one half of its dual batch normalisation."""
+        return network if self.dual_batch_norm is None else with_single_batch_norm(network, self.dual_batch_norm)
+
+
+class Mixture(Strict):
+    """PGD-AT on clean images too: ``clean`` is what their loss counts for (Goodfellow et al. 2015: 0.5)."""
+
+    clean: Share = 0.5
 
 
 class Regulariser(Strict):

@@ -99,6 +99,8 @@ class _Training:
             split = method.after_first_stage(network.to(self.device).eval(), self.training)
         best, network = self._stage(self.recipe, method, split, before)
         network.load_state_dict(best.weights)
+        if self.recipe.surgery is not None:
+            network = self.recipe.surgery.stored(network)
         sha256 = save_weights(network, self.paths.weights)
         method_name = self.recipe.method
         told = facts(method_name, self.training, self.log, best.epoch, sha256, self.stored, self.device.type)
@@ -152,7 +154,7 @@ class _Training:
         images = self.training.images
         statistics = {"mean": images.mean(dim=(0, 2, 3)).tolist(), "std": images.std(dim=(0, 2, 3)).tolist()}
         network = untrained_network(recipe, self.card, **statistics)
-        if recipe.start_from is None:
-            return network
-        start = self.beside / recipe.start_from.format(dataset=self.card.name)
-        return load_into(network, read_weights(start), str(start))
+        if recipe.start_from is not None:
+            start = self.beside / recipe.start_from.format(dataset=self.card.name)
+            network = load_into(network, read_weights(start), str(start))
+        return network if recipe.surgery is None else recipe.surgery.doubled(network)

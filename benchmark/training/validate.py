@@ -16,7 +16,7 @@ def validate(network: nn.Module, recipe: Recipe, split: Split, device: torch.dev
 
     Where the recipe says ``balanced``, both are balanced accuracies: the mean of the classes' shares that are right.
     """
-    stored = copy.deepcopy(network).eval()
+    stored = copy.deepcopy(network if recipe.surgery is None else recipe.surgery.stored(network)).eval()
     for value in stored.state_dict().values():
         if value.is_floating_point():
             value.copy_(value.half().float())

@@ -152,6 +152,15 @@ def test_votes_without_a_lead_take_every_copy_and_end_in_abstention():
     assert decision.copies.tolist() == [200] * 3
 
 
+def test_a_vote_that_ends_early_scores_its_own_copies_where_the_full_vote_scores_all():
+    answers = torch.zeros(1, 200, dtype=torch.int64)
+    answers[0, 100:] = 1
+    answers[0, 150] = 0
+    early, full = polled(BinomialVote(200), answers, 2), polled(BinomialVote(200, sequential=False), answers, 2)
+    assert early.score.tolist() == [2.0]
+    assert full.score.tolist() == pytest.approx([2 * 2 / 200])
+
+
 def test_sixteen_of_sixteen_settle_a_vote_and_one_dissent_prolongs_it():
     answers = torch.zeros(2, 200, dtype=torch.int64)
     answers[1, 3] = 1

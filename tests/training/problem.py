@@ -57,9 +57,12 @@ def load(weights: Path) -> Straight:
     return load_into(Straight(2, 1), state, str(weights))
 
 
-def accuracies(network: nn.Module, test: Split = TEST, eps_255: float = 8) -> tuple[float, float]:
+def accuracies(
+    network: nn.Module, test: Split = TEST, eps_255: float = 8, attack: Pgd | None = None
+) -> tuple[float, float]:
     """Clean and robust accuracy on test images, the latter under the benchmark's PGD."""
     task, draw, defense = Classification(2), Randomness(range(len(test))), Defense(network.eval(), 2)
-    found = Pgd(steps=10)(white_box(defense, draw), task, test.images, test.labels, eps_255, draw)
+    attack = attack or Pgd(steps=10)
+    found = attack(white_box(defense, draw), task, test.images, test.labels, eps_255, draw)
     right = [task.right(defense.predict(images, draw), test.labels) for images in (test.images, found)]
     return float(right[0].float().mean()), float(right[1].float().mean())

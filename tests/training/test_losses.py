@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from benchmark.submission.weights import save_weights
+from benchmark.training.inner import uniform_start
 from benchmark.training.methods import Examples
 from benchmark.training.methods.plain import EnsembleAt, MultiPerturbations
 
@@ -166,17 +167,21 @@ def test_the_cross_entropy_attacks_of_mart_and_maadvt_reach_the_corner_that_the_
         np.testing.assert_allclose(found.attacked.flatten(1).numpy(), corner, atol=1e-6)
 
 
-def test_trades_attack_gains_divergence_although_it_never_sees_the_label():
-    method = make_method("trades", adversary=ADVERSARY)
-    batch = make_batch()
-    found = method.examples(Linear(), batch)
-    other = Examples(batch.images, (batch.labels + 1) % 3, found.attacked)
-    again = method.examples(Linear(), make_batch())
-    assert torch.equal(found.attacked, again.attacked)
-    assert not torch.equal(other.labels, batch.labels)
-    attacked = probabilities_of(found.attacked.flatten(1).double().numpy())
+def test_trades_attack_gains_divergence():
+    found = make_method("trades", adversary=ADVERSARY).examples(Linear(), make_batch()).attacked
+    attacked = probabilities_of(found.flatten(1).double().numpy())
     random = probabilities_of(CLEAN + EPS * np.sign(np.random.default_rng(0).normal(size=CLEAN.shape)))
     assert kl(probabilities_of(CLEAN), attacked).mean() > 2 * kl(probabilities_of(CLEAN), random).mean()
+
+
+@pytest.mark.parametrize(("name", "sees"), [("trades", False), ("mart", True), ("pgd_at", True)])
+def test_the_attack_of_trades_never_sees_the_label_which_the_others_follow(name, sees):
+    def attacked(turned):
+        batch = make_batch()
+        batch.labels.copy_((batch.labels + turned) % 3)
+        return make_method(name, adversary=ADVERSARY).examples(Linear(), batch).attacked
+
+    assert torch.equal(attacked(0), attacked(1)) != sees
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
@@ -233,8 +238,6 @@ def test_friendly_pgd_stops_at_an_image_that_is_already_wrong_and_goes_on_after_
     last = method.examples(late, make_batch(epoch=4)).attacked
     assert early.seen < late.seen
     start = make_batch()
-    from benchmark.training.inner import uniform_start
-
     untouched = uniform_start(start.images, 8, start.draw)
     torch.testing.assert_close(first[wrong], untouched[wrong])
     assert float((last[wrong] - untouched[wrong]).abs().amin(dim=(1, 2, 3)).max()) >= 0
@@ -281,6 +284,21 @@ def test_mpadvt_attacks_about_half_of_the_batches_over_the_papers_range_of_radii
     assert 9.5 < max(radii) <= 10.2
     assert {steps for _, steps in attacks} == set(range(1, 10))
     assert {adversary.alpha_255 for adversary, _ in attacks} == {1.0}
+
+
+@pytest.mark.parametrize("epoch", [1, 9])
+def test_mpadvt_attacks_with_the_steps_and_the_radius_that_the_batch_drew(epoch):
+    """No component of the gradient changes its sign within these balls: every iterate is known beforehand."""
+    method = make_method("mpadvt", adversary=ADVERSARY | {"warmup": 4})
+    seeds = [seed for seed in range(30) if method.drawn(seed, epoch)[0] is not None]
+    assert len({method.drawn(seed, epoch)[1] for seed in seeds}) > 4
+    for seed in seeds:
+        drawn, steps = method.drawn(seed, epoch)
+        reach = drawn.eps_255 / 255
+        start = uniform_start(make_batch().images, drawn.eps_255, make_batch().draw).flatten(1).numpy()
+        expected = start + steps * drawn.alpha_255 / 255 * signs_up(CLEAN)
+        found = method.examples(Linear(), make_batch(epoch=epoch, seed=seed)).attacked.flatten(1).numpy()
+        np.testing.assert_allclose(found, np.clip(expected, CLEAN - reach, CLEAN + reach), atol=1e-6)
 
 
 def test_a_batch_that_mpadvt_leaves_alone_is_clean_to_the_bit():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.attacks.pgd import Pgd
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
 from benchmark.models import ARCHITECTURES
@@ -174,6 +175,19 @@ def test_defensive_distillation_takes_the_gradient_from_an_attacker_that_follows
     assert gradient(network) < 0.2 * gradient(trained("natural")[1])
     assert [epoch.first_stage for epoch in report.log] == [True] * 6 + [False] * 6
     assert not report.best.first_stage
+
+
+def test_an_attack_on_the_logits_margin_gets_past_the_masking_of_defensive_distillation(trained):
+    """At a budget beyond every sign that the images have, the loss has no gradient left but the logits do."""
+
+    def kept(network: nn.Module, loss: str) -> float:
+        return accuracies(network, eps_255=32, attack=Pgd(steps=10, loss=loss))[1]
+
+    _, hot = trained("defensive_distillation", distillation={"temperature": 100}, learning_rate=8.0)
+    assert accuracies(hot)[0] > 0.9
+    assert kept(hot, "cross_entropy") > 0.6
+    assert kept(trained("natural")[1], "cross_entropy") < 0.05
+    assert kept(hot, "margin") < 0.05
 
 
 def test_ssat_never_looks_at_a_hidden_label(trained):

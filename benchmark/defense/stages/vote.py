@@ -27,7 +27,9 @@ class BinomialVote:
 
     The full vote (``sequential=False``) tests the lead as MedRDF's equation 5 does: the two-sided p-value of n_A
     successes in n_A + n_B fair tosses must be at most ``alpha``. (Algorithm 1 sizes its counter by n; it needs one
-    place per class.) ``score`` is the Robust Metric K (n_A - n_B) / n in [0, K], n being the copies taken.
+    place per class.) ``score`` is the Robust Metric K (n_A - n_B) / n in [0, K], n being the copies taken: that of the
+    vote as it ended. A sequential vote that is unanimous when it ends early scores K, the maximum, whatever the copies
+    not taken would have said; the paper's metric, of all n copies, needs the full vote.
 
     The sequential vote looks after 16, 24, 36, 54 ... copies and ends where the lead is settled; after the last copy it
     applies the exact binomial test, and abstains when that finds no lead. Its copies are the first of the full vote's.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.data.card import Card
 from benchmark.data.split import Split
+from benchmark.defense.surgery import statistics
 from benchmark.training.batches import Batch
 from benchmark.training.recipe import Recipe
 from benchmark.training.stored import stored_network
@@ -68,6 +69,20 @@ class FirstStage:
     split: Split
 
 
+def of_clean(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K) of clean images; dual batch normalisation has statistics of its own for them."""
+    with statistics(network, "main"):
+        logits: Tensor = network(images)
+    return logits
+
+
+def of_attacked(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (N, K) of attacked images; dual batch normalisation has statistics of its own for them."""
+    with statistics(network, "auxiliary"):
+        logits: Tensor = network(images)
+    return logits
+
+
 class Method(ABC):
     """One way to train: the examples it makes, and the loss on them.
 
@@ -95,7 +110,8 @@ class Method(ABC):
         """Make training examples from a batch.
 
         Args:
-            network: in eval mode, so that batch-norm statistics stand still.
+            network: in eval mode, so that batch-norm statistics stand still; where they are dual, those of attacked
+                images are in use.
             batch: images, labels and randomness.
         """
         return Examples(batch.images, batch.labels, batch.images)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, cross_entropy_of, uniform_start
-from benchmark.training.methods.base import Examples, FirstStage, Method, Setting
+from benchmark.training.methods.base import Examples, FirstStage, Method, Setting, of_attacked, of_clean
 from benchmark.training.methods.first import first_recipe
 from benchmark.training.methods.trades import divergence
 
@@ -82,10 +82,10 @@ class RobustDistillation(Method):
         """The distillation term on attacked images, cross-entropy on clean ones where alpha < 1."""
         assert examples.aim is not None
         heat = temperature(self)
-        attacked = network(examples.attacked) / heat
+        attacked = of_attacked(network, examples.attacked) / heat
         loss = self.alpha * heat**2 * divergence(examples.aim / heat, attacked).mean()
         if self.alpha < 1:
-            loss = loss + (1 - self.alpha) * F.cross_entropy(network(examples.images), examples.labels)
+            loss = loss + (1 - self.alpha) * F.cross_entropy(of_clean(network, examples.images), examples.labels)
         return loss
 
 

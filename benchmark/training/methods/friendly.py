@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.training.batches import Batch
 from benchmark.training.inner import cross_entropy_of, input_gradient, one_step, uniform_start, within
-from benchmark.training.methods.base import Examples, Method, Setting
+from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
 from benchmark.training.methods.plain import Natural
 from benchmark.training.tables import Friendly, Margins
 
@@ -135,8 +135,8 @@ class IncreasingMargin(Method):
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """(1 - beta) CE(f(x), y) + beta CE(f(x'), y) over the images for which x' was found."""
         assert examples.weights is not None
-        clean = F.cross_entropy(network(examples.images), examples.labels)
-        attacked = F.cross_entropy(network(examples.attacked), examples.labels, reduction="none")
+        clean = F.cross_entropy(of_clean(network, examples.images), examples.labels)
+        attacked = F.cross_entropy(of_attacked(network, examples.attacked), examples.labels, reduction="none")
         return (1 - self.margins.beta) * clean + self.margins.beta * (examples.weights * attacked).mean()
 
     def state(self) -> dict[str, Tensor]:

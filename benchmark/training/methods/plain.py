@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from benchmark.randomness import Randomness, content_seed
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, attacked, cross_entropy_of, input_gradient, one_step, uniform_start
-from benchmark.training.methods.base import Examples, Method, Setting
+from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
 from benchmark.training.tables import Adversary, Perturbations
 
 
@@ -19,13 +19,25 @@ class Natural(Method):
 
 
 class PgdAt(Natural):
-    """PGD adversarial training (Madry et al. 2018, equation 2.1): min E max_{|d| <= eps} CE(f(x + d), y)."""
+    """PGD adversarial training (Madry et al. 2018, equation 2.1): min E max_{|d| <= eps} CE(f(x + d), y).
+
+    With a ``mixture`` the clean images count too: c CE(f(x), y) + (1 - c) CE(f(x + d), y) (Goodfellow et al. 2015,
+    section 6; at c = 0.5 half the sum of AdvProp, Xie et al. 2020, equation 3).
+    """
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
         adversary = self.adversary(batch.epoch)
         found = attacked(network, adversary, batch.images, batch.labels, batch.draw, len(self.setting.card.classes))
         return Examples(batch.images, batch.labels, found)
+
+    def loss(self, network: nn.Module, examples: Examples) -> Tensor:
+        """CE on the attacked images, and on the clean ones where there is a mixture."""
+        if self.recipe.mixture is None:
+            return super().loss(network, examples)
+        clean = F.cross_entropy(of_clean(network, examples.images), examples.labels)
+        adversarial = F.cross_entropy(of_attacked(network, examples.attacked), examples.labels)
+        return self.recipe.mixture.clean * clean + (1 - self.recipe.mixture.clean) * adversarial
 
 
 class MultiPerturbations(Natural):
@@ -45,6 +57,11 @@ class MultiPerturbations(Natural):
         start = uniform_start(batch.images, adversary.eps_255, batch.draw)
         found = ascend(network, batch.images, start, cross_entropy_of(batch.labels), adversary, steps)
         return Examples(batch.images, batch.labels, found)
+
+    def loss(self, network: nn.Module, examples: Examples) -> Tensor:
+        """CE(f(x), y) on a batch that stayed clean, CE(f(x_T), y) on one that was attacked."""
+        answer = of_clean if examples.attacked is examples.images else of_attacked
+        return F.cross_entropy(answer(network, examples.attacked), examples.labels)
 
     def drawn(self, seed: int, epoch: int) -> tuple[Adversary | None, int]:
         """The adversary and the number of steps that a batch draws; None where it stays clean."""
@@ -83,5 +100,5 @@ class EnsembleAt(Method):
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """(CE(f(x), y) + CE(f(x'), y)) / 2."""
-        clean = F.cross_entropy(network(examples.images), examples.labels)
-        return 0.5 * (clean + F.cross_entropy(network(examples.attacked), examples.labels))
+        clean = F.cross_entropy(of_clean(network, examples.images), examples.labels)
+        return 0.5 * (clean + F.cross_entropy(of_attacked(network, examples.attacked), examples.labels))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchmark.randomness import Randomness
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, cross_entropy_of, near_start, uniform_start
-from benchmark.training.methods.base import Examples, Method, Setting
+from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
 from benchmark.training.tables import Helper, Regulariser
 
 
@@ -45,7 +45,7 @@ class Trades(_Regularised):
         """Ascend the divergence from the answer on the clean image."""
         adversary = self.adversary(batch.epoch)
         with torch.no_grad():
-            clean = network(batch.images)
+            clean = of_clean(network, batch.images)
         start = near_start(batch.images, adversary.eps_255, batch.draw)
         found = ascend(
             network, batch.images, start, lambda logits: divergence(clean, logits), adversary, adversary.steps
@@ -54,7 +54,7 @@ class Trades(_Regularised):
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """CE(f(x), y) + beta mean KL(f(x) || f(x')); the gradient flows through both arguments, as released."""
-        clean, attacked = network(examples.images), network(examples.attacked)
+        clean, attacked = of_clean(network, examples.images), of_attacked(network, examples.attacked)
         return F.cross_entropy(clean, examples.labels) + self.beta * divergence(clean, attacked).mean()
 
 
@@ -84,11 +84,11 @@ class Hat(Trades):
         assert examples.aim is not None
         beyond = examples.images + self.settings.reach * (examples.attacked - examples.images)
         trades = super().loss(network, examples)
-        return trades + self.settings.gamma * F.cross_entropy(network(beyond.clamp(0, 1)), examples.aim)
+        return trades + self.settings.gamma * F.cross_entropy(of_attacked(network, beyond.clamp(0, 1)), examples.aim)
 
 
 class Mart(_Regularised):
-    """MART (Wang et al. 2020, equation 11): BCE(f(x'), y) + beta KL(f(x) || f(x')) (1 - p_y(x)).
+    """MART (Wang et al. 2020): BCE(f(x'), y) + beta KL(f(x) || f(x')) (1 - p_y(x)).
 
     The examples ascend the cross-entropy from x + 0.001 N(0, 1).
     """
@@ -102,7 +102,7 @@ class Mart(_Regularised):
 
         BCE = -log p_y(x') - log(1.0001 - max_{k != y} p_k(x')), the constant being the released code's.
         """
-        clean, attacked = network(examples.images), network(examples.attacked)
+        clean, attacked = of_clean(network, examples.images), of_attacked(network, examples.attacked)
         probabilities = attacked.softmax(dim=1)
         others = probabilities.masked_fill(F.one_hot(examples.labels, clean.shape[1]).bool(), -1.0).amax(dim=1)
         margin: Tensor = -(1.0001 - others).log().mean()
@@ -124,7 +124,7 @@ class MisclassificationAware(_Regularised):
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
         """CE on the attacked images and weighted KL, both averaged."""
-        clean, attacked = network(examples.images), network(examples.attacked)
+        clean, attacked = of_clean(network, examples.images), of_attacked(network, examples.attacked)
         adversarial = F.cross_entropy(attacked, examples.labels)
         return adversarial + self.beta * _doubt_weighted(clean, attacked, examples.labels)
 
