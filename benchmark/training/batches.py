@@ -46,9 +46,8 @@ def balanced_batches(recipe: Recipe, split: Split, epoch: int, device: torch.dev
     """
     draw = torch.Generator().manual_seed(content_seed("batches", recipe.seed, epoch))
     more = torch.Generator().manual_seed(content_seed("augment", recipe.seed, epoch))
-    counts = torch.bincount(split.labels, minlength=int(split.labels.max()) + 1).float()
     count = len(split) // recipe.batch_size * recipe.batch_size
-    chosen = torch.multinomial(1 / counts[split.labels], count, replacement=True, generator=draw)
+    chosen = balanced_places(split.labels, count, draw)
     for number, start in enumerate(range(0, count, recipe.batch_size)):
         places = chosen[start : start + recipe.batch_size]
         images = shifted(split.images[places], recipe.shift, draw)
@@ -66,6 +65,12 @@ def balanced_batches(recipe: Recipe, split: Split, epoch: int, device: torch.dev
             Randomness(seeds, device),
             content_seed("batch", recipe.seed, epoch, number),
         )
+
+
+def balanced_places(labels: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Places (count,) of images drawn with replacement, each class as often as every other, from labels (N,)."""
+    counts = torch.bincount(labels, minlength=int(labels.max()) + 1).float()
+    return torch.multinomial(1 / counts[labels], count, replacement=True, generator=draw)
 
 
 def shifted(images: Tensor, shift: int, draw: torch.Generator) -> Tensor:

@@ -32,7 +32,8 @@ class FilterRecipe(Strict):
     and ``code_weight`` to the regularisation. ``hgd`` (Liao et al. 2018) learns to undo the attacks of ``adversary`` on
     the classifier, with a budget drawn per batch between none and the full one; ``guidance`` compares the classifier's
     logits (the paper's LGD) or the pixels (its PGD, pixel guided denoiser). With an adversary the checkpoint is chosen
-    by accuracy under it, else by clean accuracy. ``patience`` epochs without a better one end the training early.
+    by accuracy under it, else by clean accuracy; with ``balanced`` batches have each class as often as every other, and
+    balanced accuracy chooses. ``patience`` epochs without a better one end the training early.
     ``options`` are the filter's: ``widths``, for ComDefend also ``maps``.
     """
 
@@ -48,6 +49,7 @@ class FilterRecipe(Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     shift: Annotated[int, Field(ge=0)] = 2
     patience: Positive | None = None
+    balanced: bool = False
     noise_std: Annotated[float, Field(gt=0)] = 20.0
     code_weight: Annotated[float, Field(ge=0)] = 1e-4
     guidance: Literal["logits", "pixels"] = "logits"

@@ -1,6 +1,5 @@
 """Training of filters that stand before a classifier: ComDefend, and the representation guided denoiser."""
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,13 +20,14 @@ from benchmark.models.comdefend import ComDefend
 from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import load_into, read_weights, save_weights, sha256_of
-from benchmark.training.batches import shifted
+from benchmark.training.batches import balanced_places, shifted
 from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
 from benchmark.training.fit import Best, check_enough, check_finite, ended
 from benchmark.training.inner import attacked
 from benchmark.training.log import Epoch, Paths, facts, write_log
 from benchmark.training.part import Part, run_key
 from benchmark.training.train import TrainingReport
+from benchmark.training.validate import accuracy, as_stored, attacked_split
 
 __all__ = ["FilterRecipe", "filtered_classifier", "read_filter_recipe", "train_filter"]
 
@@ -76,7 +76,16 @@ def train_filter(
     training.whole.filter.load_state_dict(best.weights)
     sha256 = save_weights(training.whole, target)
     log = training.log
-    told = facts(recipe.method, splits[0], log, best.epoch, sha256, training.begun_from, training.device.type)
+    told = facts(
+        recipe.method,
+        splits[0],
+        log,
+        best.epoch,
+        sha256,
+        training.begun_from,
+        training.device.type,
+        recipe.balanced,
+    )
     write_log(Paths(target), f"{recipe.method} on {card.name}", log, told)
     part.remove()
     return TrainingReport(target, sha256, best.epoch, tuple(log))
@@ -182,10 +191,14 @@ class _Training:
         return Epoch(number, total / self.steps, clean, robust, trained - begun, time.perf_counter() - trained)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every training image once, in an order of the epoch's own and shifted at random."""
+        """Every training image once, or class-balanced draws, in an order of the epoch's own and shifted at random."""
         draw = torch.Generator().manual_seed(content_seed("filter batches", self.recipe.seed, epoch))
-        order = torch.randperm(len(self.training), generator=draw)
-        for places in torch.split(order[: self.steps * self.recipe.batch_size], self.recipe.batch_size):
+        count = self.steps * self.recipe.batch_size
+        if self.recipe.balanced:
+            order = balanced_places(self.training.labels, count, draw)
+        else:
+            order = torch.randperm(len(self.training), generator=draw)[:count]
+        for places in torch.split(order, self.recipe.batch_size):
             images = shifted(self.training.images[places], self.recipe.shift, draw)
             yield images.to(self.device), self.training.labels[places].to(self.device)
 
@@ -226,24 +239,18 @@ class _Training:
 
     def _attacked_validation(self) -> Tensor | None:
         """The validation images under the full adversary, who meets the bare classifier: the same in every epoch."""
-        adversary, split = self.recipe.adversary, self.validation
+        adversary = self.recipe.adversary
         if adversary is None:
             return None
-        draw = Randomness((content_seed("validate", self.recipe.seed, name) for name in split.ids), self.device)
-        images, labels = split.images.to(self.device), split.labels.to(self.device)
-        return attacked(self.classifier, adversary, images, labels, draw, len(self.card.classes))
+        return attacked_split(self.classifier, adversary, self.validation, self.recipe.seed, self.device)
 
     @torch.no_grad()
     def _validate(self, attacked_images: Tensor | None) -> tuple[float, float | None]:
         """Clean and, with an adversary, robust accuracy of the networks as they would be stored."""
-        stored = copy.deepcopy(self.whole).eval()
-        for value in stored.state_dict().values():
-            if value.is_floating_point():
-                value.copy_(value.half().float())
-        labels = self.validation.labels.to(self.device)
+        stored = as_stored(self.whole)
 
         def right(images: Tensor) -> float:
             answers = torch.cat([stored(part.to(self.device)).argmax(dim=1) for part in torch.split(images, 256)])
-            return float((answers == labels).float().mean())
+            return accuracy(answers, self.validation.labels, self.recipe.balanced)
 
         return right(self.validation.images), None if attacked_images is None else right(attacked_images)

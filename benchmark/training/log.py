@@ -25,7 +25,7 @@ class Epoch:
     Attributes:
         number: counted from 1.
         loss: mean over the batches.
-        clean: validation accuracy in [0, 1].
+        clean: validation accuracy in [0, 1], balanced where the recipe says so.
         robust: the same under the recipe's adversary, or None.
         seconds: time taken to train, validation aside.
         validation_seconds: time taken to validate.
@@ -49,7 +49,7 @@ class Epoch:
 
 
 COLUMNS = ("stage", "epoch", "loss", "clean_accuracy", "robust_accuracy", "seconds", "validation_seconds")
-"""Columns of the table."""
+"""Columns of the table; the record says which accuracy the two are."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def write_log(paths: Paths, title: str, log: Sequence[Epoch], told: dict[str, An
         told: what else the record says, see :func:`facts`; costs are added to it.
     """
     write_atomically(paths.table, _table(log).encode())
-    write_atomically(paths.curve, curve(title, [epoch for epoch in log if not epoch.first_stage]).encode())
+    shown = [epoch for epoch in log if not epoch.first_stage]
+    write_atomically(paths.curve, curve(title, shown, balanced=told["accuracy"] == "balanced").encode())
     write_atomically(paths.record, (json.dumps({**told, **costs(log)}, indent=2) + "\n").encode())
 
 
@@ -101,6 +102,7 @@ def facts(
     sha256: str,
     begun_from: dict[str, str],
     device: str,
+    balanced: bool,
 ) -> dict[str, Any]:
     """What the record says of a run besides its costs.
 
@@ -112,6 +114,7 @@ def facts(
         sha256: of the weight file.
         begun_from: sha256 of each stored network that the run began with or drew on, by name.
         device: kind of device.
+        balanced: whether the log's accuracies are balanced ones.
     """
     return {
         "method": method,
@@ -119,6 +122,7 @@ def facts(
         "sha256": sha256,
         "epochs": sum(not epoch.first_stage for epoch in log),
         "chosen_epoch": best.number,
+        "accuracy": "balanced" if balanced else "plain",
         "clean_accuracy": best.clean,
         "robust_accuracy": best.robust,
         "begun_from": begun_from,
@@ -174,8 +178,8 @@ def _peak_memory() -> int | None:
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 260, 44, 44, 28, 34
 
 
-def curve(title: str, log: Sequence[Epoch]) -> str:
-    """Draw accuracies (left axis, 0 to 1) and loss (right axis, from 0) over the epochs, as SVG."""
+def curve(title: str, log: Sequence[Epoch], balanced: bool = False) -> str:
+    """Draw accuracies (left axis, 0 to 1, plain or balanced) and loss (right axis, from 0) over the epochs, as SVG."""
     last = max((epoch.number for epoch in log), default=1)
     top = max((epoch.loss for epoch in log), default=1.0) or 1.0
 
@@ -194,6 +198,8 @@ def curve(title: str, log: Sequence[Epoch]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         f'font-size="11" role="img"><title>{title}</title><rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="{LEFT}" y="16" font-size="12">{title}</text>',
+        f'<text transform="translate(12 {up(0.5):.1f}) rotate(-90)" text-anchor="middle">'
+        f"{'balanced accuracy' if balanced else 'accuracy'}</text>",
     ]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(

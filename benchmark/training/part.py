@@ -12,6 +12,7 @@ from benchmark.data.split import Split
 from benchmark.files import write_atomically
 from benchmark.randomness import content_seed
 from benchmark.toml_model import Strict
+from benchmark.training.filter_recipe import FilterRecipe
 
 
 def run_key(recipe: Strict, splits: tuple[Split, Split], stored: dict[str, str], device: torch.device) -> str:
@@ -24,8 +25,12 @@ def run_key(recipe: Strict, splits: tuple[Split, Split], stored: dict[str, str],
         device: where it runs.
     """
     training, validation = splits
+    beside_the_point = {"weights", "datasets"}
+    if isinstance(recipe, FilterRecipe) and not recipe.balanced:
+        # The field came later: recipes without it keep their key.
+        beside_the_point.add("balanced")
     facts = (
-        recipe.model_dump_json(exclude={"weights", "datasets"}),
+        recipe.model_dump_json(exclude=beside_the_point),
         training.dataset,
         training.content_hash,
         validation.content_hash,

@@ -103,7 +103,16 @@ class _Training:
             network = self.recipe.surgery.stored(network)
         sha256 = save_weights(network, self.paths.weights)
         method_name = self.recipe.method
-        told = facts(method_name, self.training, self.log, best.epoch, sha256, self.stored, self.device.type)
+        told = facts(
+            method_name,
+            self.training,
+            self.log,
+            best.epoch,
+            sha256,
+            self.stored,
+            self.device.type,
+            self.recipe.balanced,
+        )
         write_log(self.paths, f"{method_name} on {self.card.name}", self.log, told)
         self.part.remove()
         return TrainingReport(self.paths.weights, sha256, best.epoch, tuple(self.log))

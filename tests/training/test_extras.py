@@ -186,6 +186,15 @@ def test_the_record_tells_what_the_run_was_and_cost(run):
     assert 2**24 < record["peak_memory_bytes"] < 2**40
 
 
+@pytest.mark.parametrize(("balanced", "name"), [(False, "plain"), (True, "balanced")])
+def test_the_record_and_the_curve_say_which_accuracy_theirs_is(run, balanced, name):
+    paths = Paths(run(balanced=balanced).weights)
+    assert json.loads(paths.record.read_text())["accuracy"] == name
+    drawn = ElementTree.fromstring(paths.curve.read_text())
+    words = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert ("balanced accuracy" in words, "accuracy" in words) == (balanced, not balanced)
+
+
 def test_the_curve_is_a_picture_of_the_accuracies_that_were_measured():
     log = [Epoch(1, 2.0, 0.5, 0.25), Epoch(2, 1.0, 1.0, 0.5)]
     drawn = ElementTree.fromstring(curve("a title", log))

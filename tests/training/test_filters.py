@@ -12,11 +12,12 @@ from benchmark.defense import Defense
 from benchmark.defense.stages import LearnedFilter
 from benchmark.errors import BenchError
 from benchmark.models.comdefend import ComDefend, _Step
-from benchmark.randomness import Randomness
+from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import load_into, read_weights, sha256_of
 from benchmark.task import Classification
 from benchmark.training import Recipe, filters, train
 from benchmark.training.filters import FilterRecipe, filtered_classifier, read_filter_recipe, train_filter
+from benchmark.training.part import run_key
 
 from ..attacks.problem import digits
 from .conftest import SIZE, make_card
@@ -267,6 +268,63 @@ def test_a_filters_training_ends_when_its_patience_does(folder, monkeypatch):
     report, _ = run(folder, FEW, "patient", **COMDEFEND | {"epochs": 5, "patience": 2})
     assert [epoch.number for epoch in report.log] == [1, 2, 3, 4]
     assert report.best.number == 2
+
+
+class OneAnswer(torch.nn.Module):
+    """Calls every image class 0."""
+
+    def forward(self, images):
+        return torch.tensor([1.0, 0.0, 0.0]).expand(len(images), 3)
+
+
+def rare(name, first):
+    """Two of three hundred digits are of class 2, of the others two thirds of class 0."""
+    whole = digit_split(name, first, 600)
+    wanted = {0: 200, 1: 98, 2: 2}
+    places = torch.cat([(whole.labels == label).nonzero()[:count, 0] for label, count in wanted.items()])
+    ids = tuple(whole.ids[place] for place in places)
+    return Split("digits", name, whole.images[places], whole.labels[places], ids, ids, tuple(CARD.classes))
+
+
+@pytest.mark.parametrize(("balanced", "shares"), [(False, [0.66, 0.33, 0.01]), (True, [1 / 3] * 3)])
+def test_a_balanced_recipe_shows_a_filter_each_class_as_often_however_rare_it_is(folder, balanced, shares):
+    recipe = make_recipe(**COMDEFEND | {"balanced": balanced})
+    training = filters._Training(recipe, CARD, (rare("train", 0), rare("val", 600)), torch.device("cpu"), folder)
+    labels = torch.cat([labels for epoch in range(1, 6) for _, labels in training._batches(epoch)])
+    assert len(labels) == 5 * 288
+    assert torch.bincount(labels).div(len(labels)).tolist() == pytest.approx(shares, abs=0.06)
+
+
+@pytest.mark.parametrize(("balanced", "clean"), [(False, 2 / 3), (True, 1 / 3)])
+def test_a_balanced_recipe_chooses_a_filter_by_balanced_accuracy(folder, balanced, clean):
+    recipe = make_recipe(**COMDEFEND | {"balanced": balanced})
+    training = filters._Training(recipe, CARD, (rare("train", 0), rare("val", 600)), torch.device("cpu"), folder)
+    training.whole = OneAnswer()
+    assert training._validate(None) == (pytest.approx(clean), None)
+    assert training._validate(rare("val", 600).images)[1] == pytest.approx(clean)
+
+
+def test_a_recipe_that_balances_nothing_keeps_the_run_key_that_it_had_before_recipes_could():
+    fields = (
+        '{"kind":"filter","method":"comdefend","classifier":{"weights":"{dataset}.safetensors","architecture":'
+        '"narrow-resnet18","options":{"width":4,"pool":false},"dataset_options":{}},"options":{},"seed":1,"epochs":2,'
+        '"batch_size":32,"learning_rate":0.003,"shift":0,"patience":null,"noise_std":20.0,"code_weight":0.0001,'
+        '"guidance":"logits","adversary":null}'
+    )
+    hashes = [split.content_hash for split in FEW]
+    expected = content_seed("part", 1, fields, "digits", *hashes, [], "cpu", torch.__version__)
+    keys = [
+        run_key(make_recipe(method="comdefend", epochs=2, **more), FEW, {}, torch.device("cpu"))
+        for more in ({}, {"balanced": False}, {"balanced": True})
+    ]
+    assert keys[0] == keys[1] == f"{expected:016x}"
+    assert keys[2] != keys[0]
+
+
+def test_the_record_of_a_filter_says_which_accuracy_its_own_is(folder):
+    for balanced, name in ((False, "plain"), (True, "balanced")):
+        run(folder, FEW, name, **COMDEFEND | {"epochs": 1, "balanced": balanced})
+        assert json.loads((folder / f"{name}.training.json").read_text())["accuracy"] == name
 
 
 def test_the_record_of_a_filter_tells_what_it_was_made_from(folder):

@@ -7,10 +7,13 @@ import torch
 
 from benchmark.access import white_box
 from benchmark.attacks.pgd import Pgd
+from benchmark.data.card import all_cards
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.models import ARCHITECTURES
 from benchmark.randomness import Randomness
+from benchmark.root import find_root
+from benchmark.submission import all_entries
 from benchmark.submission.weights import load_into, read_weights
 from benchmark.task import Classification
 from benchmark.training import fit, inner, validate
@@ -216,3 +219,51 @@ def test_balanced_accuracy_gives_a_network_with_one_answer_no_more_than_chance(b
     commonest_first = make_split("val", torch.tensor([0, 0, 0, 1]), 1)
     recipe = make_recipe(balanced=balanced)
     assert validate.validate(OneAnswer(), recipe, commonest_first, torch.device("cpu")) == (clean, None)
+
+
+class Widest(torch.nn.Module):
+    """A linear network that remembers the most images that it was given at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(SIZE * SIZE, 2)
+        self.widest = [0]
+
+    def forward(self, images):
+        self.widest.append(len(images))
+        return self.layer(images.flatten(1))
+
+    def __deepcopy__(self, _):
+        return self
+
+
+def test_validation_goes_through_the_network_in_passes_and_tells_the_same(monkeypatch):
+    split = make_split("val", torch.arange(30) % 2, 1)
+    adversary = Adversary(eps_255=8, alpha_255=4, steps=3)
+
+    def told(images_at_once):
+        monkeypatch.setattr(validate, "PASS_PIXELS", images_at_once * SIZE * SIZE)
+        torch.manual_seed(0)
+        network = Widest().eval()
+        recipe = make_recipe(method="pgd_at", adversary=adversary.model_dump())
+        accuracies = validate.validate(network, recipe, split, CPU)
+        found = validate.attacked_split(network, adversary, split, recipe.seed, CPU)
+        assert max(network.widest) == images_at_once
+        return accuracies, found
+
+    whole, parts = told(30), told(7)
+    assert whole[0] == parts[0]
+    torch.testing.assert_close(whole[1], parts[1], rtol=0, atol=1e-6)
+
+
+def test_images_larger_than_a_pass_go_through_one_by_one(monkeypatch):
+    monkeypatch.setattr(validate, "PASS_PIXELS", SIZE * SIZE - 1)
+    assert list(validate.passes(torch.zeros(3, 1, SIZE, SIZE))) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+
+
+@pytest.mark.parametrize("card", all_cards(find_root().datasets).values(), ids=lambda card: card.name)
+def test_the_validation_split_that_chose_a_shipped_baseline_is_one_pass(card):
+    """Sums over another number of images may round otherwise, and another epoch be the best."""
+    if any(card.name in entry.manifest.weights for entry in all_entries(find_root())):
+        images = torch.zeros(1, 1, 1, 1).expand(card.splits.val, 1, card.size, card.size)
+        assert len(list(validate.passes(images))) == 1
