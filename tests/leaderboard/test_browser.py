@@ -50,7 +50,7 @@ def page(browser, request):
 
 
 def names(page):
-    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a")
+    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a:not(.badge)")
     return [name.split("\n")[0] for name in rows.all_inner_texts()]
 
 

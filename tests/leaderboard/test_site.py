@@ -1,6 +1,7 @@
 """The written pages and downloads, without a browser."""
 
 import csv
+import html
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.data.card import all_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import load_matrix
 from benchmark.matrix.markdown import IDLE
@@ -230,6 +232,69 @@ def test_the_data_set_page_lists_every_card(tmp_path, project, table, small):
     page = text_of(build_site(table(small("natural")), project.root, tmp_path / "site").parent / "datasets.html")
     assert "Pretend films" in page
     assert "Pretend skin" in page
+
+
+def words_of(page: Path) -> str:
+    """The text of a page as a reader sees it, without its scripts."""
+    plain = re.sub(r"<(script|style).*?</\1>|<[^>]+>", "", text_of(page), flags=re.DOTALL)
+    return " ".join(html.unescape(plain).split())
+
+
+def test_the_rank_is_told_by_the_entries_wholly_above_and_never_as_a_tie(tmp_path, project, table, small):
+    page = text_of(build_site(table(small("natural")), project.root, tmp_path / "site"))
+    told = re.search(r'<th scope="col" class="c-rank".*?title="([^"]+)"', page).group(1)
+    assert told.startswith("1 + the number of entries that are better")
+    assert "tell apart" not in told
+
+
+def test_how_to_read_says_that_intervals_are_not_corrected_for_many_pairs(tmp_path, project, table, small):
+    first = build_site(table(small("natural")), project.root, tmp_path / "site")
+    assert "not corrected for the many pairs" in words_of(first.parent / "read.html")
+
+
+@pytest.mark.parametrize("name", ["read.html", "matrix.html"])
+def test_what_a_randomised_defense_skips_is_named_as_the_matrix_has_it(tmp_path, project, table, small, name):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    told = words_of(site / name).split("A defense that draws random numbers skips ")[1].split("somewhat less")[0]
+    skipped, fewer = told.split(" instead, and is asked fewer queries: ")
+    cells = load_matrix()[0].cell
+    assert all(cell.name in skipped for cell in cells if cell.when != "always")
+    assert not any(cell.name in skipped for cell in cells if cell.method in ("rays", "spsa"))
+    assert "1,000 instead of 5,000 by square, 400 instead of 2,000 by rays, 600 instead of 25,600 by spsa" in fewer
+
+
+def test_the_badge_of_a_randomised_defense_leads_to_what_it_skips(tmp_path, project, table, small):
+    project.manifest("vote", "Noise and vote")
+    manifest = project.root.submissions / "vote" / "submission.toml"
+    manifest.write_text(manifest.read_text().replace("revision = 1", "revision = 1\nstochastic = true"))
+    site = build_site(table(small("vote")), project.root, tmp_path / "site").parent
+    badge = re.search(r'<a class="badge" href="([^"]+)"[^>]*>stochastic</a>', text_of(site / "index.html")).group(1)
+    assert badge == "read.html#randomised"
+    assert 'href="../read.html#randomised"' in text_of(site / "entries" / "vote.html")
+
+
+def test_every_page_says_that_a_rank_is_no_clearance_and_how_small_the_images_are(tmp_path, project, table, small):
+    site = build_site(table(small("natural"), small("one", dataset="skin")), project.root, tmp_path / "site").parent
+    sizes = sorted(card.size for card in all_cards(project.root.datasets).values())
+    for page in site.rglob("*.html"):
+        told = words_of(page).split("A research benchmark on small images (")[-1]
+        assert told.startswith(f"{sizes[0]}×{sizes[0]}"), page
+        assert "a rank on it is no clearance for clinical use" in told, page
+
+
+def test_no_page_claims_an_interval_for_every_number(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert not [page for page in site.rglob("*.html") if "Every number is computed" in words_of(page)]
+
+
+def test_an_entrys_page_tells_informative_lines_from_those_that_hold_earlier_falls(tmp_path, project, table, small):
+    rows = small("natural").rows()
+    for one in rows:
+        one["informative"] = (one["track"], one["attack"]) == ("white-box", "fgsm")
+    site = build_site(table(rows), project.root, tmp_path / "site").parent
+    line = re.search(r'<th scope="row">fgsm(.*?)</th>', text_of(site / "entries" / "natural.html")).group(1)
+    assert "its own falls alone" in line
+    assert "#cumulative" in text_of(site / "entries" / "natural.html")
 
 
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):
