@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark.matrix.markdown import IDLE
+from benchmark.matrix.markdown import idle_mark
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
 from leaderboard.record import Record
@@ -51,7 +51,7 @@ def _environment() -> Environment:
         NORM_TEXT=NORM_TEXT,
         HEADLINE_EPS=HEADLINE_EPS,
         CLAIM_TRACKS=CLAIM_TRACKS,
-        IDLE=IDLE,
+        idle_mark=idle_mark,
     )
     return environment
 

@@ -16,7 +16,7 @@ import pytest
 from benchmark.data.card import all_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import load_matrix
-from benchmark.matrix.markdown import IDLE
+from benchmark.matrix.markdown import UNDECIDED, UNMET
 from leaderboard.metrics import headline, records
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
@@ -222,10 +222,12 @@ def test_the_matrix_page_marks_the_cells_that_changed_no_worst_case(tmp_path, pr
     matrix, digest = load_matrix()
     site = build_site(table(rows), project.root, tmp_path / "site", matrix=(matrix, "a" * 64)).parent
     counted = [cell for cell in matrix.cell if not cell.informative]
-    assert text_of(site / "matrix.html").count(IDLE) == len(counted) - 1
+    page = text_of(site / "matrix.html")
+    assert page.count(UNDECIDED) + page.count(UNMET) == len(counted) - 1
+    assert page.count(f"{UNMET} (needs a detector)") == sum(cell.needs == "detector" for cell in counted)
     assert digest != "a" * 64
     unmarked = build_site(table(rows), project.root, tmp_path / "other", matrix=(matrix, digest)).parent
-    assert IDLE not in text_of(unmarked / "matrix.html")
+    assert not [mark for mark in (UNDECIDED, UNMET) if mark in text_of(unmarked / "matrix.html")]
 
 
 def test_the_data_set_page_lists_every_card(tmp_path, project, table, small):
