@@ -25,8 +25,9 @@ from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import Clinical, clinical
-from leaderboard.site.downloads import Download, write_downloads
+from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import section
+from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
@@ -47,6 +48,7 @@ class Site:
     matrix: MatrixView
     published: PublishedView
     orderings: tuple[Ordering, ...]
+    footing: Footing
 
     @property
     def untested(self) -> list[tuple[str, str]]:
@@ -103,7 +105,8 @@ def build_site(
         matrix=view,
         published=published_view(pairs, numbers),
         orderings=tuple(orderings(found, numbers, asked)),
-        downloads=write_downloads(out_dir, found, book),
+        footing=footing(found),
+        downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
@@ -158,6 +161,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         },
         "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
+        "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},
         "downloads.html": {"downloads": site.downloads},
     }
     for name, context in pages.items():

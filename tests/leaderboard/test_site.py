@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from leaderboard.metrics import headline, records
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
 from leaderboard.site.tracks import TRACK_TEXT
+
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 class Links(HTMLParser):
@@ -297,6 +300,38 @@ def test_an_entrys_page_tells_informative_lines_from_those_that_hold_earlier_fal
     line = re.search(r'<th scope="row">fgsm(.*?)</th>', text_of(site / "entries" / "natural.html")).group(1)
     assert "its own falls alone" in line
     assert "#cumulative" in text_of(site / "entries" / "natural.html")
+
+
+def test_the_foot_of_every_page_tells_the_newest_official_row_and_the_versions(tmp_path, project, table, small):
+    old = small("old", changes={"harness_version": "0.3.9", "started_at": "2026-02-03T23:59:59Z"})
+    new = small("new", changes={"harness_version": "0.3.10", "started_at": "2026-02-04T00:00:01Z"})
+    fresh = table(small("mine", changes={"harness_version": "9.9", "started_at": "2027-01-01T00:00:00Z"}))
+    first = build_site(table(new, old), project.root, tmp_path / "site", fresh_results=fresh)
+    version = load_matrix()[0].version
+    wanted = f"Official rows up to 2026-02-04, made by harness 0.3.9, 0.3.10; matrix version {version}."
+    assert not [page for page in first.parent.rglob("*.html") if wanted not in words_of(page)]
+
+
+def test_the_foot_names_the_licence_of_the_package(tmp_path, project, table, small):
+    licence = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["license"]
+    first = build_site(table(small("natural")), project.root, tmp_path / "site")
+    assert f"Code and shipped weights: {licence.replace('-', ' ')}" in words_of(first)
+
+
+def test_the_page_on_submitting_has_the_commands_of_the_readme(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    commands = re.search(r'<pre id="commands"[^>]*>(.*?)</pre>', text_of(site / "submit.html"), re.DOTALL).group(1)
+    readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+    assert len(commands.splitlines()) == 5
+    assert not [command for command in commands.splitlines() if command not in readme]
+
+
+def test_the_rules_lie_in_the_site_and_the_page_on_submitting_links_them(tmp_path, project, table, small):
+    (project.root.path / "BENCHMARK.md").write_text("# The rules")
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert (site / "data" / "rules.txt").read_text() == "# The rules"
+    for page in ("submit.html", "downloads.html"):
+        assert "data/rules.txt" in Links(text_of(site / page)).links
 
 
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):
