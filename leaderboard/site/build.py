@@ -59,6 +59,11 @@ class Site:
     downloads: tuple[Download, ...]
 
     @property
+    def patients(self) -> bool:
+        """Whether some data set with a board knows its patients."""
+        return any(self.cards[name].patient_ids for name in self.book.datasets() if name in self.cards)
+
+    @property
     def sizes(self) -> str:
         """Sizes of the images on the boards, smallest to largest, as ``28×28 to 64×64``; empty without a card."""
         found = sorted({self.cards[name].size for name in self.book.datasets() if name in self.cards})
@@ -154,7 +159,7 @@ def _pages(site: Site, out_dir: Path) -> None:
             "clinical": _clinical(site),
         },
         "matrix.html": {"matrix": site.matrix},
-        "datasets.html": {"cards": site.cards},
+        "datasets.html": {"cards": _cards(site)},
         "published.html": {
             "published": site.published,
             "nothing": nothing_to_compare((), site.published.total),
@@ -180,6 +185,12 @@ def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
         "ranked": [standing for standing in standings if standing.rank is not None],
         "unranked": [standing for standing in standings if standing.rank is None],
     }
+
+
+def _cards(site: Site) -> list[tuple[str, Card, bool]]:
+    """Cards with their names and whether they have a board: those with one first, in the order of the boards."""
+    boards = [name for name in site.book.datasets() if name in site.cards]
+    return [(name, site.cards[name], name in boards) for name in dict.fromkeys((*boards, *site.cards))]
 
 
 def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:

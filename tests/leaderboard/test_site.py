@@ -334,6 +334,31 @@ def test_the_rules_lie_in_the_site_and_the_page_on_submitting_links_them(tmp_pat
         assert "data/rules.txt" in Links(text_of(site / page)).links
 
 
+def test_data_sets_with_a_board_come_first_and_the_others_say_that_they_have_none(tmp_path, project, table, small):
+    site = build_site(table(small("natural", dataset="skin")), project.root, tmp_path / "site").parent
+    page = text_of(site / "datasets.html")
+    skin, films = page.index('id="skin"'), page.index('id="films"')
+    assert skin < films
+    assert page[skin:films].count("none yet") == 0
+    assert page[films:].count("<dt>Board</dt><dd>none yet</dd>") == 1
+    assert "Attacked images" not in page[films:]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_how_to_read_says_when_intervals_are_too_narrow_for_want_of_patients(tmp_path, project, table, small, known):
+    card = project.root.datasets / "films" / "dataset.toml"
+    card.write_text(card.read_text().replace("patient_ids = false", f"patient_ids = {str(known).lower()}"))
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert ("No data set here knows its patients" in words_of(site / "read.html")) != known
+
+
+def test_provenance_names_every_harness_version_of_an_entrys_rows(tmp_path, project, table, small):
+    rows = small("natural").rows()
+    rows[0]["harness_version"] = "0.2.0"
+    site = build_site(table(rows), project.root, tmp_path / "site").parent
+    assert "Harness version</dt><dd>0.1.0, 0.2.0" in text_of(site / "entries" / "natural.html")
+
+
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):
     out = tmp_path / "site"
     build_site(table(small("old")), project.root, out)
