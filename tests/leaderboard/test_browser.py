@@ -183,6 +183,19 @@ def test_no_page_is_wider_than_a_phone(page, pretend_site):
 
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
+def test_on_a_phone_curves_have_a_key_in_place_of_labels(page, pretend_site):
+    page.goto((pretend_site.parent / "entries" / "natural.html").as_uri())
+    assert page.locator(".key li").first.is_visible()
+    assert not page.locator(".curves .label").first.is_visible()
+
+
+def test_on_a_wide_screen_curves_have_labels_and_no_key(page, pretend_site):
+    page.goto((pretend_site.parent / "entries" / "natural.html").as_uri())
+    assert not page.locator(".key li").first.is_visible()
+    assert page.locator(".curves .label").first.is_visible()
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
 def test_on_a_phone_the_clinical_table_keeps_its_names_in_sight(page, pretend_site):
     page.goto(pretend_site.as_uri())
     name = page.locator("section.board:not([hidden]) .clinical tbody th").first

@@ -359,6 +359,14 @@ def test_provenance_names_every_harness_version_of_an_entrys_rows(tmp_path, proj
     assert "Harness version</dt><dd>0.1.0, 0.2.0" in text_of(site / "entries" / "natural.html")
 
 
+def test_the_captions_of_curves_say_that_the_axis_is_not_to_scale(tmp_path, project, table, small):
+    page = words_of(
+        build_site(table(small("natural")), project.root, tmp_path / "site").parent / "entries/natural.html"
+    )
+    assert "budgets stand evenly spaced, not to scale" in page
+    assert "Numbers of queries stand evenly spaced, not to scale" in page
+
+
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):
     out = tmp_path / "site"
     build_site(table(small("old")), project.root, out)
