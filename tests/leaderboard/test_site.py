@@ -261,7 +261,7 @@ def test_how_to_read_says_that_intervals_are_not_corrected_for_many_pairs(tmp_pa
 def test_what_a_randomised_defense_skips_is_named_as_the_matrix_has_it(tmp_path, project, table, small, name):
     site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
     told = words_of(site / name).split("A defense that draws random numbers skips ")[1].split("somewhat less")[0]
-    skipped, fewer = told.split(" instead, and is asked fewer queries: ")
+    skipped, fewer = told.split(" instead; it is asked fewer queries: ")
     cells = load_matrix()[0].cell
     assert all(cell.name in skipped for cell in cells if cell.when != "always")
     assert not any(cell.name in skipped for cell in cells if cell.method in ("rays", "spsa"))
