@@ -162,7 +162,7 @@ def _reading(rows: list[tuple[str, ...]]) -> str:
         *(_behind(row) for row in behind),
     ]
     if alone:
-        lines += ["", "Attacks without a peer that are weaker than what they were compared with:", ""]
+        lines += ["", "Without a peer, and weaker by more than a point than what they were compared with:", ""]
         lines += [_behind(row) for row in alone]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Plain sentences about models that answer the same whatever they see, or nearly so."""
+"""Plain sentences about models that answer nearly the same whatever they see, or that hardly ever find a class."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,14 @@ SEEN_OFTEN_ENOUGH = 3
 Figures = Mapping[str, Record]
 """Metric -> record, of one entry at one place."""
 
+_NONE: Mapping[int, Record] = {}
+
 
 def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return sentences that mark one entry as a constant or nearly constant predictor; empty for any other.
+    """Return sentences that mark one entry as nearly constant or as blind to a class; empty for any other.
 
-    The first is about clean images. Under the worst case at the headline budget, an entry has a sentence of its own
+    The first is about clean images, and it alone names classes found less often than by chance: attacks push any
+    sensitivity below that. Under the worst case at the headline budget, an entry has a sentence of its own
     only where that differs.
 
     Args:
@@ -38,7 +41,8 @@ def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, 
             HEADLINE_EPS,
         ):
             worst[record.metric] = record
-    about_clean, about_worst = _plainly(clean, "accuracy", classes), _plainly(worst, HEADLINE, classes)
+    about_clean = _plainly(clean, "accuracy", classes, _rarely(clean))
+    about_worst = _plainly(worst, HEADLINE, classes)
     sentences = [f"{about_clean[0].upper()}{about_clean[1:]}."] if about_clean else []
     if about_worst and _gist(worst, HEADLINE) != _gist(clean, "accuracy"):
         sentences.append(f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}.")
@@ -51,8 +55,8 @@ def _gist(figures: Figures, accuracy: str) -> tuple[object, ...]:
     return (top[0] if top else None, tuple(_never(figures)), _beside_a_constant(figures, accuracy))
 
 
-def _plainly(figures: Figures, accuracy: str, classes: Sequence[str]) -> str:
-    """Say it without a subject; empty where there is nothing to say."""
+def _plainly(figures: Figures, accuracy: str, classes: Sequence[str], rarely: Mapping[int, Record] = _NONE) -> str:
+    """Say it without a subject; empty where there is nothing to say. ``rarely`` are classes found below chance."""
     parts = []
     top, never = _top(figures), _never(figures)
     if top:
@@ -62,6 +66,11 @@ def _plainly(figures: Figures, accuracy: str, classes: Sequence[str]) -> str:
         total = figures["majority_class_rate"].n
         names = " or ".join(f"'{_name(label, classes)}'" for label in never)
         parts.append(f"never answers {names}, the truth of {share} of {total} images")
+    if rarely:
+        found = " and ".join(
+            f"on '{_name(label, classes)}', {_spread(record)} of {record.n} images" for label, record in rarely.items()
+        )
+        parts.append(f"is right less often than chance ({_percent(1.0 / len(_support(figures)))}) {found}")
     beside = _beside_a_constant(figures, accuracy)
     if beside:
         balanced, chance = figures["balanced_accuracy"], 1.0 / len(_support(figures))
@@ -87,6 +96,23 @@ def _never(figures: Figures) -> list[int]:
     """Return classes that images show and no answer names."""
     shares, support = _by_class(figures, "answer_share_class_"), _support(figures)
     return [label for label, n in support.items() if n >= SEEN_OFTEN_ENOUGH and shares[label].value == 0.0]
+
+
+def _rarely(figures: Figures) -> dict[int, Record]:
+    """Return the sensitivities that lie wholly below chance (1/classes), of classes that nothing worse is told of.
+
+    Up to 3/n of n images could be right where none was (the rule of three), so no interval ends below that.
+    """
+    support = _support(figures)
+    if _top(figures) or not support:
+        return {}
+    never, chance = _never(figures), 1.0 / len(support)
+    found = _by_class(figures, "sensitivity_class_")
+    return {
+        label: record
+        for label, record in found.items()
+        if label not in never and max(record.high, SEEN_OFTEN_ENOUGH / record.n) < chance
+    }
 
 
 def _beside_a_constant(figures: Figures, accuracy: str) -> str:

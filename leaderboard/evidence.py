@@ -138,8 +138,12 @@ class Standing:
     idle: tuple[tuple[Cell, Evidence | None], ...]
 
     def is_idle(self, cell: Cell) -> bool:
-        """Tell whether the rows mark a cell as informative so far."""
+        """Tell whether a counted cell has decided no image in the rows."""
         return any((cell.track, cell.name) == (other.track, other.name) for other, _ in self.idle)
+
+    def is_unmet(self, cell: Cell) -> bool:
+        """Tell whether a counted cell has met no entry in the rows."""
+        return any((cell.track, cell.name) == (other.track, other.name) for other, one in self.idle if one is None)
 
 
 def official_standing(rows: pd.DataFrame, matrix: Matrix, digest: str) -> Standing:
@@ -161,9 +165,9 @@ def official_standing(rows: pd.DataFrame, matrix: Matrix, digest: str) -> Standi
 
 
 def noted(one: Evidence | None) -> str:
-    """Return in words what an idle cell did; None is a cell that no entry met."""
+    """Return in words what an idle cell did; empty of None, a cell that no entry met."""
     if one is None:
-        return "none has met it"
+        return ""
     if not one.attacked:
         return "nothing was left for it to attack"
     told = f"it felled none of the {one.attacked:,} images that it attacked, counted once at each budget"

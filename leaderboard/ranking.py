@@ -37,11 +37,10 @@ class Standing:
 def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]:
     """Rank every data set's entries by worst-case robust accuracy at 8/255 over all attack tracks.
 
-    An entry's rank is 1 + the number of ranked entries that are better beyond doubt: those for which the 95 % interval
-    of the paired bootstrap difference lies above 0. Entries that the data cannot tell apart from the same set of better
-    ones share a rank. Unofficial and incomplete entries are returned without a rank, after the ranked ones; so are
-    those judged under another matrix than the one in force, where any was judged under it, or on other images than
-    most.
+    An entry's rank is 1 + the number of ranked entries whose paired bootstrap difference over it has a 95 % interval
+    wholly above 0, not corrected for the many pairs. Entries of different ranks need not differ. Unofficial and
+    incomplete entries are returned without a rank, after the ranked ones; so are those judged under another matrix than
+    the one in force, where any was judged under it, or on other images than most.
 
     Args:
         rows: result rows of any number of submissions and data sets.
@@ -125,7 +124,7 @@ def _outsiders(settings: list[Setting], in_force: str) -> list[int]:
 
 
 def _ranks(scores: list[Floats], groups: list[str]) -> list[int]:
-    """Rank entries by per-image scores on the same images: 1 + number of entries that are better beyond doubt."""
+    """Rank entries by per-image scores on the same images: 1 + the number of those wholly above."""
     if not scores:
         return []
     resampled = bootstrap(groups).means(np.stack(scores, axis=1))

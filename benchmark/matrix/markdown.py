@@ -13,8 +13,11 @@ EVIDENCE_BEGIN = "<!-- evidence:begin -->"
 EVIDENCE_END = "<!-- evidence:end -->"
 """What stands between these lines of BENCHMARK.md is written by ``bench matrix --write``."""
 
-IDLE = "informative so far: has changed no worst case of any baseline"
-"""The mark of a counted cell that felled no image first."""
+UNDECIDED = "counted; has decided no image yet"
+"""The mark of a counted cell that felled no image first; 'informative' is said of uncounted cells alone."""
+
+UNMET = "counted; no entry has met it"
+"""The mark of a counted cell that no entry with official rows has met."""
 
 _NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 _HEADS = (
@@ -33,6 +36,13 @@ _HEADS = (
 _UNITS = {"linf": "/255", "l2": "/255 RMS", "l0": "pixels"}
 _NEEDS = {"alternative-backward": "stages whose backward pass can be replaced", "detector": "a detector"}
 _MEETS = {"always": "every defense", "deterministic": "deterministic", "stochastic": "randomised"}
+
+
+def idle_mark(cell: Cell, met: bool) -> str:
+    """Return the mark of a counted cell that has decided nothing, ``met`` by some entry or by none."""
+    if met:
+        return UNDECIDED
+    return f"{UNMET} (needs {_NEEDS[cell.needs]})" if cell.needs else UNMET
 
 
 def told(params: dict[str, int | float | str | bool]) -> str:
@@ -133,7 +143,8 @@ def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Se
         version: of the matrix.
         entries: the entries with official rows under this matrix, as ``submission on data set``.
         counted: number of counted cells.
-        idle: the counted cells that changed no worst case of these entries, each with what is known of it.
+        idle: the counted cells that changed no worst case of these entries, each with what is known of it; with an
+            empty text where none has met it.
     """
     if not entries:
         return f"Matrix version {version} has no official rows yet: which of its cells decide is not known."
@@ -147,7 +158,8 @@ def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Se
         f"that no cell before them had felled, at that budget or below, and so changed a worst case. "
         f"Official rows on {'; on '.join(f'{dataset} of {names}' for dataset, names in named.items())}."
     )
-    lines = [f"- {cell.track} `{cell.name}` ({norm(cell)}): {IDLE}; {note}." for cell, note in idle]
+    marked = [(cell, "; ".join(filter(None, (idle_mark(cell, bool(note)), note)))) for cell, note in idle]
+    lines = [f"- {cell.track} `{cell.name}` ({norm(cell)}): {mark}." for cell, mark in marked]
     return "\n".join([found, *([""] if lines else []), *lines])
 
 

@@ -25,8 +25,9 @@ from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import Clinical, clinical
-from leaderboard.site.downloads import Download, write_downloads
+from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import section
+from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
@@ -47,6 +48,7 @@ class Site:
     matrix: MatrixView
     published: PublishedView
     orderings: tuple[Ordering, ...]
+    footing: Footing
 
     @property
     def untested(self) -> list[tuple[str, str]]:
@@ -55,6 +57,17 @@ class Site:
         return [claim for claim in CLAIMS if claim not in told]
 
     downloads: tuple[Download, ...]
+
+    @property
+    def patients(self) -> bool:
+        """Whether some data set with a board knows its patients."""
+        return any(self.cards[name].patient_ids for name in self.book.datasets() if name in self.cards)
+
+    @property
+    def sizes(self) -> str:
+        """Sizes of the images on the boards, smallest to largest, as ``28×28 to 64×64``; empty without a card."""
+        found = sorted({self.cards[name].size for name in self.book.datasets() if name in self.cards})
+        return " to ".join(f"{size}×{size}" for size in dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
 def build_site(
@@ -97,7 +110,8 @@ def build_site(
         matrix=view,
         published=published_view(pairs, numbers),
         orderings=tuple(orderings(found, numbers, asked)),
-        downloads=write_downloads(out_dir, found, book),
+        footing=footing(found),
+        downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
@@ -145,13 +159,14 @@ def _pages(site: Site, out_dir: Path) -> None:
             "clinical": _clinical(site),
         },
         "matrix.html": {"matrix": site.matrix},
-        "datasets.html": {"cards": site.cards},
+        "datasets.html": {"cards": _cards(site)},
         "published.html": {
             "published": site.published,
             "nothing": nothing_to_compare((), site.published.total),
         },
         "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
+        "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},
         "downloads.html": {"downloads": site.downloads},
     }
     for name, context in pages.items():
@@ -170,6 +185,12 @@ def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
         "ranked": [standing for standing in standings if standing.rank is not None],
         "unranked": [standing for standing in standings if standing.rank is None],
     }
+
+
+def _cards(site: Site) -> list[tuple[str, Card, bool]]:
+    """Cards with their names and whether they have a board: those with one first, in the order of the boards."""
+    boards = [name for name in site.book.datasets() if name in site.cards]
+    return [(name, site.cards[name], name in boards) for name in dict.fromkeys((*boards, *site.cards))]
 
 
 def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:

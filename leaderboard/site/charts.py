@@ -50,7 +50,8 @@ def interval_bar(record: Record, mark: float | None = None) -> Markup:
 def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") -> Markup:
     """Draw robust accuracy (0 to 100 %) against a budget, one line per series, told apart by mark and by a label.
 
-    Budgets stand evenly spaced; ``axis`` names them.
+    Budgets stand evenly spaced, not to scale; ``axis`` names them. A key below repeats the labels for narrow screens,
+    where the style shows it in place of them.
     """
     budgets = sorted({point[0] for one in series for point in one.points})
     if not budgets:
@@ -58,7 +59,9 @@ def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") ->
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(budgets) - 1, 1)
     at = {eps: _LEFT + index * step for index, eps in enumerate(budgets)}
     parts = [
-        Markup('<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, _HEIGHT, title),
+        Markup('<div class="plot"><svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+            _WIDTH, _HEIGHT, title
+        ),
         _grid(budgets, at, axis),
     ]
     # All labels stand in the margin: beside the end of a short line they would cover the longer ones.
@@ -77,8 +80,22 @@ def curves(series: Sequence[Series], title: str, axis: str = "eps, in 1/255") ->
         parts.append(
             Markup('<text class="label s{}" x="{}" y="{:.1f}">{}</text>').format(index, margin, height + 4, one.name)
         )
-    parts.append(Markup("</svg>"))
-    return Markup("").join(parts)
+    parts.append(Markup("</svg></div>"))
+    return Markup("").join([*parts, _key(series)])
+
+
+def _key(series: Sequence[Series]) -> Markup:
+    """Return the lines' names, each beside a piece of its line with its mark."""
+    items = []
+    for index, one in enumerate(series):
+        strong = " strong" if one.strong else ""
+        piece = Markup(
+            f'<svg viewBox="0 0 34 12" aria-hidden="true" focusable="false">'
+            f'<line class="line s{index}{strong}" x1="0" x2="34" y1="6" y2="6"/>'
+            f"{_mark(_MARKS[index % len(_MARKS)], 17, 6, index)}</svg>"
+        )
+        items.append(Markup("<li>{}{}</li>").format(piece, one.name))
+    return Markup('<ul class="key curves">') + Markup("").join(items) + Markup("</ul>")
 
 
 def _y(share: float) -> float:

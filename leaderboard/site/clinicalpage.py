@@ -1,5 +1,6 @@
 """The compact table of clinical figures: one line per entry, clean and under the worst case."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Clinical:
     """An entry's clinical figures: by metric, per class, the lowest sensitivity of each place, and its marks.
 
     ``clean`` and ``worst`` map metrics to records; ``worst`` is the worst case over all tracks at the headline budget
-    and empty without one. ``lowest_clean`` and ``lowest_worst`` are (class, record).
+    and empty without one. ``lowest_clean`` and ``lowest_worst`` are (class or classes, record).
     """
 
     clean: Mapping[str, Record]
@@ -67,8 +68,15 @@ def clinical(book: Book, key: EntryKey, classes: Sequence[str]) -> Clinical:
 
 
 def _lowest(found: Sequence[tuple[str, Record | None]]) -> tuple[str, Record] | None:
+    """Name the class with the lowest sensitivity, or every one of those that share it, with the widest interval."""
     known = [(name, record) for name, record in found if record is not None]
-    return min(known, key=lambda one: one[1].value) if known else None
+    if not known:
+        return None
+    least = min(record.value for _, record in known)
+    tied = [(name, record) for name, record in known if math.isclose(record.value, least, abs_tol=1e-12)]
+    widest = max((record for _, record in tied), key=lambda record: record.high - record.low)
+    everyone = len(tied) == len(known) > 1
+    return "all classes" if everyone else ", ".join(name for name, _ in tied), widest
 
 
 def _name(label: int, classes: Sequence[str]) -> str:

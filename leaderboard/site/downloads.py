@@ -13,6 +13,9 @@ from leaderboard.record import as_csv, as_json
 from leaderboard.rows import to_table
 from leaderboard.site.book import Book
 
+RULES = "data/rules.txt"
+"""The rules in the site; as plain text, which every browser shows."""
+
 
 @dataclass(frozen=True)
 class Download:
@@ -25,8 +28,8 @@ class Download:
     official: bool = True
 
 
-def write_downloads(out_dir: Path, found: list[Entry], book: Book) -> tuple[Download, ...]:
-    """Write ``data/`` and list what is in it."""
+def write_downloads(out_dir: Path, found: list[Entry], book: Book, rules: Path) -> tuple[Download, ...]:
+    """Write ``data/`` and list what is in it; the file of the rules is copied where there is one."""
     folder = out_dir / "data"
     folder.mkdir(parents=True)
     made: list[Download] = []
@@ -48,4 +51,7 @@ def write_downloads(out_dir: Path, found: list[Entry], book: Book) -> tuple[Down
     path = Path(shutil.copyfile(PUBLISHED, folder / PUBLISHED.name))
     text = "Numbers that papers print, as shares in [0, 1], with what is known of each"
     made.append(Download(f"data/{path.name}", text, path.stat().st_size))
+    if rules.is_file():
+        path = Path(shutil.copyfile(rules, out_dir / RULES))
+        made.append(Download(RULES, "The rules, with every attack, its budget and its source", path.stat().st_size))
     return tuple(made)

@@ -29,6 +29,29 @@ class MatrixView:
         grouped = [(track, [cell for cell in self.matrix.cell if cell.track == track]) for track in ATTACK_TRACKS]
         return [(track, cells) for track, cells in grouped if cells]
 
+    @property
+    def skipped(self) -> list[tuple[str, list[str]]]:
+        """Cells of each track that a randomised defense does not meet."""
+        return self._met_by("deterministic")
+
+    @property
+    def instead(self) -> list[tuple[str, list[str]]]:
+        """Cells of each track that a randomised defense alone meets."""
+        return self._met_by("stochastic")
+
+    @property
+    def fewer(self) -> list[tuple[str, float, float]]:
+        """Cells that ask a randomised defense less often: name, its queries, and those of other defenses."""
+        return [
+            (cell.name, float(cell.stochastic["queries"]), float(cell.params["queries"]))
+            for cell in self.matrix.cell
+            if "queries" in cell.stochastic
+        ]
+
+    def _met_by(self, kind: str) -> list[tuple[str, list[str]]]:
+        named = [(track, [cell.name for cell in cells if cell.when == kind]) for track, cells in self.by_track]
+        return [(track, names) for track, names in named if names]
+
 
 NEEDS = {
     "alternative-backward": "with stages whose backward pass can be replaced",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmark.matrix.markdown import IDLE
+from benchmark.matrix.markdown import idle_mark
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
 from leaderboard.claims import VERDICTS
@@ -53,7 +53,7 @@ def _environment() -> Environment:
         HEADLINE_EPS=HEADLINE_EPS,
         CLAIM_TRACKS=CLAIM_TRACKS,
         VERDICTS=VERDICTS,
-        IDLE=IDLE,
+        idle_mark=idle_mark,
     )
     return environment
 

@@ -1,5 +1,6 @@
 """The table of peers covers every attack and admits where ours is weaker."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_the_reading_names_every_line_on_which_ours_is_weaker():
         if row.ours > row.theirs + 0.01 + 1e-9:
             assert f"against {row.peer}" in reading
             assert row.attack in reading
+
+
+def test_the_reading_lists_only_what_is_weaker_by_more_than_a_point_and_says_so():
+    reading = DOCUMENT.read_text("utf-8").split("## Reading")[1]
+    heads = [line for line in reading.splitlines() if line.endswith(":")]
+    assert len(heads) == 2
+    assert all("by more than a point" in head for head in heads)
+    assert all(float(points) > 1 for points in re.findall(r"^- .*: by ([\d.]+) points", reading, re.MULTILINE))
 
 
 def test_the_suite_is_held_against_the_standard_version_on_ten_classes():

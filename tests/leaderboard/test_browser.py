@@ -50,7 +50,7 @@ def page(browser, request):
 
 
 def names(page):
-    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a")
+    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a:not(.badge)")
     return [name.split("\n")[0] for name in rows.all_inner_texts()]
 
 
@@ -124,6 +124,12 @@ def test_tabs_switch_the_data_set_by_mouse_and_arrow_key(page, pretend_site):
     assert len(names(page)) == 4
 
 
+def test_a_data_sets_card_leads_to_its_board(page, pretend_site):
+    page.goto((pretend_site.parent / "datasets.html").as_uri())
+    page.locator("#skin").get_by_role("link", name="leaderboard").click()
+    assert page.locator("section.board:not([hidden])").get_attribute("data-dataset") == "skin"
+
+
 def test_a_name_opens_the_entrys_page(page, pretend_site):
     page.goto(pretend_site.as_uri())
     page.get_by_role("link", name="Noise and vote").click()
@@ -174,6 +180,28 @@ def test_no_page_is_wider_than_a_phone(page, pretend_site):
     for one in sorted(pretend_site.parent.rglob("*.html")):
         page.goto(one.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, one.name
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
+def test_on_a_phone_curves_have_a_key_in_place_of_labels(page, pretend_site):
+    page.goto((pretend_site.parent / "entries" / "natural.html").as_uri())
+    assert page.locator(".key li").first.is_visible()
+    assert not page.locator(".curves .label").first.is_visible()
+
+
+def test_on_a_wide_screen_curves_have_labels_and_no_key(page, pretend_site):
+    page.goto((pretend_site.parent / "entries" / "natural.html").as_uri())
+    assert not page.locator(".key li").first.is_visible()
+    assert page.locator(".curves .label").first.is_visible()
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
+def test_on_a_phone_the_clinical_table_keeps_its_names_in_sight(page, pretend_site):
+    page.goto(pretend_site.as_uri())
+    name = page.locator("section.board:not([hidden]) .clinical tbody th").first
+    before = name.bounding_box()["x"]
+    page.locator("section.board:not([hidden]) .scroll:has(.clinical)").evaluate("box => box.scrollTo(300, 0)")
+    assert name.bounding_box()["x"] == pytest.approx(before, abs=1)
 
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 390, "height": 844}}], indirect=True)

@@ -52,3 +52,10 @@ def test_ticks_that_would_touch_are_left_out_and_the_last_one_stays():
     places = [(float(x), text) for x, text in re.findall(r'class="tick" x="([\d.]+)" y="280"[^>]*>([^<]+)<', drawn)]
     assert places[-1][1] == "25600"
     assert all(after - before > 7 * len(text) for (before, _), (after, text) in pairwise(places))
+
+
+def test_a_key_repeats_every_label_with_the_colour_of_its_line():
+    drawn = str(curves([line("<one>", (1, 0.9), (8, 0.5)), line("two", (1, 0.9), (8, 0.4))], "title"))
+    key = drawn.split('<ul class="key curves">')[1]
+    found = re.findall(r'<li>.*?class="line (s\d)".*?class="mark (s\d)".*?</svg>(.*?)</li>', key)
+    assert found == [("s0", "s0", "&lt;one&gt;"), ("s1", "s1", "two")]

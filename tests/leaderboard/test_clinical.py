@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from leaderboard.bootstrap import Bootstrap
 from leaderboard.clinical import BINS, Answers, calibration_error, class_metrics
 from leaderboard.constant import marks
 from leaderboard.metrics import records
-from leaderboard.record import as_json
+from leaderboard.record import Record, as_json
 from leaderboard.site import build_site
+from leaderboard.site.clinicalpage import _lowest
 
 NAMES = ("healthy", "ill")
 
@@ -248,6 +251,69 @@ def test_a_class_too_rare_to_tell_is_not_held_against_a_model(table, pretend):
         if one["label"] == 2:
             one.update(pred=0, correct=False, right_draws=0)
     assert marks(records(table(rows)), NAMES) == ()
+
+
+def sensitivity(value):
+    """A class's sensitivity with a narrow interval."""
+    return Record("natural", "films", "clean", "none", "", None, None, "sensitivity", value, value, value, 9, True)
+
+
+def found_in(pretend, right, of=60):
+    """An entry with three classes that answers ``right`` of the last one's ``of`` images rightly."""
+    rows = pretend("natural", labels=(0, 1) * 60 + (2,) * of, tracks=("clean",)).rows()
+    for one in [one for one in rows if one["label"] == 2][right:]:
+        one.update(pred=0, correct=False, right_draws=0)
+    return rows
+
+
+def test_a_class_found_less_often_than_by_chance_is_marked_with_its_interval(table, pretend):
+    (sentence,) = marks(records(table(found_in(pretend, 6))), ("a", "b", "mela_noma"))
+    assert re.fullmatch(
+        r"Is right less often than chance \(33\.3 %\) on 'mela noma', 10\.0 % \(\d+\.\d to \d+\.\d\) of 60 images\.",
+        sentence,
+    )
+
+
+def test_a_class_whose_interval_reaches_chance_is_not_marked(table, pretend):
+    assert marks(records(table(found_in(pretend, 15))), NAMES) == ()
+
+
+def test_a_class_of_few_images_is_not_called_rarely_found(table, pretend):
+    """None right of nine: the bootstrap's interval has no width, the rule of three reaches a third."""
+    rows = found_in(pretend, 0, of=9)
+    rows[0].update(pred=2, correct=False, right_draws=0)
+    assert marks(records(table(rows)), NAMES) == ()
+
+
+def test_a_class_that_is_answered_for_others_but_never_rightly_counts_as_rarely_found(table, pretend):
+    rows = found_in(pretend, 0)
+    rows[0].update(pred=2, correct=False, right_draws=0)
+    (sentence,) = marks(records(table(rows)), NAMES)
+    assert sentence == "Is right less often than chance (33.3 %) on 'class 2', 0.0 % (0.0 to 0.0) of 60 images."
+
+
+def test_a_class_that_only_attacks_push_below_chance_is_not_called_rarely_found(table, pretend):
+    labels = (0, 1) * 30
+    falls = {("white-box", "pgd-20", image): 8.0 for image in range(0, 50, 2)}
+    assert marks(records(table(pretend("natural", labels=labels, attacked=60, falls=falls))), NAMES) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [((0.5, 0.2, 0.9), "b"), ((0.2, 0.5, 0.2), "a, c"), ((0.0, 0.0, 0.0), "all classes"), ((0.4,), "a")],
+)
+def test_the_lowest_sensitivity_names_every_class_that_shares_it(values, named):
+    lines = [(name, sensitivity(value)) for name, value in zip("abc", values, strict=False)]
+    assert _lowest(lines)[0] == named
+
+
+def test_classes_that_share_the_lowest_sensitivity_show_the_widest_interval():
+    narrow, wide = sensitivity(0.2), replace(sensitivity(0.2), high=0.9)
+    assert _lowest([("a", narrow), ("b", wide)])[1].high == 0.9
+
+
+def test_the_caption_of_the_clinical_table_sets_the_auc_apart_from_percent(board):
+    assert "In %, the AUC from 0 to 1." in board.read_text(encoding="utf-8")
 
 
 def test_a_good_model_on_a_common_class_is_not_marked(table, pretend):

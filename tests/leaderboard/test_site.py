@@ -1,24 +1,29 @@
 """The written pages and downloads, without a browser."""
 
 import csv
+import html
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmark.data.card import all_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import load_matrix
-from benchmark.matrix.markdown import IDLE
+from benchmark.matrix.markdown import UNDECIDED, UNMET
 from leaderboard.metrics import headline, records
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
 from leaderboard.site.tracks import TRACK_TEXT
+
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 class Links(HTMLParser):
@@ -220,16 +225,146 @@ def test_the_matrix_page_marks_the_cells_that_changed_no_worst_case(tmp_path, pr
     matrix, digest = load_matrix()
     site = build_site(table(rows), project.root, tmp_path / "site", matrix=(matrix, "a" * 64)).parent
     counted = [cell for cell in matrix.cell if not cell.informative]
-    assert text_of(site / "matrix.html").count(IDLE) == len(counted) - 1
+    page = text_of(site / "matrix.html")
+    assert page.count(UNDECIDED) + page.count(UNMET) == len(counted) - 1
+    assert page.count(f"{UNMET} (needs a detector)") == sum(cell.needs == "detector" for cell in counted)
     assert digest != "a" * 64
     unmarked = build_site(table(rows), project.root, tmp_path / "other", matrix=(matrix, digest)).parent
-    assert IDLE not in text_of(unmarked / "matrix.html")
+    assert not [mark for mark in (UNDECIDED, UNMET) if mark in text_of(unmarked / "matrix.html")]
 
 
 def test_the_data_set_page_lists_every_card(tmp_path, project, table, small):
     page = text_of(build_site(table(small("natural")), project.root, tmp_path / "site").parent / "datasets.html")
     assert "Pretend films" in page
     assert "Pretend skin" in page
+
+
+def words_of(page: Path) -> str:
+    """The text of a page as a reader sees it, without its scripts."""
+    plain = re.sub(r"<(script|style).*?</\1>|<[^>]+>", "", text_of(page), flags=re.DOTALL)
+    return " ".join(html.unescape(plain).split())
+
+
+def test_the_rank_is_told_by_the_entries_wholly_above_and_never_as_a_tie(tmp_path, project, table, small):
+    page = text_of(build_site(table(small("natural")), project.root, tmp_path / "site"))
+    told = re.search(r'<th scope="col" class="c-rank".*?title="([^"]+)"', page).group(1)
+    assert told.startswith("1 + the number of entries that are better")
+    assert "tell apart" not in told
+
+
+def test_how_to_read_says_that_intervals_are_not_corrected_for_many_pairs(tmp_path, project, table, small):
+    first = build_site(table(small("natural")), project.root, tmp_path / "site")
+    assert "not corrected for the many pairs" in words_of(first.parent / "read.html")
+
+
+@pytest.mark.parametrize("name", ["read.html", "matrix.html"])
+def test_what_a_randomised_defense_skips_is_named_as_the_matrix_has_it(tmp_path, project, table, small, name):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    told = words_of(site / name).split("A defense that draws random numbers skips ")[1].split("somewhat less")[0]
+    skipped, fewer = told.split(" instead; it is asked fewer queries: ")
+    cells = load_matrix()[0].cell
+    assert all(cell.name in skipped for cell in cells if cell.when != "always")
+    assert not any(cell.name in skipped for cell in cells if cell.method in ("rays", "spsa"))
+    assert "1,000 instead of 5,000 by square, 400 instead of 2,000 by rays, 600 instead of 25,600 by spsa" in fewer
+
+
+def test_the_badge_of_a_randomised_defense_leads_to_what_it_skips(tmp_path, project, table, small):
+    project.manifest("vote", "Noise and vote")
+    manifest = project.root.submissions / "vote" / "submission.toml"
+    manifest.write_text(manifest.read_text().replace("revision = 1", "revision = 1\nstochastic = true"))
+    site = build_site(table(small("vote")), project.root, tmp_path / "site").parent
+    badge = re.search(r'<a class="badge" href="([^"]+)"[^>]*>stochastic</a>', text_of(site / "index.html")).group(1)
+    assert badge == "read.html#randomised"
+    assert 'href="../read.html#randomised"' in text_of(site / "entries" / "vote.html")
+
+
+def test_every_page_says_that_a_rank_is_no_clearance_and_how_small_the_images_are(tmp_path, project, table, small):
+    site = build_site(table(small("natural"), small("one", dataset="skin")), project.root, tmp_path / "site").parent
+    sizes = sorted(card.size for card in all_cards(project.root.datasets).values())
+    for page in site.rglob("*.html"):
+        told = words_of(page).split("A research benchmark on small images (")[-1]
+        assert told.startswith(f"{sizes[0]}×{sizes[0]}"), page
+        assert "a rank on it is no clearance for clinical use" in told, page
+
+
+def test_no_page_claims_an_interval_for_every_number(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert not [page for page in site.rglob("*.html") if "Every number is computed" in words_of(page)]
+
+
+def test_an_entrys_page_tells_informative_lines_from_those_that_hold_earlier_falls(tmp_path, project, table, small):
+    rows = small("natural").rows()
+    for one in rows:
+        one["informative"] = (one["track"], one["attack"]) == ("white-box", "fgsm")
+    site = build_site(table(rows), project.root, tmp_path / "site").parent
+    line = re.search(r'<th scope="row">fgsm(.*?)</th>', text_of(site / "entries" / "natural.html")).group(1)
+    assert "its own falls alone" in line
+    assert "#cumulative" in text_of(site / "entries" / "natural.html")
+
+
+def test_the_foot_of_every_page_tells_the_newest_official_row_and_the_versions(tmp_path, project, table, small):
+    old = small("old", changes={"harness_version": "0.3.9", "started_at": "2026-02-03T23:59:59Z"})
+    new = small("new", changes={"harness_version": "0.3.10", "started_at": "2026-02-04T00:00:01Z"})
+    fresh = table(small("mine", changes={"harness_version": "9.9", "started_at": "2027-01-01T00:00:00Z"}))
+    first = build_site(table(new, old), project.root, tmp_path / "site", fresh_results=fresh)
+    version = load_matrix()[0].version
+    wanted = f"Official rows up to 2026-02-04, made by harness 0.3.9, 0.3.10; matrix version {version}."
+    assert not [page for page in first.parent.rglob("*.html") if wanted not in words_of(page)]
+
+
+def test_the_foot_names_the_licence_of_the_package(tmp_path, project, table, small):
+    licence = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["license"]
+    first = build_site(table(small("natural")), project.root, tmp_path / "site")
+    assert f"Code and shipped weights: {licence.replace('-', ' ')}" in words_of(first)
+
+
+def test_the_page_on_submitting_has_the_commands_of_the_readme(tmp_path, project, table, small):
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    commands = re.search(r'<pre id="commands"[^>]*>(.*?)</pre>', text_of(site / "submit.html"), re.DOTALL).group(1)
+    readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+    assert len(commands.splitlines()) == 5
+    assert not [command for command in commands.splitlines() if command not in readme]
+
+
+def test_the_rules_lie_in_the_site_and_the_page_on_submitting_links_them(tmp_path, project, table, small):
+    (project.root.path / "BENCHMARK.md").write_text("# The rules")
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert (site / "data" / "rules.txt").read_text() == "# The rules"
+    for page in ("submit.html", "downloads.html"):
+        assert "data/rules.txt" in Links(text_of(site / page)).links
+
+
+def test_data_sets_with_a_board_come_first_and_the_others_say_that_they_have_none(tmp_path, project, table, small):
+    site = build_site(table(small("natural", dataset="skin")), project.root, tmp_path / "site").parent
+    page = text_of(site / "datasets.html")
+    skin, films = page.index('id="skin"'), page.index('id="films"')
+    assert skin < films
+    assert page[skin:films].count("none yet") == 0
+    assert page[films:].count("<dt>Board</dt><dd>none yet</dd>") == 1
+    assert "Attacked images" not in page[films:]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_how_to_read_says_when_intervals_are_too_narrow_for_want_of_patients(tmp_path, project, table, small, known):
+    card = project.root.datasets / "films" / "dataset.toml"
+    card.write_text(card.read_text().replace("patient_ids = false", f"patient_ids = {str(known).lower()}"))
+    site = build_site(table(small("natural")), project.root, tmp_path / "site").parent
+    assert ("No data set here knows its patients" in words_of(site / "read.html")) != known
+
+
+def test_provenance_names_every_harness_version_of_an_entrys_rows(tmp_path, project, table, small):
+    rows = small("natural").rows()
+    rows[0]["harness_version"] = "0.2.0"
+    site = build_site(table(rows), project.root, tmp_path / "site").parent
+    assert "Harness version</dt><dd>0.1.0, 0.2.0" in text_of(site / "entries" / "natural.html")
+
+
+def test_the_captions_of_curves_say_that_the_axis_is_not_to_scale(tmp_path, project, table, small):
+    page = words_of(
+        build_site(table(small("natural")), project.root, tmp_path / "site").parent / "entries/natural.html"
+    )
+    assert "budgets stand evenly spaced, not to scale" in page
+    assert "Numbers of queries stand evenly spaced, not to scale" in page
 
 
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, table, small):

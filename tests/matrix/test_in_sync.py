@@ -11,7 +11,8 @@ from benchmark.matrix.markdown import (
     END,
     EVIDENCE_BEGIN,
     EVIDENCE_END,
-    IDLE,
+    UNDECIDED,
+    UNMET,
     block,
     evidence_block,
     render,
@@ -36,9 +37,20 @@ def test_the_rules_mark_exactly_the_cells_that_are_idle_in_the_official_rows() -
 
 def test_an_idle_cell_has_a_line_with_its_mark() -> None:
     matrix, _ = load_matrix()
-    lines = render_evidence("1", ["natural on films"], 9, [(matrix.cell[0], "none has met it")]).splitlines()
+    lines = render_evidence("1", ["natural on films"], 9, [(matrix.cell[0], "it felled none")]).splitlines()
     assert "Of the 9 counted cells of matrix version 1, 8 felled" in lines[0]
-    assert lines[-1] == f"- {matrix.cell[0].track} `{matrix.cell[0].name}` (L∞): {IDLE}; none has met it."
+    assert lines[-1] == f"- {matrix.cell[0].track} `{matrix.cell[0].name}` (L∞): {UNDECIDED}; it felled none."
+
+
+def test_a_cell_that_no_entry_met_says_so_and_what_it_needs() -> None:
+    matrix, _ = load_matrix()
+    cell = next(cell for cell in matrix.cell if cell.needs == "detector")
+    lines = render_evidence("1", ["natural on films"], 9, [(cell, "")]).splitlines()
+    assert lines[-1] == f"- {cell.track} `{cell.name}` (L∞): {UNMET} (needs a detector)."
+
+
+def test_informative_is_said_of_no_counted_cell() -> None:
+    assert "informative" not in UNDECIDED + UNMET
 
 
 def test_entries_are_named_by_data_set() -> None:

@@ -55,6 +55,8 @@
       const given = new URLSearchParams(location.hash.slice(1));
       state = { ...DEFAULT, dataset: fallback };
       for (const key of Object.keys(DEFAULT)) if (given.has(key)) state[key] = given.get(key);
+      const board = document.getElementById(location.hash.slice(1));
+      if (board && boards.includes(board)) state.dataset = board.dataset.dataset;
       if (!boards.some((board) => board.dataset.dataset === state.dataset)) state.dataset = fallback;
       if (!document.querySelector(`[data-sort="${CSS.escape(state.sort)}"]`)) state.sort = DEFAULT.sort;
       if (state.dir !== "desc") state.dir = "asc";
