@@ -31,6 +31,7 @@ from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
+from leaderboard.site.uncounted import lower_uncounted
 
 STATIC = Path(__file__).parent / "static"
 
@@ -157,6 +158,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         "index.html": {
             "boards": [(name, _board(site, name)) for name in site.book.datasets()],
             "clinical": _clinical(site),
+            "uncounted": {key: lower_uncounted(site.book, key, entry) for key, entry in site.entries.items()},
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},

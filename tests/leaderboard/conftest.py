@@ -78,6 +78,17 @@ class Pretend:
             made += {"clean": self._clean, "corruption": self._corruption}.get(track, lambda t=track: self._attack(t))()
         return [{**one, **self.changes} for one in made]
 
+    def rows_with_uncounted(self, falling: int) -> list[dict[str, Any]]:
+        """The rows, and those of an informative white-box attack that fells the first ``falling`` images."""
+        made = self.rows()
+        first, _ = CELLS["white-box"][0]
+        return made + [
+            {**one, "attack": "tim", "suite": "", "informative": True, "spared": False, "broken_by": ""}
+            | ({"correct": False, "right_draws": 0} if int(one["sample_id"]) < falling else {})
+            for one in made
+            if (one["track"], one["attack"]) == ("white-box", first)
+        ]
+
     def _row(self, image: int, **changes: Any) -> dict[str, Any]:
         label = self.labels[image]
         wrong = image in self.wrong_clean

@@ -58,23 +58,8 @@ def test_an_order_can_hold_for_the_papers_attacker_and_be_refuted_by_the_adaptiv
     assert (found.verdict("white-box"), found.verdict("all")) == ("confirmed", "refuted")
 
 
-def with_uncounted(member, falling):
-    """A pretended entry's rows and an informative attack that fells some images in the white-box track."""
-    rows = member.rows()
-    like = [row for row in rows if row["track"] == "white-box" and row["attack"] == first_attack(rows)]
-    return rows + [
-        {**row, "attack": "tim", "informative": True, "spared": False, "broken_by": ""}
-        | ({"correct": False, "right_draws": 0} if int(row["sample_id"]) < falling else {})
-        for row in like
-    ]
-
-
-def first_attack(rows):
-    return next(row["attack"] for row in rows if row["track"] == "white-box")
-
-
 def test_an_attack_that_is_not_counted_is_told_where_it_leads_to_another_verdict(table, pretend):
-    one, other = with_uncounted(pretend("one"), falling=9), with_uncounted(pretend("other"), falling=0)
+    one, other = pretend("one").rows_with_uncounted(falling=9), pretend("other").rows_with_uncounted(falling=0)
     (found,) = orderings(entries(table(one, other)), [], claims=ORDER)
     assert found.verdict("white-box") == "not told apart"
     assert found.overturned("white-box").verdict == "lower"
@@ -83,7 +68,7 @@ def test_an_attack_that_is_not_counted_is_told_where_it_leads_to_another_verdict
 
 
 def test_an_attack_that_is_not_counted_and_changes_no_verdict_is_not_told(table, pretend):
-    one, other = (with_uncounted(pretend(name), falling=4) for name in ("one", "other"))
+    one, other = (pretend(name).rows_with_uncounted(falling=4) for name in ("one", "other"))
     (found,) = orderings(entries(table(one, other)), [], claims=ORDER)
     assert found.overturned("white-box") is None
     assert "uncounted" not in found.told("white-box")

@@ -409,3 +409,15 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path, project, table, smal
     rows[column] = "../escape"
     with pytest.raises(BenchError, match="cannot be a file name"):
         build_site(rows, project.root, tmp_path / "site")
+
+
+@pytest.mark.parametrize(("falling", "told"), [(9, True), (2, False)])
+def test_the_board_tells_of_an_uncounted_attack_that_lies_below_the_worst_case(
+    tmp_path, project, table, pretend, falling, told
+):
+    project.manifest("natural", "No defense")
+    falls = {("white-box", "pgd-20", image): 8.0 for image in range(4)}
+    rows = pretend("natural", frames=2, falls=falls).rows_with_uncounted(falling)
+    page = text_of(build_site(table(rows), project.root, tmp_path / "site"))
+    assert page.count("tim, not counted: 10.0") == (2 if told else 0)
+    assert 'id="uncounted"' in text_of(tmp_path / "site" / "read.html")
