@@ -41,6 +41,9 @@ SIX = 6.0
 class BoundedReLU(nn.Module):
     """min(max(x, 0), t): a perturbation cannot grow without end on its way (Zantedeschi et al. 2017, section 4.1).
 
+    On the bound the gradient is zero. A bound below most activations hides the way from an attacker who follows the
+    gradient, and from no other: the network without the bound shows it.
+
     Args:
         bound: t, above 0.
 

@@ -1,10 +1,17 @@
 """Feature enhancement: what each altered layer computes, what it is for, and that nothing else is touched."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from benchmark.access import black_box, white_box
+from benchmark.attacks.pgd import Pgd
+from benchmark.attacks.square import Square
+from benchmark.defense import Defense
 from benchmark.defense.surgery import (
     BoundedReLU,
     DropMaxPool2d,
@@ -17,7 +24,11 @@ from benchmark.defense.surgery import (
     with_single_batch_norm,
 )
 from benchmark.errors import BenchError
-from benchmark.models import NarrowResNet18, SmallDenseNet, SmallVgg
+from benchmark.models import ARCHITECTURES, NarrowResNet18, SmallDenseNet, SmallVgg, build_network
+from benchmark.randomness import Randomness
+from benchmark.task import Classification
+
+from ..attacks.problem import digits
 
 
 def images_of(count=4, size=28):
@@ -185,6 +196,8 @@ def test_dual_statistics_keep_those_of_shifted_images_apart():
         (lambda: with_average_pooling(nn.Sequential(nn.MaxPool2d(2, dilation=2))), "dilation"),
         (lambda: with_drop_max(nn.Sequential(nn.MaxPool2d(2, ceil_mode=True))), "rounds"),
         (lambda: DropMaxPool2d(1), "at least two"),
+        (lambda: with_average_pooling(nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 2))), "give shape="),
+        (lambda: with_dual_batch_norm(nn.Sequential(nn.BatchNorm2d(1), nn.BatchNorm1d(1))), "another kind"),
         (lambda: with_dual_batch_norm(nn.Sequential(nn.ReLU())), "no batch normalisation"),
         (lambda: use_statistics(network(), "main"), "no dual batch normalisation"),
         (lambda: use_statistics(with_dual_batch_norm(network()), "both"), "'main' or 'auxiliary'"),
@@ -193,3 +206,187 @@ def test_dual_statistics_keep_those_of_shifted_images_apart():
 def test_what_cannot_be_altered_is_refused(make, words):
     with pytest.raises(BenchError, match=words):
         make()
+
+
+class Calling(nn.Module):
+    """A max-pool and a ReLU as modules, and one more layer as a function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.MaxPool2d(2), nn.ReLU())
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.function(self.layers(images))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [F.relu, torch.relu, Tensor.relu, partial(F.relu, inplace=True), F.relu6],
+    ids=["F.relu", "torch.relu", "Tensor.relu", "in place", "F.relu6"],
+)
+def test_a_relu_that_is_called_as_a_function_is_refused_and_not_left_behind(function):
+    with pytest.raises(BenchError, match="as a function"):
+        with_bounded_relu(Calling(function), 1.0)
+    with_average_pooling(Calling(function))
+
+
+@pytest.mark.parametrize("alter", [with_average_pooling, with_drop_max])
+@pytest.mark.parametrize("options", [{}, {"return_indices": True}], ids=["plain", "indices"])
+def test_a_max_pool_that_is_called_as_a_function_is_refused_and_not_left_behind(alter, options):
+    def pool(maps: Tensor) -> Tensor:
+        pooled = F.max_pool2d(maps, 2, **options)
+        return pooled[0] if options else pooled
+
+    with pytest.raises(BenchError, match="as a function"):
+        alter(Calling(pool))
+    with_bounded_relu(Calling(pool), 1.0)
+
+
+def test_the_image_that_a_network_is_tried_with_is_the_one_that_it_takes():
+    fixed = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32, 2))
+    assert with_average_pooling(fixed, shape=(2, 8, 8))(torch.rand(3, 2, 8, 8)).shape == (3, 2)
+
+
+def test_the_trial_leaves_no_trace_in_the_copy():
+    net = network().train()
+    altered = with_bounded_relu(net, 1e6)
+    assert altered.training
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in altered.state_dict().items())
+
+
+WIDTHS = {"ag-sononet16": 0.125, "attnmel": 0.125, "chexnet": 0.125, "densenet121": 0.125, "inception-v3": 0.125}
+WIDTHS |= {"mobilenetv2": 0.25, "resnet18": 0.125, "resnet50": 0.125, "vgg16": 0.125, "vgg19": 0.125}
+
+
+def narrow(architecture: str, **options: object) -> nn.Module:
+    more = {"width": WIDTHS[architecture]} if architecture in WIDTHS else {}
+    more |= {"depth": 10, "width": 1} if architecture == "wide-resnet" else {}
+    return build_network(architecture, 2, 1, **more, **options).eval()
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_every_relu_of_every_architecture_can_be_bounded(architecture):
+    altered = with_bounded_relu(narrow(architecture), 0.5, shape=(1, 32, 32))
+    assert not {nn.ReLU, nn.ReLU6} & kinds(altered)
+
+
+@pytest.mark.parametrize("alter", [with_average_pooling, with_drop_max])
+@pytest.mark.parametrize("architecture", ["ag-sononet16", "attnmel", "chexnet", "inception-v3", "resnet18", "vgg16"])
+def test_every_max_pool_of_an_architecture_can_be_replaced(architecture, alter):
+    options = {} if architecture == "inception-v3" else {"stem": "large"}
+    altered = alter(narrow(architecture, **options), shape=(1, 64, 64))
+    assert nn.MaxPool2d not in kinds(altered)
+
+
+def test_a_relu6_keeps_its_own_bound_where_that_is_the_lower_one():
+    values = torch.tensor([[[[-1.0, 3.0, 9.0]]]])
+    relu = nn.Sequential(nn.ReLU6())
+    assert with_bounded_relu(relu, 2.0)(values).flatten().tolist() == [0, 2, 2]
+    assert with_bounded_relu(relu, 8.0)(values).flatten().tolist() == [0, 3, 6]
+
+
+def test_dense_noise_of_one_size_moves_averages_by_less_than_half_of_what_it_moves_maxima():
+    """Taghanaki et al. 2018: a max-pool hands the largest perturbation of its window on, an average evens them out."""
+    draw = torch.Generator().manual_seed(3)
+    smooth = torch.rand(8, 4, 1, 1, generator=draw).expand(-1, -1, 18, 18)
+    noise = 8 / 255 * (2.0 * torch.randint(0, 2, smooth.shape, generator=draw) - 1)
+    pool = nn.Sequential(nn.MaxPool2d(3))
+    moved = [float((net(smooth + noise) - net(smooth)).abs().mean()) for net in (with_average_pooling(pool), pool)]
+    assert moved[0] < 0.5 * moved[1]
+    assert moved[1] == pytest.approx(8 / 255, rel=0.02)
+
+
+ALTERED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "average": with_average_pooling,
+    "drop-max": with_drop_max,
+    "bounded": lambda net: with_bounded_relu(net, 1.0),
+    "dual": with_dual_batch_norm,
+}
+"""Surgery before training."""
+
+EPS_255 = 16.0
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Networks that learnt three classes of digits after surgery, and 60 test images: ``trained(name)``."""
+    images, labels = digits(3)
+    made: dict[str, nn.Module] = {}
+
+    def fit(alter: Callable[[nn.Module], nn.Module]) -> nn.Module:
+        torch.manual_seed(7)
+        first = [nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2)]
+        second = [nn.Conv2d(12, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+        net = alter(nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(24, 3))).train()
+        dual = DualBatchNorm2d in kinds(net)
+        optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+        for _ in range(6):
+            for batch in torch.randperm(1200).split(64):
+                optimiser.zero_grad()
+                F.cross_entropy(net(images[batch]), labels[batch]).backward()
+                if dual:
+                    noisy = images[batch] + EPS_255 / 255 * (2 * torch.rand(len(batch), 1, 8, 8) - 1)
+                    use_statistics(net, "auxiliary")
+                    F.cross_entropy(net(noisy.clamp(0, 1)), labels[batch]).backward()
+                    use_statistics(net, "main")
+                optimiser.step()
+        return (with_single_batch_norm(net, "auxiliary") if dual else net).eval().requires_grad_(False)
+
+    def _trained(name: str) -> tuple[nn.Module, Tensor, Tensor]:
+        if name not in made:
+            with torch.random.fork_rng():
+                made[name] = fit(ALTERED[name])
+        return made[name], images[1200:1260], labels[1200:1260]
+
+    return _trained
+
+
+def standing(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (N,) that are right when clean, under white-box PGD, and under a search that sees no gradient."""
+    defense, task, draw = Defense(net, 3), Classification(3), Randomness(range(len(images)))
+    climbed = Pgd(steps=20)(white_box(defense, draw), task, images, labels, EPS_255, draw)
+    searched = Square(queries=200)(black_box(defense, draw, 200), task, images, labels, EPS_255, draw)
+    clean, white, black = (net(seen).argmax(dim=1) == labels for seen in (images, climbed, searched))
+    return clean, white, black
+
+
+@pytest.mark.parametrize("name", ["average", "drop-max", "bounded", "dual"])
+def test_the_gradient_of_an_altered_network_finds_what_a_search_without_it_finds(trained, name):
+    """Adaptive attack: the gradient goes through the altered layers, so none of their robustness is its absence."""
+    net, images, labels = trained(name)
+    leaf = images.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(net(leaf), labels, reduction="sum"), leaf)
+    assert bool((gradient.flatten(1).abs().amax(dim=1) > 0).all())
+    clean, white, black = standing(net, images, labels)
+    assert float(clean.float().mean()) > 0.75
+    assert float(white.float().mean()) < float(clean.float().mean()) - 0.2
+    assert int((white & ~black).sum()) <= 3
+
+
+def test_where_a_low_bound_hides_the_gradient_that_of_the_unbounded_twin_finds_the_way():
+    """A planted defense: the mean of the image, times ten, over a bound that every clean image is far above."""
+    twin = nn.Sequential(nn.Conv2d(1, 1, 8), nn.ReLU(), nn.Flatten(), nn.Linear(1, 2))
+    values = {"0.weight": 10 / 64 * torch.ones(1, 1, 8, 8), "0.bias": torch.tensor([-4.0])}
+    values |= {"3.weight": torch.tensor([[1.0], [0.0]]), "3.bias": torch.tensor([-0.05, 0.0])}
+    twin.load_state_dict(values)
+    bounded = with_bounded_relu(twin, 0.1, shape=(1, 8, 8))
+    images, labels, draw = torch.full((6, 1, 8, 8), 0.5), torch.zeros(6, dtype=torch.int64), Randomness(range(6))
+    right = []
+    for attacked in (bounded, twin):
+        view = white_box(Defense(attacked, 2), draw)
+        found = Pgd(steps=20)(view, Classification(2), images, labels, 32.0, draw)
+        right.append(int((bounded(found).argmax(dim=1) == labels).sum()))
+    assert right == [6, 0]
+
+
+def test_no_input_moves_the_logits_by_more_than_the_bound_lets_it(trained):
+    """Zantedeschi et al. 2017: features in [0, t] leave every logit within t times the sum of its weights."""
+    far = 100 * torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+
+    def within_reach(name: str) -> bool:
+        net, images, _ = trained(name)
+        return bool(((net(images + far) - net(images)).abs() <= net[-1].weight.abs().sum(dim=1) + 1e-4).all())
+
+    assert within_reach("bounded")
+    assert not within_reach("average")

@@ -24,6 +24,13 @@ PLANS = {
         "augment": {"rotate": 10, "brightness": 0.1, "contrast": 0.1, "cutout": 2},
         "flip": True,
     },
+    "trades with dual batch normalisation": {
+        "method": "trades",
+        "adversary": ADVERSARY,
+        "awp": {"gamma": 0.01},
+        "ema": {"decay": 0.9},
+        "surgery": {"dual_batch_norm": "auxiliary"},
+    },
     "mpadvt": {"adversary": ADVERSARY},
     "ima": {"adversary": ADVERSARY},
     "hat": {"adversary": ADVERSARY, "helper": {"weights": "other.safetensors"}},
