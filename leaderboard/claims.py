@@ -130,7 +130,7 @@ def orderings(
             _by_dataset(differences_of(official, higher, lower, required, uncounted)) for uncounted in (False, True)
         )
         found += [
-            Ordering(higher, lower, printed, dataset, counted[dataset], every[dataset]) for dataset in sorted(counted)
+            Ordering(higher, lower, printed, dataset, told, every.get(dataset, {})) for dataset, told in counted.items()
         ]
     return found
 
