@@ -12,6 +12,7 @@ from benchmark.defense.decision import Decision
 from benchmark.defense.features import PENULTIMATE, check_layers, taken
 from benchmark.defense.stage import Backward, Stage
 from benchmark.errors import BenchError
+from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
 
 ROWS_PER_PASS = 2048
@@ -22,8 +23,7 @@ PIXELS_PER_PASS = 1 << 19
 
 
 def _rows_per_pass(images: Tensor) -> int:
-    pixels: int = images.shape[2] * images.shape[3]
-    return max(1, min(ROWS_PER_PASS, PIXELS_PER_PASS // pixels))
+    return min(ROWS_PER_PASS, images_per_pass(images, PIXELS_PER_PASS))
 
 
 class Vote(Protocol):

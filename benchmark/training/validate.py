@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.data.split import Split
+from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness, content_seed
 from benchmark.training.inner import attacked
 from benchmark.training.recipe import Recipe
@@ -53,7 +54,7 @@ def attacked_split(network: nn.Module, adversary: Adversary, split: Split, seed:
 
 def passes(images: Tensor) -> Iterator[slice]:
     """Parts of images (N, C, H, W) of at most :data:`PASS_PIXELS` pixels, and of one image at least."""
-    size = max(1, PASS_PIXELS // (images.shape[2] * images.shape[3]))
+    size = images_per_pass(images, PASS_PIXELS)
     return (slice(first, first + size) for first in range(0, len(images), size))
 
 

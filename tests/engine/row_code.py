@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 PINNED = Path(__file__).with_suffix(".json")
 DECIDING = (
     *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "matrix", "models"),
-    *("judge.py", "randomness.py", "surrogates.py", "task.py", "verify.py"),
+    *("judge.py", "passes.py", "randomness.py", "surrogates.py", "task.py", "verify.py"),
 )
 """Parts of ``benchmark`` from which a row is made."""
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from benchmark.defense.stage import Stage
 from benchmark.defense.stages.clip import clipped
+from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
 
 _PIXELS_AT_ONCE = 1 << 15
@@ -29,8 +30,8 @@ class LearnedFilter(Stage):
     def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
         """Filter (N, C, H, W) images."""
         del draw
-        at_once = max(1, _PIXELS_AT_ONCE // (images.shape[2] * images.shape[3]))
-        return clipped(torch.cat([self.network(part) for part in torch.split(images, at_once)]))
+        parts = torch.split(images, images_per_pass(images, _PIXELS_AT_ONCE))
+        return clipped(torch.cat([self.network(part) for part in parts]))
 
 
 class FilteredClassifier(nn.Module):

@@ -1,0 +1,9 @@
+"""How many images go through a network at once: what its layers hold grows with the pixels."""
+
+from torch import Tensor
+
+
+def images_per_pass(images: Tensor, pixels: int) -> int:
+    """Return how many images of the size of these (N, C, H, W) have at most so many pixels (H W each); at least one."""
+    height, width = int(images.shape[2]), int(images.shape[3])
+    return max(1, pixels // (height * width))
