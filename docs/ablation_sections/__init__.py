@@ -1,12 +1,13 @@
 """The sections of ``docs/ablations.md``: a paper's table each, measured again."""
 
-from ablation_sections import copies, cushion, geometry, metric, noise, training
+from ablation_sections import copies, cushion, deployed, geometry, metric, noise, training
 from ablation_sections.section import Section
 
 SECTIONS: dict[str, Section] = {
     "noise": noise.NOISE,
     "level": noise.LEVEL,
     "copies": copies.SECTION,
+    "deployed": deployed.SECTION,
     "metric": metric.SECTION,
     "geometry": geometry.SECTION,
     "cushion": cushion.SECTION,

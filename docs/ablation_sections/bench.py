@@ -24,6 +24,8 @@ from benchmark.verify import verify
 ROOT = Root(Path(__file__).resolve().parents[2])
 
 DATASET = "pneumoniamnist"
+"""The data set of every section that names no other."""
+DATASETS = (DATASET, "synthetic_cxr", "isic2017_64")
 ENTRIES = ("natural", "pgd_at")
 IMAGES = 128
 EPS_255 = 8.0
@@ -44,11 +46,12 @@ class Bench:
     """Images of the official subset and everything that attacks and judges them.
 
     Args:
-        images: how many, drawn by the benchmark's own stratified order.
+        images: at most how many, drawn by the benchmark's own stratified order.
+        dataset: of which data set.
     """
 
-    def __init__(self, images: int = IMAGES) -> None:
-        self.card = find_card(DATASET, ROOT)
+    def __init__(self, images: int = IMAGES, dataset: str = DATASET) -> None:
+        self.card = find_card(dataset, ROOT)
         official = official_subset(self.card, load_split(self.card, "test", ROOT))
         self.split = official.by_ids(stratified_ids(official, images, []))
         self.task = Classification(len(self.card.classes))
@@ -63,7 +66,7 @@ class Bench:
         return Defense(self.classifier(entry), self.task.num_classes, stages, vote)
 
     def _draw(self, *purpose: object) -> Randomness:
-        return Randomness(content_seed(DATASET, name, "ablations", *purpose) for name in self.split.ids)
+        return Randomness(content_seed(self.card.name, name, "ablations", *purpose) for name in self.split.ids)
 
     def _blind(self, entry: str) -> Tensor:
         """Images (N, C, H, W) of the attacker that knows the bare classifier alone."""
@@ -100,11 +103,11 @@ class Bench:
 
     def _judged(self, defense: Defense, images: Tensor) -> Verdicts:
         draws = JUDGE_DRAWS if defense.vote is None else 1
-        purposes = [(DATASET, name, "ablations") for name in self.split.ids]
+        purposes = [(self.card.name, name, "ablations") for name in self.split.ids]
         return Judge(defense, self.task, draws, torch.device("cpu")).judge(images, self.split.labels, purposes)
 
     def measured(self, entry: str, defense: Defense, judged: Defense | None = None) -> dict[str, Json]:
-        """Per attacker and image: whether the answer is right, whether there is none, and the score of a vote.
+        """Per attacker and image: whether the answer is right, whether there is none, a vote's score and its copies.
 
         Args:
             entry: whose classifier it is.
@@ -119,5 +122,6 @@ class Bench:
                 "right": verdicts.right.int().tolist(),
                 "abstained": first.abstained.int().tolist(),
                 "score": None if first.score is None else first.score.tolist(),
+                "copies": None if first.copies is None else first.copies.tolist(),
             }
         return found

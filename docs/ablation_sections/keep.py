@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from ablation_sections.bench import DATASET, ENTRIES, ROOT, Json
+from ablation_sections.bench import DATASETS, ENTRIES, ROOT, Json
 from benchmark.submission import find_entry
 
 
 def fingerprint(sources: Sequence[str]) -> str:
     """Changes with the code in these folders, with the entries and with torch."""
-    entries = [find_entry(ROOT, name).content_hash(DATASET) for name in ENTRIES]
+    entries = [find_entry(ROOT, name).content_hash(dataset) for name in ENTRIES for dataset in DATASETS]
     seen = hashlib.sha256(" ".join([torch.__version__, *entries]).encode())
     for folder in sources:
         for path in sorted((ROOT.path / "benchmark" / folder).rglob("*.py")):
