@@ -55,9 +55,10 @@ def clean_metrics(entry: Entry, add: Add) -> None:
     probabilities = _probabilities(rows["probs"])
     if probabilities is not None:
         value = _macro_auc(probabilities, labels, np.ones((1, len(labels))))[0]
-        drawn = np.concatenate([_macro_auc(probabilities, labels, block) for block in resamples.weights()])
-        low, high = interval(drawn[:, None])
-        add("auc", float(value), float(low[0]), float(high[0]), len(labels))
+        if np.isfinite(value):  # A class without an image has no curve.
+            drawn = np.concatenate([_macro_auc(probabilities, labels, block) for block in resamples.weights()])
+            low, high = interval(drawn[:, None])
+            add("auc", float(value), float(low[0]), float(high[0]), len(labels))
         calibration_error(probabilities, answers, resamples, add)
 
 

@@ -78,6 +78,8 @@ def differences_of(
 
 
 def _clean(one: Entry, other: Entry) -> list[Difference]:
+    if any((entry.track("clean")["status"] != "ok").any() for entry in (one, other)):
+        return []
     scores = [clean_scores(entry) for entry in (one, other)]
     scores = [each[~each.index.duplicated()] for each in scores]
     common = scores[0].index.intersection(scores[1].index).sort_values()

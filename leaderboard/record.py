@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 WORST_CASE = "worst-case"
 """``attack`` of a record that takes the worst cell per image."""
@@ -42,12 +43,17 @@ class Record:
     complete: bool = True
 
 
+def _existing(record: Record) -> dict[str, Any]:
+    """The record's values, None for a number that does not exist."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in vars(record).items()
+    }
+
+
 def as_json(records: Iterable[Record]) -> str:
     """Return the records as a JSON list of objects; a value that does not exist is null."""
-    plain = [
-        {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
-        for row in map(vars, records)
-    ]
+    plain = [_existing(record) for record in records]
     # A record a line reads better than a value a line, and json's fast encoder cannot indent.
     return "[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in plain) + "\n]\n"
 
@@ -58,5 +64,5 @@ def as_csv(records: Iterable[Record]) -> str:
     names = [field.name for field in fields(Record)]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in vars(record).items()} for record in records)
+    writer.writerows({k: "" if v is None else v for k, v in _existing(record).items()} for record in records)
     return text.getvalue()

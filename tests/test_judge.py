@@ -5,9 +5,11 @@ import torch
 from torch import nn
 
 from benchmark.defense import Decision, Defense
-from benchmark.defense.stages import SaltAndPepper
+from benchmark.defense.decision import ABSTAINED
+from benchmark.defense.stages import BinomialVote, SaltAndPepper
 from benchmark.engine.rows import outcomes
 from benchmark.judge import Judge
+from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
 CPU = torch.device("cpu")
@@ -103,3 +105,22 @@ def test_no_answer_is_no_verdict_though_the_first_class_may_be_the_true_one(prob
     judge = Judge(Silent(probs, label), Classification(4), draws=1, device=torch.device("cpu"))
     with pytest.raises(RuntimeError, match=words):
         judge.judge(torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64), [("a",), ("b",)])
+
+
+class Mute(nn.Module):
+    """Answers nothing about black images."""
+
+    def forward(self, images):
+        logits = images.mean(dim=(2, 3)) * torch.tensor([1.0, 2.0, 3.0])
+        return torch.where((images.amax(dim=(1, 2, 3)) == 0)[:, None], torch.nan, logits)
+
+
+@pytest.mark.parametrize("sequential", [True, False])
+def test_a_vote_of_no_answers_is_no_vote_for_the_first_class(sequential):
+    images = torch.cat([torch.zeros(1, 1, 4, 4), torch.full((2, 1, 4, 4), 0.6)])
+    defense = Defense(Mute(), 3, [SaltAndPepper(0.0)], BinomialVote(40, sequential=sequential))
+    decision = defense.predict(images, Randomness(range(3)))
+    assert decision.label.tolist() == [ABSTAINED, 2, 2]
+    assert torch.isfinite(decision.probs).all(dim=1).tolist() == [False, True, True]
+    with pytest.raises(RuntimeError, match="not finite for 1 of 3"):
+        Judge(defense, Classification(3), 1, CPU).judge(images, torch.zeros(3, dtype=torch.int64), purposes(3))

@@ -157,20 +157,27 @@ class Defense(nn.Module):
         return Decision(probs=logits.softmax(dim=1), label=logits.argmax(dim=1))
 
     def _poll(self, images: Tensor, draw: Randomness, vote: Vote) -> Decision:
-        """Ask for copies look by look; an image leaves at the look at which its vote is settled."""
+        """Ask for copies look by look; an image leaves at the look at which its vote is settled.
+
+        One on whose copies the classifier has no finite answer has no votes, and shares that are not finite.
+        """
         steady = self._pass(images, draw, self._steady(), backward=None)
         votes = torch.zeros(len(images), self.num_classes, dtype=torch.int64, device=images.device)
         going = torch.arange(len(images), device=images.device)
         taken = 0
         for look in vote.looks:
-            votes[going] += self._votes(steady[going], draw.take(going), range(taken, look))
-            going, taken = going[~vote.settled(votes[going])], look
+            new, answered = self._votes(steady[going], draw.take(going), range(taken, look))
+            votes[going] = (votes[going] + new) * answered[:, None]
+            going, taken = going[answered & ~vote.settled(votes[going])], look
             if len(going) == 0:
                 break
         return vote.decide(votes)
 
-    def _votes(self, steady: Tensor, draw: Randomness, copies: range) -> Tensor:
-        """Votes per class, (N, K), of some copies of images that have passed the stages that copies share."""
+    def _votes(self, steady: Tensor, draw: Randomness, copies: range) -> tuple[Tensor, Tensor]:
+        """Votes per class, (N, K), of some copies of images that have passed the stages that copies share.
+
+        The second is whether all logits are finite, (N,) bool: the largest of no numbers is the first class.
+        """
         most = _rows_per_pass(steady)
         at_once = max(1, most // len(copies))
         parts = []
@@ -178,14 +185,16 @@ class Defense(nn.Module):
             part = steady[start : start + at_once]
             part_draw = draw.take(range(start, start + len(part)))
             votes = torch.zeros(len(part), self.num_classes, dtype=torch.int64, device=steady.device)
+            answered = torch.ones(len(part), dtype=torch.bool, device=steady.device)
             for first in range(0, len(copies), most):
                 asked = copies[first : first + most]
                 rows = part.repeat_interleave(len(asked), dim=0)
                 logits = self.classifier(self._pass(rows, part_draw.copies_of(asked), self._random(), backward=None))
                 answers = logits.argmax(dim=1).reshape(len(part), len(asked))
                 votes += one_hot(answers, self.num_classes).sum(dim=1)
-            parts.append(votes)
-        return torch.cat(parts)
+                answered &= torch.isfinite(logits).all(dim=1).reshape(len(part), len(asked)).all(dim=1)
+            parts.append((votes, answered))
+        return torch.cat([votes for votes, _ in parts]), torch.cat([answered for _, answered in parts])
 
     def _empty(self, images: Tensor) -> Decision:
         return Decision(

@@ -22,7 +22,8 @@ class Rollback:
     A defense that counts its questions, or remembers the images that it was asked about, therefore answers each
     question as if it were the first. Restored are attributes, containers, tensors and arrays, at any depth, on the
     module itself; nothing is copied as long as nothing changes. What lives elsewhere (globals, class attributes,
-    closures, files) is out of reach, and so is a parameter written to behind autograd's back (``parameter.data``).
+    closures, files) is out of reach, and so are a parameter written to behind autograd's back (``parameter.data``) and
+    objects whose state Python does not show (iterators, ``bytearray``, generators of random numbers).
 
     Args:
         module: in the state to keep. Between the blocks its owner may move it to another device, but not change it.
@@ -80,10 +81,10 @@ class Rollback:
 
 def _mapping(thing: dict[Any, Any]) -> Callable[[], None]:
     kept, count = tuple(thing.items()), len(thing)
-    values = tuple(thing.values())
+    keys, values = tuple(thing), tuple(thing.values())
 
     def undo() -> None:
-        if len(thing) != count or not all(map(is_, thing.values(), values)):
+        if len(thing) != count or not (all(map(is_, thing.values(), values)) and all(map(is_, thing, keys))):
             thing.clear()
             thing.update(kept)
 

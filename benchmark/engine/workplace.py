@@ -24,6 +24,9 @@ from benchmark.surrogates import load_surrogate, surrogate_hash
 REFERENCES = 512
 """Training images, drawn stratified, that attacks on features may imitate."""
 
+_FITTED = ("gray-box", "white-box", "adaptive")
+"""Tracks with attacks that are fitted on training images or imitate them."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -49,6 +52,7 @@ class Workplace:
         self.entry_hash = lru_cache(maxsize=None)(self._entry_hash)
         self.kind = lru_cache(maxsize=None)(self._kind)
         self.training = lru_cache(maxsize=1)(self._training)
+        self.training_hash = lru_cache(maxsize=None)(self._training_hash)
         self.references = lru_cache(maxsize=1)(self._references)
 
     @property
@@ -105,6 +109,9 @@ class Workplace:
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""
         return load_split(self.card(dataset), "train", self.root, self.settings.data_dir)
+
+    def _training_hash(self, dataset: str) -> str:
+        return self.training(dataset).content_hash
 
     def _references(self, dataset: str) -> References:
         """The images that attackers may imitate."""
@@ -163,6 +170,7 @@ class Workplace:
             if unit.track == "no-box"
             else "",
             self.split(unit.dataset, unit.track).content_hash,
+            self.training_hash(unit.dataset) if unit.track in _FITTED else "",
             self.settings.device,
             unit.track,
             unit.chunk,

@@ -147,6 +147,15 @@ def test_repeated_queries_of_a_random_defense_draw_anew():
     assert not torch.equal(first, second)
 
 
+def test_repeated_looks_of_an_adaptive_attacker_draw_anew():
+    view = adaptive(noisy(), streams(), 3)
+    first, second = (view.evaluate(some_images(), first_logit, torch.arange(4)) for _ in range(2))
+    assert not torch.equal(first.gradient, second.gradient)
+    assert not torch.equal(first.logits, second.logits)
+    logits = [view.logits(some_images(), torch.arange(4)) for _ in range(2)]
+    assert not torch.equal(*logits)
+
+
 @pytest.mark.parametrize("kind", ["scores", "gradients"])
 def test_the_randomness_of_a_look_belongs_to_the_image_and_not_to_its_batch(kind):
     images = some_images()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.access import adaptive, black_box, white_box
 from benchmark.attacks import build
+from benchmark.attacks.apgd import checkpoints
 from benchmark.defense import Defense, Stage
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -139,3 +140,7 @@ def test_the_given_images_are_left_as_they_were(run, problem, method, params):
     images = toy.images[:6].clone()
     run(method, params, Defense(toy.net, 3), images, toy.labels[:6], 16)
     assert torch.equal(images, toy.images[:6])
+
+
+def test_apgd_reconsiders_its_step_size_where_croce_and_hein_do():
+    assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]

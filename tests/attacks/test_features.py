@@ -266,7 +266,7 @@ def test_without_a_detector_there_is_nothing_to_be_accepted_by(method):
         (lambda: Hfc(weight=-1.0), "weight is -1.0"),
         (lambda: Hfc(kappa=-1.0), "kappa is -1.0"),
         (lambda: DetectorAware(kappa=-2.0), "kappa is -2.0"),
-        (lambda: DetectorAwareDecayed(steps=20), "decay_after is 50"),
+        (lambda: DetectorAwareDecayed(decay_after=-1), "decay_after is -1"),
     ],
 )
 def test_a_parameter_out_of_range_is_refused(make, message):

@@ -13,7 +13,7 @@ from benchmark.defense import Defense
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
-from .peers import torchattacks_tim
+from .peers import leaving_no_trace, torchattacks_tim
 
 EPS_255 = 32.0
 EPS = EPS_255 / 255
@@ -144,7 +144,7 @@ def test_each_image_draws_its_own_diversity(run, problem):
 )
 def test_no_weaker_than_torchattacks(run, problem, num_classes, method, peer):
     toy = problem(num_classes)
-    with torch.random.fork_rng():
+    with leaving_no_trace():
         theirs = accuracy(toy, peer(toy.net.eval())(toy.images, toy.labels))
     assert ours(run, toy, method) <= theirs + 0.01
 
@@ -184,3 +184,24 @@ def test_stability_costs_sma_at_most_a_tenth_of_the_images_against_pgd_from_the_
     """No library has it. Two classes: nothing; ten: 5 to 7.5 points on four networks."""
     toy = problem(num_classes)
     assert ours(run, toy, "sma") <= ours(run, toy, "pgd", random_start=False) + 0.1
+
+
+class Leaning(nn.Module):
+    """The logit's slope on each pixel is a number of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slopes = torch.randn(1, 3, 9, 12, generator=torch.Generator().manual_seed(7))
+
+    def forward(self, images: Tensor) -> Tensor:
+        lean = (images * self.slopes).sum(dim=(1, 2, 3))
+        return torch.stack([torch.zeros_like(lean), lean], dim=1)
+
+
+def test_tim_steps_along_the_smoothed_gradient_and_mim_along_the_bare_one(run):
+    images, labels = colours() / 2 + 0.25, torch.zeros(4, dtype=torch.int64)
+    slopes = Leaning().slopes
+    for method, params, direction in (("tim", {"kernel": 7}, smooth(slopes, 7)), ("mim", {}, slopes)):
+        found = run(method, {"steps": 1, **params}, Defense(Leaning(), 2), images, labels, EPS_255)
+        torch.testing.assert_close(found.candidates, images + EPS * direction.sign())
+    assert (smooth(slopes, 7).sign() != slopes.sign()).float().mean() > 0.1

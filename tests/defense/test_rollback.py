@@ -175,3 +175,13 @@ def test_a_defense_that_remembers_its_clean_answers_cannot_repeat_them_on_advers
     for brightness, right in ((0.2, True), (0.8, False)):
         verdict = judge.judge(torch.full((3, 1, 4, 4), brightness), labels, [("a",)] * 3)
         assert verdict.right.tolist() == [right] * 3
+
+
+def test_a_dictionary_that_counts_in_its_keys_is_restored():
+    stage = Memory()
+    stage.dict = {0: None}
+    with Rollback(stage):
+        stage.dict[1] = stage.dict.pop(0)
+        stage.digits = vars(stage).pop("number")
+    assert stage.dict == {0: None}
+    assert (stage.number, hasattr(stage, "digits")) == (0, False)

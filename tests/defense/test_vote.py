@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from benchmark.defense.decision import ABSTAINED
 from benchmark.defense.stages import BinomialVote
-from benchmark.defense.stages.vote import wanted_early
+from benchmark.defense.stages.vote import wanted_at_the_end, wanted_early
 
 COUNTS = st.lists(st.integers(0, 60), min_size=2, max_size=5).filter(lambda counts: sum(counts) >= 2)
 
@@ -169,3 +169,18 @@ def test_sixteen_of_sixteen_settle_a_vote_and_one_dissent_prolongs_it():
     assert decision.label.tolist() == [0, 0]
     assert decision.probs[1].tolist() == pytest.approx([23 / 24, 1 / 24])
     assert decision.score.tolist() == pytest.approx([2.0, 2 * 22 / 24])
+
+
+@pytest.mark.parametrize(("classes", "level"), [(2, 0.00025), (3, 0.00025), (5, 0.000125), (11, 0.00005)])
+def test_the_sequential_vote_shares_its_alpha_among_the_rivals_and_its_two_tests(classes, level):
+    vote = BinomialVote(300, alpha=0.001)
+    early, last = wanted_early(300, level), wanted_at_the_end(300, level)
+    for runner_up in (0, 7, 40):
+        lead = int(early[runner_up])
+        for leader, settled in ((lead, True), (lead - 1, False)):
+            counts = [leader, runner_up] + [0] * (classes - 2)
+            assert bool(vote.settled(ballots(counts))) == settled
+    for leader in range(150, 200):
+        counts = [leader, 300 - leader] + [0] * (classes - 2)
+        enough = leader >= int(last[300 - leader])
+        assert (int(vote.decide(ballots(counts)).label) == 0) == enough

@@ -58,6 +58,14 @@ def test_a_track_with_a_gap_is_left_out_and_with_it_the_whole(table, pretend):
     assert set(told) == {"clean", *ALL} - {"white-box", "all"}
 
 
+def test_a_clean_track_with_a_gap_is_left_out_too(table, pretend):
+    rows = pretend("other").rows()
+    for one in rows:
+        if one["track"] == "clean" and one["sample_id"] == "00003":
+            one.update(status="gap", correct=None)
+    assert "clean" not in by_track(pretend("one"), rows, table=table)
+
+
 def test_a_data_set_that_only_one_was_run_on_is_left_out(table, pretend):
     rows = table(pretend("one"), pretend("other"), pretend("one", dataset="further"))
     assert {one.dataset for one in differences(rows, "one", "other")} == {"films"}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.attacks import build
 from benchmark.cli.listings import evidence_text
 from benchmark.errors import BenchError
 from benchmark.matrix.markdown import (
@@ -96,3 +97,18 @@ def test_rules_without_all_markers_are_refused_and_kept(text: str, tmp_path: Pat
 def test_missing_rules_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="is missing; restore it"):
         write_into(tmp_path / "BENCHMARK.md", "nothing")
+
+
+@pytest.mark.parametrize("profile", ["official", "quick"])
+@pytest.mark.parametrize("stochastic", [True, False])
+def test_every_cell_can_be_built_with_the_budgets_of_every_profile(profile: str, stochastic: bool) -> None:
+    matrix, _ = load_matrix()
+    offers = {cell.needs for cell in matrix.cell}
+    cells = [
+        cell
+        for track in {cell.track for cell in matrix.cell}
+        for cell in matrix.cells(track, stochastic=stochastic, has=offers, profile=profile)
+    ]
+    assert len(cells) > 40
+    for cell in cells:
+        build(cell.method, cell.params)

@@ -240,7 +240,6 @@ def test_friendly_pgd_stops_at_an_image_that_is_already_wrong_and_goes_on_after_
     start = make_batch()
     untouched = uniform_start(start.images, 8, start.draw)
     torch.testing.assert_close(first[wrong], untouched[wrong])
-    assert float((last[wrong] - untouched[wrong]).abs().amin(dim=(1, 2, 3)).max()) >= 0
     assert not torch.allclose(last[wrong], untouched[wrong])
 
 
