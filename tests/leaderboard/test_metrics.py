@@ -263,6 +263,13 @@ def test_a_value_that_does_not_exist_is_empty_in_csv_and_null_in_json(table, pre
     assert json.loads(as_json(found))[0]["value"] is None
 
 
+def test_an_auc_of_a_class_without_an_image_is_no_number_and_not_told(table, pretend):
+    rows = [one | {"label": 0, "probs": [0.6, 0.4]} for one in pretend("natural", tracks=("clean",)).rows()]
+    told = {one.metric for one in records(table(rows))}
+    assert "accuracy" in told
+    assert "auc" not in told
+
+
 def test_three_hundred_thousand_corruption_rows_take_seconds(table, pretend):
     small = table(pretend("natural", tracks=("corruption",), frames=21, flip_every=2))
     copies = [
