@@ -223,25 +223,23 @@ def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
     assert path_of(batch_size=2) == path_of()
 
 
-def test_other_training_images_renew_the_tracks_whose_attacks_fit_on_them(root, tmp_path, monkeypatch):
-    def names():
-        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
-        return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
+def part_names(root, results):
+    """File names of the plain entry's first unit of each track."""
+    place = Workplace(RunSettings(root=root, results=results, data_dir=root / "data"))
+    return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
 
-    before, whole = names(), Workplace._training
+
+def test_other_training_images_renew_the_tracks_whose_attacks_fit_on_them(root, tmp_path, monkeypatch):
+    before, whole = part_names(root, tmp_path), Workplace._training
     monkeypatch.setattr(Workplace, "_training", lambda place, dataset: whole(place, dataset).subset(range(4)))
-    after = names()
+    after = part_names(root, tmp_path)
     assert {track for track in TRACKS if before[track] != after[track]} == {"gray-box", "white-box", "adaptive"}
 
 
 def test_a_changed_surrogate_renews_the_no_box_rows_only(root, tmp_path, monkeypatch):
-    def names():
-        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
-        return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
-
-    before = names()
+    before = part_names(root, tmp_path)
     monkeypatch.setattr("benchmark.engine.workplace.surrogate_hash", lambda *_: "another")
-    after = names()
+    after = part_names(root, tmp_path)
     assert [track for track in TRACKS if before[track] != after[track]] == ["no-box"]
 
 
