@@ -6,7 +6,7 @@ from torch import nn
 
 from benchmark.access import adaptive
 from benchmark.defense import Defense, Stage
-from benchmark.defense.stages import BinomialVote, Jpeg, MedianFilter, SaltAndPepper
+from benchmark.defense.stages import BinomialVote, BitDepth, Jpeg, MedianFilter, SaltAndPepper
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 
@@ -91,10 +91,11 @@ def test_a_stage_that_changes_the_shape_keeps_its_declared_stand_in():
     [
         ([], None, False),
         ([Undeclared()], None, False),
-        ([Jpeg(80), Undeclared()], None, False),
+        ([BitDepth(4), Undeclared()], None, False),
         ([Halving()], None, True),
         ([MedianFilter()], None, True),
-        ([Jpeg(80), MedianFilter()], None, True),
+        ([Jpeg(80)], None, True),
+        ([BitDepth(4), MedianFilter()], None, True),
         ([SaltAndPepper(0.1)], BinomialVote(4), True),
     ],
 )
@@ -102,7 +103,7 @@ def test_a_defense_says_whether_the_identity_is_anything_new(stages, vote, alter
     assert Defense(linear(), 3, stages, vote).alternative_backward is alternative
 
 
-@pytest.mark.parametrize("stages", [[], [Undeclared()], [Jpeg(80), Undeclared()]])
+@pytest.mark.parametrize("stages", [[], [Undeclared()], [BitDepth(4), Undeclared()]])
 def test_without_an_alternative_both_backward_passes_give_one_gradient(stages):
     defense, images = Defense(linear(), 3, stages), some_images()
     looks = [

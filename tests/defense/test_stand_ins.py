@@ -29,12 +29,18 @@ def streams(count=3):
 @pytest.mark.parametrize("size", [(24, 24), (28, 28), (17, 21)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("quality", [20, 49, 80, 95])
-def test_smooth_jpeg_is_nearly_pillows(quality, channels, size):
-    """Most of what remains is Pillow's own rounding, of pixels and between integer transforms."""
+def test_but_for_its_rounding_smooth_jpeg_is_pillows(monkeypatch, quality, channels, size):
+    """What remains is Pillow's own rounding, of pixels and between integer transforms."""
     images = some_images(channels=channels, size=size[0], width=size[1])
     true = Jpeg(quality)(images, streams())
-    error = (smooth_jpeg(images, quality).clamp(0, 1) - true).square().mean().sqrt()
-    assert error < 0.25 * (images - true).square().mean().sqrt() + 0.5 / 255
+
+    def error():
+        return float((smooth_jpeg(images, quality).clamp(0, 1) - true).square().mean().sqrt())
+
+    lost, smooth = float((images - true).square().mean().sqrt()), error()
+    monkeypatch.setattr("benchmark.defense.stages.smooth_jpeg.smooth_round", torch.round)
+    assert error() < 0.25 * lost + 0.5 / 255
+    assert smooth < 0.45 * lost + 0.5 / 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -54,18 +60,18 @@ def test_smooth_jpegs_gradient_is_that_of_finite_differences(quality, channels):
         assert float((leaf.grad * direction).sum()) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
 
-def test_smooth_rounding_is_within_an_eighth_of_rounding_and_flat_at_integers_only():
+def test_smooth_rounding_stays_near_rounding_and_has_a_gradient_everywhere():
     values = torch.linspace(-3, 3, 601).requires_grad_()
     rounded = smooth_round(values)
-    assert float((rounded - values.round()).detach().abs().max()) <= 0.125 + 1e-5
+    assert float((rounded - values.round()).detach().abs().max()) <= 0.275 + 1e-5
     (gradient,) = torch.autograd.grad(rounded.sum(), values)
-    torch.testing.assert_close(gradient, 3 * (values.detach() - values.detach().round()) ** 2)
+    torch.testing.assert_close(gradient, 0.3 + 3 * (values.detach() - values.detach().round()) ** 2)
 
 
-def test_jpeg_with_the_smooth_stand_in_keeps_its_deployed_value_and_takes_the_smooth_gradient():
+def test_jpeg_keeps_its_deployed_value_and_takes_the_smooth_gradient():
     images = some_images()
     leaf, other = images.clone().requires_grad_(), images.clone().requires_grad_()
-    value = Jpeg(60, stand_in="smooth").bpda(leaf, streams())
+    value = Jpeg(60).bpda(leaf, streams())
     torch.testing.assert_close(value.detach(), Jpeg(60)(images, streams()))
     weights = torch.randn(value.shape, generator=torch.Generator().manual_seed(2))
     (value * weights).sum().backward()
@@ -77,8 +83,7 @@ def test_jpeg_with_the_smooth_stand_in_keeps_its_deployed_value_and_takes_the_sm
 @pytest.mark.parametrize(
     ("stage", "alternative"),
     [
-        (Jpeg(60), False),
-        (Jpeg(60, stand_in="smooth"), True),
+        (Jpeg(60), True),
         (MedianFilter("soft"), True),
         (BitDepth(4), False),
         (WithStandIn(BitDepth(4), LearnedStandIn(1)), True),
@@ -89,10 +94,9 @@ def test_a_declared_stand_in_leaves_the_identity_as_an_alternative(stage, altern
     assert Defense(net, 3, [stage]).alternative_backward is alternative
 
 
-@pytest.mark.parametrize("make", [lambda: Jpeg(80, "smoth"), lambda: MedianFilter("smooth")])
-def test_an_unknown_stand_in_is_refused(make):
+def test_an_unknown_stand_in_is_refused():
     with pytest.raises(ValueError, match="stand_in must be"):
-        make()
+        MedianFilter("smooth")
 
 
 def test_the_soft_median_tends_to_the_median_as_it_cools():

@@ -1,7 +1,6 @@
 """JPEG compression as a cushion before the classifier (Medical Aegis, section "Cushion"; default quality 80)."""
 
 import io
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,35 +16,28 @@ from benchmark.randomness import Randomness
 class Jpeg(Stage):
     """Compress and decompress each image with libjpeg, through Pillow.
 
+    Its backward pass is the gradient of :func:`benchmark.defense.stages.smooth_jpeg.smooth_jpeg`. The identity, with which
+    Medical Aegis attacks its Cushion, is tried beside it, as for every stage.
+
     Args:
         quality: libjpeg's quality, 1 to 100.
-        stand_in: the backward pass: "identity", the BPDA that Medical Aegis attacks its Cushion with, or "smooth", the
-            gradient of :func:`benchmark.defense.stages.smooth_jpeg.smooth_jpeg`.
 
     Raises:
-        ValueError: quality out of range, an unknown stand-in, or images with other than 1 or 3 channels.
+        ValueError: quality out of range, or images with other than 1 or 3 channels.
     """
 
     differentiable = False
 
-    def __init__(self, quality: int = 80, stand_in: Literal["identity", "smooth"] = "identity") -> None:
+    def __init__(self, quality: int = 80) -> None:
         super().__init__()
-        if stand_in not in ("identity", "smooth"):
-            raise ValueError(f"JPEG's stand_in must be 'identity' or 'smooth', not '{stand_in}'")
         if not 1 <= quality <= 100:
             raise ValueError(f"JPEG quality must be 1 to 100, not {quality}")
         self.quality = quality
-        self._smooth = stand_in == "smooth"
-
-    @property
-    def declares_identity(self) -> bool:
-        """Whether the declared backward pass is the identity."""
-        return not self._smooth
 
     def stand_in(self, images: Tensor, draw: Randomness) -> Tensor:
-        """The images themselves, or smoothly compressed."""
+        """The images smoothly compressed."""
         del draw
-        return smooth_jpeg(images, self.quality) if self._smooth else images
+        return smooth_jpeg(images, self.quality)
 
     def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
         """Map (N, C, H, W) in [0, 1] to the decoded images in multiples of 1/255."""

@@ -25,12 +25,19 @@ _CHROMINANCE = (
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """Red, green, blue to brightness and two colour differences (JFIF 1.02)."""
 
+_SLOPE = 0.3
+"""Gradient of the rounding at the integers, where most coefficients lie.
+
+Shin and Song's cubic has none there, so that nothing lifts a coefficient that quantisation cleared. Over PGD-AT on
+PneumoniaMNIST, three attacks of up to 100 steps on the 165 images that withstood the identity felled 19 without a slope,
+30 with 0.3 and 26 with 1.
+"""
+
 
 def smooth_jpeg(images: Tensor, quality: int) -> Tensor:
     """Compress and decompress nearly as libjpeg does by default: colour at half the resolution, enlarged linearly.
 
-    Coefficients are rounded to round(v) + (v - round(v))^3 (Shin and Song 2017, equation 3); pixels are neither rounded
-    nor clipped, so that no gradient is lost there.
+    Coefficients are rounded by :func:`smooth_round`. Pixels are neither rounded nor clipped, and lose no gradient there.
 
     Args:
         images: (N, C, H, W) in [0, 1], one channel (grey) or three (red, green, blue).
@@ -49,9 +56,13 @@ def smooth_jpeg(images: Tensor, quality: int) -> Tensor:
 
 
 def smooth_round(values: Tensor) -> Tensor:
-    """round(v) + (v - round(v))^3: within 1/8 of the rounded value, and with a gradient wherever v is no integer."""
+    """round(v) + d^3 + 0.3 d with d = v - round(v): within 0.275 of the rounded value, and with a gradient everywhere.
+
+    Without the last term it is equation 3 of Shin and Song 2017.
+    """
     nearest = values.detach().round()
-    return nearest + (values - nearest) ** 3
+    offset = values - nearest
+    return nearest + offset**3 + _SLOPE * offset
 
 
 def _through_blocks(planes: Tensor, steps: Tensor) -> Tensor:
