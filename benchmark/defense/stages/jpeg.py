@@ -16,8 +16,8 @@ from benchmark.randomness import Randomness
 class Jpeg(Stage):
     """Compress and decompress each image with libjpeg, through Pillow.
 
-    Its backward pass is the gradient of :func:`benchmark.defense.stages.smooth_jpeg.smooth_jpeg`. The identity, with which
-    Medical Aegis attacks its Cushion, is tried beside it, as for every stage.
+    Its backward pass is the gradient of :func:`benchmark.defense.stages.smooth_jpeg.smooth_jpeg`. The identity, with
+    which Medical Aegis attacks its Cushion, is tried beside it, as for every stage.
 
     Args:
         quality: libjpeg's quality, 1 to 100.

@@ -29,15 +29,15 @@ _SLOPE = 0.3
 """Gradient of the rounding at the integers, where most coefficients lie.
 
 Shin and Song's cubic has none there, so that nothing lifts a coefficient that quantisation cleared. Over PGD-AT on
-PneumoniaMNIST, three attacks of up to 100 steps on the 165 images that withstood the identity felled 19 without a slope,
-30 with 0.3 and 26 with 1.
+PneumoniaMNIST, three attacks of up to 100 steps on the 165 images that withstood the identity felled 19 without a
+slope, 30 with 0.3 and 26 with 1.
 """
 
 
 def smooth_jpeg(images: Tensor, quality: int) -> Tensor:
     """Compress and decompress nearly as libjpeg does by default: colour at half the resolution, enlarged linearly.
 
-    Coefficients are rounded by :func:`smooth_round`. Pixels are neither rounded nor clipped, and lose no gradient there.
+    Coefficients are rounded by :func:`smooth_round`. Pixels are neither rounded nor clipped; no gradient is lost there.
 
     Args:
         images: (N, C, H, W) in [0, 1], one channel (grey) or three (red, green, blue).
