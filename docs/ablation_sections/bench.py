@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmark.access import adaptive, white_box
+from benchmark.attacks.apgd import Apgd
+from benchmark.attacks.base import GradientAttack
 from benchmark.attacks.pgd import Pgd
 from benchmark.data.official import stratified_ids
 from benchmark.data.registry import find_card, load_split, official_subset
@@ -30,6 +32,8 @@ ENTRIES = ("natural", "pgd_at")
 IMAGES = 128
 EPS_255 = 8.0
 STEPS = 20
+LONG = 100
+"""Steps of Auto-PGD. Against a quantiser the shorter attacks are too weak; against a vote this one is too dear."""
 EOT = 10
 JUDGE_DRAWS = 5
 """Draws of a random defense without a vote; a vote of 200 copies is one draw, for it hardly ever changes its mind."""
@@ -78,20 +82,26 @@ class Bench:
     def aware(self, entry: str, defense: Defense) -> Tensor:
         """Images (N, C, H, W) of the attacker that knows everything.
 
-        It takes over what the non-adaptive one has found. Two attacks follow, each on the images that still stand: PGD
-        on the cross-entropy through the backward passes that the stages declare, and on the margin through the
-        identity. (For two classes margin and cross-entropy have gradients of one direction at every single draw.)
+        It takes over what the non-adaptive one has found. Then attacks follow, each on the images that still stand: PGD
+        on the cross-entropy through the backward passes that the stages declare, PGD on the margin through the identity
+        and, where the defense is not random, targeted Auto-PGD through the declared ones. (For two classes margin and
+        cross-entropy have gradients of one direction at every single draw.)
         """
         found = self.blind(entry).clone()
-        attempts: list[tuple[str, Backward]] = [("cross_entropy", "declared"), ("margin", "identity")]
-        for loss, backward in attempts:
+        attempts: list[tuple[str, GradientAttack, Backward]] = [
+            ("cross_entropy", Pgd(steps=STEPS), "declared"),
+            ("margin", Pgd(steps=STEPS, loss="margin"), "identity"),
+        ]
+        if not defense.stochastic:
+            attempts.append(("apgd", Apgd(iterations=LONG, loss="targeted"), "declared"))
+        for name, attack, backward in attempts:
             standing = self._judged(defense, found).right.nonzero().squeeze(1)
             if len(standing) == 0:
                 break
             part = self.split.subset(standing.tolist())
-            draw = self._draw(entry, AWARE, loss, backward).take(standing)
+            draw = self._draw(entry, AWARE, name, backward).take(standing)
             view = adaptive(defense, draw.fork("view"), EOT, backward)
-            candidates = Pgd(steps=STEPS, loss=loss)(view, self.task, part.images, part.labels, EPS_255, draw)
+            candidates = attack(view, self.task, part.images, part.labels, EPS_255, draw)
             found[standing] = verify(candidates, part.images, "linf", EPS_255).images
         return found
 
