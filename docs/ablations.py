@@ -24,6 +24,8 @@ from ablation_sections.bench import Bench
 from ablation_sections.document import DOCUMENT, document
 from ablation_sections.keep import fingerprint, kept
 
+from benchmark.errors import BenchError
+
 OUTPUT = Path(tempfile.gettempdir()) / "medrobustbench-ablations"
 
 
@@ -38,7 +40,11 @@ def main() -> None:
     if given.section and given.write:
         parser.error("--write needs all sections: leave --section out (finished ones are kept)")
     torch.set_num_threads(1)
-    bench, parts, seconds = Bench(), {}, 0.0
+    try:
+        bench = Bench()
+    except BenchError as error:
+        parser.exit(2, f"{error}\n")
+    parts, seconds = {}, 0.0
     for name in [given.section] if given.section else SECTIONS:
         section = SECTIONS[name]
         result = kept(

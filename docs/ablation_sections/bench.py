@@ -84,7 +84,7 @@ class Bench:
 
         It takes over what the non-adaptive one has found. Then attacks follow, each on the images that still stand: PGD
         on the cross-entropy through the backward passes that the stages declare, PGD on the margin through the identity
-        and, where the defense is not random, targeted Auto-PGD through the declared ones. (For two classes margin and
+        and, where there is no vote, targeted Auto-PGD through the declared ones. (For two classes margin and
         cross-entropy have gradients of one direction at every single draw.)
         """
         found = self.blind(entry).clone()
@@ -92,7 +92,7 @@ class Bench:
             ("cross_entropy", Pgd(steps=STEPS), "declared"),
             ("margin", Pgd(steps=STEPS, loss="margin"), "identity"),
         ]
-        if not defense.stochastic:
+        if defense.vote is None:
             attempts.append(("apgd", Apgd(iterations=LONG, loss="targeted"), "declared"))
         for name, attack, backward in attempts:
             standing = self._judged(defense, found).right.nonzero().squeeze(1)

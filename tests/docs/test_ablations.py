@@ -1,5 +1,7 @@
 """The measured ablations: differences and verdicts on toy answers, and what the document must say."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -196,3 +198,16 @@ def test_the_table_of_costs_has_every_method():
     assert [row["method"] for row in rows] == list(METHODS)
     assert float(rows[0]["peak memory added, ratio to natural"]) == pytest.approx(1, abs=0.1)
     assert all(float(row["MiB"]) > 0 for row in rows)
+
+
+def test_without_the_data_set_the_script_says_so_in_one_sentence(tmp_path):
+    run = subprocess.run(
+        [sys.executable, str(ROOT.path / "docs" / "ablations.py"), "--section", "cushion"],
+        env=os.environ | {"BENCH_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("data set 'pneumoniamnist' needs pneumoniamnist.npz")
+    assert run.stderr.count("\n") == 1
