@@ -1,13 +1,15 @@
 """Orders of defenses that papers print, or need, beside ours: confirmed, refuted or not told apart."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from leaderboard.constant import hollow
 from leaderboard.entries import Entry, Required
+from leaderboard.metrics import records_of
 from leaderboard.paired import Difference, differences_of
 from leaderboard.published import PublishedNumber
-from leaderboard.record import ALL_TRACKS
+from leaderboard.record import ALL_TRACKS, Record
 
 ATTACK, EPS_255 = "pgd-20", 8.0
 """The published numbers that count: the attack that the survey and MedRDF share, at the budget that ranks here."""
@@ -39,6 +41,14 @@ CLAIMS = (
 
 TRACKS = ("clean", "white-box", ALL_TRACKS)
 """What a claim is held against: no attack, the papers' attacker, who ignores the defense, and all that rank here."""
+
+HOLLOW = "†"
+"""Stands behind an entry whose robustness is no diagnosis, see :func:`leaderboard.constant.hollow`."""
+
+HOLLOW_MEANS = (
+    "this entry hardly tells the classes of this data set apart, clean or under attack (the board says how), so that "
+    "what it keeps under attack is little of a diagnosis"
+)
 
 VERDICTS = {"higher": "confirmed", "lower": "refuted", "not told apart": "not told apart"}
 """What a difference says of the claim that its first entry is above its second."""
@@ -73,6 +83,7 @@ class Ordering:
 
     ``differences`` is keyed by track, of :data:`TRACKS`; one in which an entry lacks a verdict is not there.
     ``uncounted`` holds the same with the informative attacks, which the ranking leaves out, in the worst case.
+    ``hollow`` names those of the two whose robustness is no diagnosis on this data set.
     """
 
     higher: str
@@ -81,6 +92,12 @@ class Ordering:
     dataset: str
     differences: dict[str, Difference]
     uncounted: dict[str, Difference]
+    hollow: tuple[str, ...] = ()
+
+    @property
+    def claim(self) -> str:
+        """``A above B``, with :data:`HOLLOW` behind an entry whose robustness is no diagnosis."""
+        return " above ".join(f"{name}{HOLLOW * (name in self.hollow)}" for name in (self.higher, self.lower))
 
     def overturned(self, track: str) -> Difference | None:
         """The difference under the uncounted attacks too, where it leads to another verdict; else None."""
@@ -112,7 +129,8 @@ def orderings(
     everyone: list[Entry],
     numbers: Iterable[PublishedNumber],
     required: Required | None = None,
-    claims: Iterable[tuple[str, str]] = CLAIMS,
+    claims: Sequence[tuple[str, str]] = CLAIMS,
+    records: Iterable[Record] | None = None,
 ) -> list[Ordering]:
     """Hold every claim against each data set on which both of its entries have official rows; others confirm nothing.
 
@@ -121,8 +139,10 @@ def orderings(
         numbers: what papers print, from :func:`leaderboard.published.read_published`.
         required: what the matrix asks of an entry; by default the matrix in force.
         claims: pairs of submissions, the one that is said to be more robust first.
+        records: those of ``everyone``, where they are known already.
     """
     known, official = list(numbers), [entry for entry in everyone if entry.official]
+    empty = _hollow(records_of(official, required) if records is None else records)
     found = []
     for higher, lower in claims:
         printed = in_print(known, higher, lower)
@@ -130,9 +150,27 @@ def orderings(
             _by_dataset(differences_of(official, higher, lower, required, uncounted)) for uncounted in (False, True)
         )
         found += [
-            Ordering(higher, lower, printed, dataset, told, every.get(dataset, {})) for dataset, told in counted.items()
+            Ordering(
+                higher,
+                lower,
+                printed,
+                dataset,
+                told,
+                every.get(dataset, {}),
+                tuple(name for name in (higher, lower) if (name, dataset) in empty),
+            )
+            for dataset, told in counted.items()
         ]
     return found
+
+
+def _hollow(records: Iterable[Record]) -> set[tuple[str, str]]:
+    """Which official (submission, data set) are robust without telling classes apart."""
+    own: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.official:
+            own.setdefault((record.submission, record.dataset), []).append(record)
+    return {place for place, found in own.items() if hollow(found)}
 
 
 def _by_dataset(found: Iterable[Difference]) -> dict[str, dict[str, Difference]]:

@@ -29,24 +29,39 @@ def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, 
         records: the entry's records (one submission, one data set, one official mark).
         classes: names of the classes in the order of their labels.
     """
-    clean: dict[str, Record] = {}
-    worst: dict[str, Record] = {}
-    for record in records:
-        if record.track == "clean":
-            clean[record.metric] = record
-        elif (record.track, record.attack, record.norm, record.eps_255) == (
-            ALL_TRACKS,
-            WORST_CASE,
-            "linf",
-            HEADLINE_EPS,
-        ):
-            worst[record.metric] = record
+    clean, worst = _clean_and_worst(records)
     about_clean = _plainly(clean, "accuracy", classes, _rarely(clean))
     about_worst = _plainly(worst, HEADLINE, classes)
     sentences = [f"{about_clean[0].upper()}{about_clean[1:]}."] if about_clean else []
     if about_worst and _gist(worst, HEADLINE) != _gist(clean, "accuracy"):
         sentences.append(f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}.")
     return tuple(sentences)
+
+
+def hollow(records: Iterable[Record]) -> bool:
+    """Whether an entry may keep what it keeps under attack by not telling classes apart.
+
+    So where its clean answers have a mark, or where under the worst case it answers one class throughout or never
+    names one that images show. That an attack leaves it no better than one answer is a defeat, and not meant here.
+
+    Args:
+        records: as for :func:`marks`.
+    """
+    clean, worst = _clean_and_worst(records)
+    return bool(_plainly(clean, "accuracy", (), _rarely(clean)) or _top(worst) or _never(worst))
+
+
+def _clean_and_worst(records: Iterable[Record]) -> tuple[dict[str, Record], dict[str, Record]]:
+    """The records of clean images and those of the worst case at the headline budget, by metric."""
+    clean: dict[str, Record] = {}
+    worst: dict[str, Record] = {}
+    place = (ALL_TRACKS, WORST_CASE, "linf", HEADLINE_EPS)
+    for record in records:
+        if record.track == "clean":
+            clean[record.metric] = record
+        elif (record.track, record.attack, record.norm, record.eps_255) == place:
+            worst[record.metric] = record
+    return clean, worst
 
 
 def _gist(figures: Figures, accuracy: str) -> tuple[object, ...]:

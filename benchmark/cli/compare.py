@@ -144,7 +144,7 @@ def _print_differences(paired: Sequence["Difference"], first: str, second: str) 
 def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
     from dataclasses import asdict
 
-    from leaderboard.claims import TRACKS, orderings
+    from leaderboard.claims import HOLLOW, HOLLOW_MEANS, TRACKS, orderings
     from leaderboard.entries import entries
     from leaderboard.published import read_published
 
@@ -161,8 +161,10 @@ def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
     table.title = "orders of defenses: verdict at L-inf 8/255, both in %, difference in points with 95 % interval"
     for one in found:
         told = [one.told(track) for track in TRACKS]
-        table.add_row(f"{one.higher} above {one.lower}", str(one.printed), one.dataset, *told)
+        table.add_row(one.claim, str(one.printed), one.dataset, *told)
     console.print(table)
+    if any(one.hollow for one in found):
+        console.print(f"{HOLLOW}: {HOLLOW_MEANS}; an order with it says little.", highlight=False, soft_wrap=True)
 
 
 def _compare_published(root: Root, found: list["Record"], names: list[str], as_json: bool) -> None:

@@ -33,7 +33,7 @@ IMAGES = 128
 EPS_255 = 8.0
 STEPS = 20
 LONG = 100
-"""Steps of Auto-PGD. Against a quantiser the shorter attacks are too weak; against a vote this one is too dear."""
+"""Steps of Auto-PGD: against a quantiser the shorter attacks are too weak."""
 EOT = 10
 JUDGE_DRAWS = 5
 """Draws of a random defense without a vote; a vote of 200 copies is one draw, for it hardly ever changes its mind."""
@@ -84,16 +84,15 @@ class Bench:
 
         It takes over what the non-adaptive one has found. Then attacks follow, each on the images that still stand: PGD
         on the cross-entropy through the backward passes that the stages declare, PGD on the margin through the identity
-        and, where there is no vote, targeted Auto-PGD through the declared ones. (For two classes margin and
-        cross-entropy have gradients of one direction at every single draw.)
+        and targeted Auto-PGD through the declared ones. (For two classes margin and cross-entropy have gradients of one
+        direction at every single draw.)
         """
         found = self.blind(entry).clone()
         attempts: list[tuple[str, GradientAttack, Backward]] = [
             ("cross_entropy", Pgd(steps=STEPS), "declared"),
             ("margin", Pgd(steps=STEPS, loss="margin"), "identity"),
+            ("apgd", Apgd(iterations=LONG, loss="targeted"), "declared"),
         ]
-        if defense.vote is None:
-            attempts.append(("apgd", Apgd(iterations=LONG, loss="targeted"), "declared"))
         for name, attack, backward in attempts:
             standing = self._judged(defense, found).right.nonzero().squeeze(1)
             if len(standing) == 0:

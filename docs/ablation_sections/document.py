@@ -35,8 +35,7 @@ Made by `python docs/ablations.py --write`; not edited by hand.
 - Non-adaptive: PGD-{STEPS} at {EPS_255:g}/255 on the bare classifier; it knows nothing of stages and vote.
 - Adaptive: begins with what that attack has found; then PGD-{STEPS} through BPDA and EOT, {EOT} draws per step where
   the defense is random, on what still stands: on the cross-entropy, then on the margin with the identity for every
-  backward pass. Where there is no vote, targeted Auto-PGD of {LONG} steps follows; compare a vote, which no such long
-  attack has met, with what has none with care.
+  backward pass; then targeted Auto-PGD of {LONG} steps.
 - Verdicts: differences in points with 95 % intervals (Tango's for two defenses on the same images); *confirmed* where
   the interval lies above zero, or above what the claim is held against, *refuted* where it lies below, else *not told
   apart*. A claim of several pairs has a verdict for each; the intervals are not corrected for their number. Costs have

@@ -110,7 +110,7 @@ def build_site(
         cards=cards,
         matrix=view,
         published=published_view(pairs, numbers),
-        orderings=tuple(orderings(found, numbers, asked)),
+        orderings=tuple(orderings(found, numbers, asked, records=book.records)),
         footing=footing(found),
         downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
     )

@@ -8,8 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.matrix.markdown import idle_mark
 from benchmark.results.schema import HEADLINE_EPS
+from leaderboard.claims import HOLLOW, HOLLOW_MEANS, VERDICTS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
-from leaderboard.claims import VERDICTS
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
 from leaderboard.site.matrix import meets, parameters
@@ -53,6 +53,8 @@ def _environment() -> Environment:
         HEADLINE_EPS=HEADLINE_EPS,
         CLAIM_TRACKS=CLAIM_TRACKS,
         VERDICTS=VERDICTS,
+        HOLLOW=HOLLOW,
+        HOLLOW_MEANS=HOLLOW_MEANS,
         idle_mark=idle_mark,
     )
     return environment

@@ -108,6 +108,35 @@ def test_the_page_shows_each_claim_with_its_verdict_per_data_set(tmp_path, proje
     assert "trades above pgd_at" in page.split("Without official rows of both entries")[1]
 
 
+def one_answer(pretend, name, **more):
+    """An entry that answers 1 to every image."""
+    labels = (0, 1, 1) * 20
+    wrong = frozenset(image for image, label in enumerate(labels) if label != 1)
+    return pretend(name, labels=labels, attacked=len(labels), wrong_clean=wrong, **more)
+
+
+def attacked_in_vain(pretend, name, **more):
+    return pretend(name, labels=(0, 1, 1) * 20, attacked=60, **more)
+
+
+def test_an_order_with_an_entry_that_gives_one_answer_for_all_is_marked(table, pretend):
+    rows = table(attacked_in_vain(pretend, "one"), one_answer(pretend, "other"))
+    (found,) = orderings(entries(rows), [], claims=ORDER)
+    assert found.hollow == ("other",)
+    assert found.claim == "one above other†"
+    (turned,) = orderings(entries(rows), [], claims=[("other", "one")])
+    assert turned.claim == "other† above one"
+
+
+def test_the_page_names_the_entry_whose_robustness_is_no_diagnosis(tmp_path, project, table, pretend):
+    rows = table(attacked_in_vain(pretend, "pgd_at", frames=2), one_answer(pretend, "natural", frames=2))
+    page = (build_site(rows, project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+    body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
+    assert ">natural†</a>" in body
+    assert ">pgd_at†" not in body
+    assert "†: this entry hardly tells the classes" in page
+
+
 def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, table, pretend):
     rows = table(*(pretend(name, frames=2) for name in ("natural", "pgd_at"))).assign(official=False)
     page = (build_site(rows, project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")

@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 
 from leaderboard.bootstrap import Bootstrap
 from leaderboard.clinical import BINS, Answers, calibration_error, class_metrics
-from leaderboard.constant import marks
+from leaderboard.constant import hollow, marks
 from leaderboard.metrics import records
 from leaderboard.record import Record, as_json
 from leaderboard.site import build_site
@@ -251,6 +251,15 @@ def test_a_class_too_rare_to_tell_is_not_held_against_a_model(table, pretend):
         if one["label"] == 2:
             one.update(pred=0, correct=False, right_draws=0)
     assert marks(records(table(rows)), NAMES) == ()
+
+
+def test_robustness_by_one_answer_for_all_is_hollow_and_a_defeat_is_not(table, pretend):
+    labels = (0, 1, 1) * 20
+    felled = {("white-box", "pgd-20", image): 8.0 for image in range(len(labels))}
+    defeated = pretend("fell", labels=labels, attacked=len(labels), falls=felled)
+    assert "Under the worst case" in marks(records(table(defeated)), NAMES)[0]
+    assert not hollow(records(table(defeated)))
+    assert hollow(records(table(constant(pretend))))
 
 
 def sensitivity(value):
