@@ -101,7 +101,7 @@ def tell_noise(found: Json, split: Split) -> str:
 
 
 NOISE = Section(
-    "Noise and denoiser (MedRDF, Tables III to V)",
+    "Noise and denoiser (MedRDF, Table III)",
     f"Level 0.1 of each noise; GS: Gaussian smoothing of one pixel, MF: 3 x 3 median. With noise a vote of up to "
     f"{COPIES} copies at alpha {ALPHA:g}; without it all copies are equal. In the paper a denoiser alone falls to "
     f"15.1 at most and a vote behind it does not, as if the two rows had been attacked in different ways. "

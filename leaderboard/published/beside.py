@@ -222,7 +222,7 @@ def _data(number: PublishedNumber, ours: Record, card: Card | None) -> Iterable[
 
 
 def _effort(number: PublishedNumber, ours: Record, setting: Setting, manifest: Manifest | None) -> Iterable[str]:
-    """Tell of steps or queries where ours or theirs has any and they differ."""
+    """Tell of steps, queries or losses where ours or theirs has any and they differ."""
     for cell in setting.matrix.cell:
         if (cell.track, cell.name, cell.norm) == (ours.track, ours.attack, ours.norm):
             params = {**cell.params, **(cell.stochastic if manifest is not None and manifest.stochastic else {})}
@@ -232,6 +232,8 @@ def _effort(number: PublishedNumber, ours: Record, setting: Setting, manifest: M
                 yield f"{unit} {_told(number.steps)} there, {params[unit]} here"
             elif unit == "steps" and "queries" in params:
                 yield f"iterations {_told(number.steps)} there, queries {params['queries']} here"
+    if number.source == "Survey" and number.attack == "autoattack":
+        yield "its AutoAttack ascends a targeted cross-entropy in place of the targeted DLR loss"
 
 
 def _told(value: int | None) -> str:

@@ -264,6 +264,16 @@ def test_other_steps_are_said(table, pretend, setting):
     assert all("steps 5 there, 20 here" in pair.differs for pair in shorter if pair.ours.track == "white-box")
 
 
+def test_the_surveys_own_form_of_autoattack_is_said(table, pretend, setting):
+    pairs = side_by_side(records(table(pretend("natural"))), setting)
+    told = {
+        (pair.published.source, pair.published.attack)
+        for pair in pairs
+        if "its AutoAttack ascends a targeted cross-entropy in place of the targeted DLR loss" in pair.differs
+    }
+    assert told == {("Survey", "autoattack")}
+
+
 def test_iterations_of_spsa_are_not_taken_for_queries(table, pretend, setting):
     asked = [{**row, "attack": "spsa"} for row in pretend("natural", tracks=("black-box",)).rows()]
     pairs = side_by_side(records(table(asked)), setting)
