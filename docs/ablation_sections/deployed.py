@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ablation_sections.bench import ALPHA, ATTACKERS, COPIES, DATASETS, ENTRIES, Bench, Json
 from ablation_sections.section import Section
-from ablation_sections.tables import percent, table, told
+from ablation_sections.tables import HOLLOW, hollow, percent, table, told
 from ablation_sections.verdicts import Contrast, contrast
 from benchmark.data.split import Split
 from benchmark.defense.stages import BinomialVote, MedianFilter, SaltAndPepper
@@ -37,14 +37,16 @@ def tell_deployed(found: Json, split: Split) -> str:
     gains: dict[str, list[tuple[str, Contrast]]] = {}
     rows = []
     for dataset, entries in found.items():
+        own = Bench(IMAGES, dataset).split
         for entry, votes in entries.items():
             few, many = votes[str(COPIES)], votes[str(PAPERS)]
+            name = dataset + HOLLOW * any(hollow(vote, own) for vote in (few, many))
             for attacker in ATTACKERS:
                 gain = contrast(many[attacker]["right"], few[attacker]["right"])
-                gains.setdefault(f"{entry}, {attacker}", []).append((dataset, gain))
+                gains.setdefault(f"{entry}, {attacker}", []).append((name, gain))
                 rows.append(
                     [
-                        dataset,
+                        name,
                         entry,
                         attacker,
                         *(percent(vote[attacker]["right"]) for vote in (few, many)),
