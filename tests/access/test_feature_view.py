@@ -188,6 +188,46 @@ def test_score_and_logits_belong_to_the_same_draw():
     torch.testing.assert_close(look.loss, torch.zeros(4), atol=1e-6, rtol=0)
 
 
+class Shifted(Stage):
+    """Makes the whole image brighter or darker, another way at each draw; the gradient passes as it is."""
+
+    stochastic = True
+
+    def apply_true(self, images, draw):
+        return images + draw.uniform((1, 1, 1), -0.5, 0.5)
+
+
+class Noting(Detecting):
+    """Keeps the scores that it gave last, (S, N), with the class: a look takes back what it changed in a defense."""
+
+    scores: torch.Tensor
+
+    def adaptive_score(self, images, draw, copies, backward="declared"):
+        scores = super().adaptive_score(images, draw, copies, backward)
+        Noting.scores = scores.detach()
+        return scores
+
+
+def test_an_objective_on_a_random_detectors_score_is_averaged_over_its_draws_and_so_is_its_gradient():
+    """The objective is bent: its mean over the draws is not its value at the mean score, nor at any one."""
+    defense = Noting(make_net(), 3, [Shifted()])
+    look = adaptive(defense, streams(), eot_samples=6).evaluate_score(some_images(), lambda score, _: score**3, ROWS)
+    scores = Noting.scores
+    assert scores.shape == (6, 4)
+    torch.testing.assert_close(look.loss, (scores**3).mean(dim=0))
+    slope = (3 * scores**2).mean(dim=0) / 36
+    torch.testing.assert_close(look.gradient, slope[:, None, None, None].expand(4, 1, 6, 6))
+    assert float((look.loss - scores.mean(dim=0) ** 3).abs().min()) > 0.01
+
+
+def test_every_draw_of_the_score_counts_beside_the_one_answer_of_a_vote():
+    defense = Noting(make_net(), 3, [Shifted()], BinomialVote(16, alpha=0.2))
+    view = adaptive(defense, streams(), eot_samples=6)
+    look = view.evaluate_score(some_images(), lambda score, logits: score**3 * logits[:, 0], ROWS)
+    assert Noting.scores.shape == (6, 4)
+    torch.testing.assert_close(look.loss, (Noting.scores**3).mean(dim=0) * look.logits[:, 0])
+
+
 @pytest.mark.parametrize("rank", [0, 2, 9])
 def test_references_are_the_nearest_images_of_another_class_for_each_image_alone(rank):
     given, images, labels = references(), some_images(), torch.tensor([0, 1, 2, 0])

@@ -205,3 +205,48 @@ def test_tim_steps_along_the_smoothed_gradient_and_mim_along_the_bare_one(run):
         found = run(method, {"steps": 1, **params}, Defense(Leaning(), 2), images, labels, EPS_255)
         torch.testing.assert_close(found.candidates, images + EPS * direction.sign())
     assert (smooth(slopes, 7).sign() != slopes.sign()).float().mean() > 0.1
+
+
+def test_dim_steps_along_the_gradient_of_its_copy_brought_back_to_the_pixels_that_the_copy_shows():
+    """No two pixels of an iterate are equal here: a value in the copy tells which pixel it was sampled from."""
+    images, labels = colours() / 2 + 0.25, torch.zeros(4, dtype=torch.int64)
+    view = white_box(Defense(Leaning(), 2), Randomness(range(4)))
+    looks: list[tuple[Tensor, Tensor]] = []
+    ends: list[Tensor] = []
+    evaluate, logits = view.evaluate, view.logits
+
+    def noting(iterate, objective, rows):
+        look = evaluate(iterate, objective, rows)
+        looks.append((iterate, look.gradient))
+        return look
+
+    def noting_the_end(iterate, rows):
+        ends.append(iterate)
+        return logits(iterate, rows)
+
+    view.evaluate, view.logits = noting, noting_the_end
+    params = {"steps": 2, "alpha_255": 8.0, "probability": 1.0, "decay": 0.0}
+    build("dim", params)(view, Classification(2), images, labels, EPS_255, Randomness(range(4)))
+    first = images + 8 / 255 * Leaning().slopes.sign()
+    copies, gradient = looks[1]
+    shows = (copies.flatten(2)[:, :, :, None] - first.flatten(2)[:, :, None, :]).abs() < 1e-6
+    assert (copies == 0).any(dim=(1, 2, 3)).all()
+    assert torch.equal(shows.any(dim=3), copies.flatten(2) > 0)
+    back = (shows.float() * gradient.flatten(2)[:, :, :, None]).sum(dim=2).reshape(images.shape)
+    torch.testing.assert_close(ends[0], first + 8 / 255 * back.sign())
+    assert (back.sign() != gradient.sign()).float().mean() > 0.3
+
+
+class AfraidOfBlack(nn.Module):
+    """Sees class 1 in every image with a black pixel, otherwise class 0, a little less surely the brighter it is."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        lead = images.mean(dim=(1, 2, 3)) + 10 * (images < 0.1).flatten(1).any(dim=1) - 5
+        return torch.stack([torch.zeros_like(lead), lead], dim=1)
+
+
+def test_a_copy_that_fools_the_network_is_no_success_of_the_iterate(run):
+    """Every copy has a black border here. The iterate of highest loss is kept: the last, and no earlier one."""
+    images, labels = torch.full((4, 1, 10, 10), 0.5), torch.zeros(4, dtype=torch.int64)
+    found = run("dim", {"steps": 5, "probability": 1.0}, Defense(AfraidOfBlack(), 2), images, labels, EPS_255)
+    torch.testing.assert_close(found.candidates, images + EPS)

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import nn
 
+from benchmark.randomness import Randomness
 from benchmark.submission.weights import save_weights
-from benchmark.training.inner import uniform_start
+from benchmark.training.batches import Batch
+from benchmark.training.inner import near_start, uniform_start
 from benchmark.training.methods import Examples
 from benchmark.training.methods.plain import EnsembleAt, MultiPerturbations
 
@@ -15,6 +18,7 @@ from .linear import (
     ADVERSARY,
     CLEAN,
     LABELS,
+    WEIGHTS,
     Linear,
     cross_entropy,
     images_of,
@@ -174,6 +178,65 @@ def test_trades_attack_gains_divergence():
     assert kl(probabilities_of(CLEAN), attacked).mean() > 2 * kl(probabilities_of(CLEAN), random).mean()
 
 
+def test_trades_attack_climbs_the_divergence_from_the_clean_answer_step_by_step():
+    """The gradient of KL(p || q) is W^T (q - p); a ball this wide holds places where that of KL(q || p) turns away."""
+    adversary = {"eps_255": 100, "alpha_255": 20, "steps": 8}
+    found = make_method("trades", adversary=adversary).examples(Linear(), make_batch()).attacked
+    batch, clean, reach = make_batch(), probabilities_of(CLEAN), 100 / 255
+    iterate = near_start(batch.images, 100, batch.draw).flatten(1).double().numpy()
+    for _ in range(8):
+        ahead = iterate + 20 / 255 * np.sign((probabilities_of(iterate) - clean) @ WEIGHTS)
+        iterate = np.clip(np.clip(ahead, CLEAN - reach, CLEAN + reach), 0, 1)
+    np.testing.assert_allclose(found.flatten(1).numpy(), iterate, atol=1e-6)
+
+
+BESIDE = {
+    "ard": {"teacher": OTHER, "distillation": {"temperature": 4}},
+    "ensemble_at": {"surrogates": [OTHER]},
+    "hat": {"helper": OTHER},
+    "ssat": {"semi_supervised": {"labelled": 0.5, "epochs": 1}},
+}
+"""Tables that a method needs beside its adversary."""
+
+
+def departure(name, folder):
+    """Where an attack starts, less the image, and its radius, both in 1/255.
+
+    No step leads away from the start: the network that is attacked has no slope anywhere.
+    """
+    method = make_method(name, folder, adversary=ADVERSARY, **BESIDE.get(name, {}))
+    network = Linear(np.zeros((3, 64 * 64)), np.zeros(3))
+    method.helper, method.teacher, method.surrogates, method.counts = network, network, [network], torch.ones(2)
+    seed, radius = 0, ADVERSARY["eps_255"]
+    if name == "ima":
+        method.radii = torch.full((2,), 8.0)
+        method._forget()
+    if name == "mpadvt":
+        seed = next(seed for seed in range(50) if method.drawn(seed, 1)[0] is not None)
+        radius = method.drawn(seed, 1)[0].eps_255
+    images, zeros = torch.full((2, 1, 64, 64), 0.5), torch.zeros(2, dtype=torch.int64)
+    batch = Batch(images, zeros, torch.arange(2), 1, Randomness([3, 4]), seed)
+    return 255 * (method.examples(network, batch).attacked - images).flatten().numpy(), radius
+
+
+@pytest.mark.parametrize("name", ["pgd_at", "ssat", "maadvt", "mpadvt", "fat", "ard"])
+def test_the_starts_of_pgd_fill_the_ball_evenly(name, elsewhere):
+    change, radius = departure(name, elsewhere)
+    assert kstest(change, "uniform", args=(-radius, 2 * radius)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("name", ["trades", "mart", "hat"])
+def test_the_starts_of_trades_mart_and_hat_are_normal_about_the_image_with_deviation_one_thousandth(name, elsewhere):
+    change, _ = departure(name, elsewhere)
+    assert kstest(change, "norm", args=(0, 0.001 * 255)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("name", ["ima", "ensemble_at"])
+def test_the_attacks_of_ima_and_ensemble_at_start_at_the_image_itself(name, elsewhere):
+    change, _ = departure(name, elsewhere)
+    assert (change == 0).all()
+
+
 @pytest.mark.parametrize(("name", "sees"), [("trades", False), ("mart", True), ("pgd_at", True)])
 def test_the_attack_of_trades_never_sees_the_label_which_the_others_follow(name, sees):
     def attacked(turned):
@@ -201,9 +264,6 @@ def test_examples_stay_in_the_ball_and_in_the_unit_interval(name):
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_examples_of_an_image_do_not_depend_on_its_neighbours(name):
-    from benchmark.randomness import Randomness
-    from benchmark.training.batches import Batch
-
     def attack(rows):
         method = make_method(name, adversary=ADVERSARY)
         if name == "ima":
