@@ -77,7 +77,7 @@ CODE = """
 import torch
 from torch import nn
 from benchmark.defense import Defense
-from benchmark.defense.stages import BinomialVote, Jpeg, MedianFilter, SaltAndPepper
+from benchmark.defense.stages import BinomialVote, BitDepth, Jpeg, MedianFilter, SaltAndPepper
 
 
 class Linear(nn.Module):

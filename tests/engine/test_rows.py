@@ -121,11 +121,13 @@ def test_budgets_of_different_norms_spare_each_other_nothing(whole):
     assert not rows[rows.norm == "linf"].broken_by.str.startswith("pgd-l2").any()
 
 
-def test_the_identity_backward_pass_is_tried_only_where_it_may_differ(whole):
-    """A plain classifier and one with JPEG, whose declared pass is the identity, meet one cell less."""
-    assert "pgd-identity" not in set(whole.rows("plain", "adaptive").attack)
-    assert "pgd-identity" not in set(whole.rows("jpeg", "adaptive").attack)
+def test_the_identity_backward_pass_is_tried_only_where_it_may_differ(whole, run, plant):
+    """A plain classifier, and one whose stage declares the identity anyway, meet one cell less."""
+    assert "pgd-identity" in set(whole.rows("jpeg", "adaptive").attack)
     assert "pgd-identity" in set(whole.rows("voting", "adaptive").attack)
+    assert "pgd-identity" not in set(whole.rows("plain", "adaptive").attack)
+    bits = run([plant("bits", "stages=[BitDepth(4)]")], ["adaptive"])
+    assert set(bits.rows("bits", "adaptive").attack) == {"pgd", "square"}
 
 
 def test_a_fitted_attack_gives_every_chunk_the_same_perturbation(whole):
