@@ -46,8 +46,8 @@ HOLLOW = "†"
 """Stands behind an entry whose robustness is no diagnosis, see :func:`leaderboard.constant.hollow`."""
 
 HOLLOW_MEANS = (
-    "this entry hardly tells the classes of this data set apart, clean or under attack (the board says how), so that "
-    "what it keeps under attack is little of a diagnosis"
+    "this entry misses a class of this data set or hardly tells its classes apart, clean or under attack (the board "
+    "says how), so that what it keeps under attack is little of a diagnosis"
 )
 
 VERDICTS = {"higher": "confirmed", "lower": "refuted", "not told apart": "not told apart"}

@@ -17,7 +17,7 @@ class Jpeg(Stage):
     """Compress and decompress each image with libjpeg, through Pillow.
 
     Its backward pass is the gradient of :func:`benchmark.defense.stages.smooth_jpeg.smooth_jpeg`. The identity, with
-    which Medical Aegis attacks its Cushion, is tried beside it, as for every stage.
+    which Medical Aegis attacks its Cushion, is tried beside it, as for every stage that declares another.
 
     Args:
         quality: libjpeg's quality, 1 to 100.
