@@ -9,7 +9,7 @@ from ablation_sections.bench import ATTACKERS, AWARE, BLIND, CLEAN, Json
 from ablation_sections.verdicts import Contrast, contrast
 from benchmark.data.split import Split
 
-HOLLOW = "†"
+HOLLOW = "‡"
 """Marks a defense that knows fewer than half of the clean images of some class."""
 
 MEASURED = (*ATTACKERS, f"{CLEAN}, by class", f"{AWARE}, by class")

@@ -13,63 +13,41 @@ from pathlib import Path
 
 from ablation_sections.bench import DATASET, ROOT, Bench, Json
 from ablation_sections.memory import added_memory, map_blocks
+from ablation_sections.papers import COVID, printed
 from ablation_sections.section import Section
 from ablation_sections.tables import table
 from ablation_sections.verdicts import dearer
 from benchmark.data.official import stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
-from benchmark.surrogates import surrogate_names
 from benchmark.training import Recipe, read_recipe, train
 from benchmark.training.methods import METHODS
 from benchmark.training.recipe import TABLES
 
 TRAINED = 1024
 ROUNDS = 3
-NATURAL = (16.2, 17.3)
 SURVEY_15 = {
-    "pgd_at": (53.5, 65.1),
-    "trades": (56.0, 67.7),
-    "mart": (55.0, 65.9),
-    "mpadvt": (54.7, 65.5),
-    "hat": (62.0, 74.9),
+    method: [
+        printed("Survey", "15", dataset=dataset, model="ResNet-18", defense=method, metric="training_time_per_epoch")
+        for dataset in ("Messidor", "ISIC2017")
+    ]
+    for method in ("pgd_at", "trades", "mart", "mpadvt", "hat", "natural")
 }
+NATURAL = SURVEY_15.pop("natural")
 """Survey, Table 15 (ResNet-18, one A100): seconds per epoch on Messidor and ISIC; ``NATURAL``: natural training's."""
-MEDRDF_XI = {"natural": 0.51, "pgd_at": 1.50, "trades": 1.97, "mart": 1.58}
+MEDRDF_XI = {
+    method: printed("MedRDF", "XI", dataset=COVID, model="ResNet-18", defense=name, metric="training_time")
+    for method, name in {"natural": "medrdf_sp_mf", "pgd_at": "pgd_at", "trades": "trades", "mart": "mart"}.items()
+}
 """MedRDF, Table XI (ResNet-18, COVID-19): training time in hours; MedRDF itself is naturally trained."""
 SEVERAL = 2.0
 """Times that count as several."""
-FURTHER: dict[str, dict[str, Json]] = {
-    "fat": {},
-    "ima": {},
-    "ssat": {"semi_supervised": {"labelled": 0.5, "epochs": 1}},
-    "ensemble_at": {},
-    "ard": {"teacher": {"weights": "../pgd_at/weights/{dataset}.safetensors"}, "distillation": {"temperature": 20}},
-    "defensive_distillation": {"distillation": {"temperature": 20}},
-}
-"""Tables of the methods that no shipped recipe uses."""
 
 
 def recipe_of(method: str, seed: int) -> Recipe:
-    """The shipped recipe of a method, else PGD-AT's with the tables that the method needs; of two epochs."""
-    shipped = ROOT.submissions / method / "recipe.toml"
-    known = shipped.is_file()
-    recipe = read_recipe(shipped if known else ROOT.submissions / "pgd_at" / "recipe.toml")
-    fields = recipe.model_dump(exclude_none=True) | {"seed": seed, "epochs": 2}
-    if not known:
-        fields |= {"method": method} | FURTHER[method]
-        needs, _ = TABLES[method]
-        if "adversary" not in needs:
-            del fields["adversary"]
-        if "surrogates" in needs:
-            fields["surrogates"] = [_surrogate(name) for name in surrogate_names(ROOT, DATASET)]
-    return Recipe.model_validate(fields)
-
-
-def _surrogate(name: str) -> dict[str, Json]:
-    recipe = read_recipe(ROOT.datasets / DATASET / "surrogates" / f"{name}.toml")
-    weights = f"../../datasets/{DATASET}/surrogates/{recipe.weights}"
-    return {"weights": weights, "architecture": recipe.architecture, "options": recipe.options}
+    """The shipped recipe of a method for PneumoniaMNIST; of two epochs."""
+    shipped = read_recipe(ROOT.submissions / method / "recipe.toml")
+    return Recipe.model_validate(shipped.model_dump(exclude_none=True) | {"seed": seed, "epochs": 2})
 
 
 def second_epoch(recipe: Recipe, training: Split, validation: Split) -> float:
@@ -82,8 +60,7 @@ def second_epoch(recipe: Recipe, training: Split, validation: Split) -> float:
             (training, validation),
             Path(folder) / "weights.safetensors",
             lambda _: marks.append(time.process_time()),
-            # Methods that ship no entry have no folder; their paths are relative to PGD-AT's.
-            beside=ROOT.submissions / "pgd_at",
+            beside=ROOT.submissions / recipe.method,
         )
     return marks[-1] - marks[-2]
 
@@ -185,8 +162,8 @@ def _steps_of_mpadvt() -> tuple[float, int]:
 
 SECTION = Section(
     "Cost of training (survey, Table 15; MedRDF, Table XI)",
-    f"Shipped recipes, whose inner maximisation has 5 steps (the survey's released code: 10) but for mpadvt; methods "
-    f"without one ({', '.join(FURTHER)}) take pgd_at's with the tables that they need, ensemble_at one step of it. "
+    f"Shipped recipes, whose inner maximisation has 5 steps (the survey's released code: 10) but for mpadvt and "
+    f"ensemble_at (one step). "
     f"Time: of the second of two epochs on {TRAINED} training images, with validation on 16 and without a first stage "
     f"(ssat, defensive_distillation); processor time as a ratio to natural training in the same process, median and "
     f"range of {ROUNDS} rounds in turn, each of its own seed. Verdicts here: confirmed or refuted where whole ranges "

@@ -2,8 +2,8 @@
 
 FOLDER holds one CSV per table of a paper, with the columns ``source, table, dataset, task, model, defense, attack,
 threat_model, eps_255, steps, metric, value, note``. Cells that were illegible or contradicted themselves are listed in
-``excluded_cells.csv`` there; they are in no table and so not in the result. Times, ratios and mean activations are left
-out, since the result holds shares alone. A number whose note disqualifies it stays, with the reason in ``set_aside``.
+``excluded_cells.csv`` there; they are in no table and so not in the result. A number whose note disqualifies it stays,
+with the reason in ``set_aside``.
 """
 
 import csv
@@ -26,7 +26,7 @@ Known = TypeVar("Known")
 
 
 def restate(folder: Path) -> list[PublishedNumber]:
-    """Return every share that the tables in ``folder`` hold, in the order of file names and lines.
+    """Return every number that the tables in ``folder`` hold, in the order of file names and lines.
 
     Raises:
         BenchError: the folder holds no table, or a table lacks a column or names something unknown.
@@ -45,9 +45,6 @@ def _of_table(path: Path) -> list[PublishedNumber]:
         missing = [name for name in NEEDED if line.get(name) is None]
         if missing:
             raise BenchError(f"{path}, line {index} lacks {', '.join(missing)}.")
-        metric = line["metric"]
-        if metric in words.NO_SHARES or metric.startswith(words.NO_SHARE_PREFIXES):
-            continue
         found.append(_restated(line, f"{path}, line {index}"))
     return found
 
@@ -62,7 +59,7 @@ def _restated(line: dict[str, str], place: str) -> PublishedNumber:
     images = known(words.images(line["source"], line["dataset"]), "dataset")
     name, setting = known(words.defense(line["defense"]), "defense")
     track, norm, adaptive = known(words.TRACKS.get(line["threat_model"]), "threat_model")
-    metric, divisor = known(words.METRICS.get(line["metric"]), "metric")
+    metric, unit, divisor = known(words.metric(line["metric"]), "metric")
     steps = int(line["steps"]) if line["steps"] and track != "clean" else None
     eps = float(line["eps_255"]) if line["eps_255"] and norm else None
     return PublishedNumber(
@@ -73,7 +70,7 @@ def _restated(line: dict[str, str], place: str) -> PublishedNumber:
         attack=known(words.attack(line["attack"], steps), "attack"), printed_attack=line["attack"],
         track=track, adaptive=adaptive if words.family(name) not in ("none", "adversarial training") else "",
         norm=norm, eps_255=eps, steps=steps,
-        metric=metric, value=round(float(line["value"]) / divisor, 6),
+        metric=metric, unit=unit, value=round(float(line["value"]) / divisor, 6),
         set_aside=_doubt(line, metric, norm), caveat=words.caveat(line["note"]),
     )  # fmt: skip
 

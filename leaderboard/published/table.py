@@ -30,7 +30,9 @@ class PublishedNumber:
         norm: linf or l2; empty without a budget.
         eps_255: budget in 1/255, None without one or where not stated.
         steps: steps of the attack (queries for Square), None where not stated.
-        metric: what ``value`` is. Every value is a share in [0, 1]; printed percentages are divided by 100.
+        metric: what ``value`` is; the layer in brackets where it belongs to one.
+        unit: of ``value``: ``share`` in [0, 1] (printed percentages are divided by 100), ``s``, ``h``, ``ratio`` or
+            ``activation``.
         set_aside: why the number must not be put beside another; empty for a sound one.
         caveat: what a reader should know about the number.
     """
@@ -56,6 +58,7 @@ class PublishedNumber:
     eps_255: float | None
     steps: int | None
     metric: str
+    unit: str
     value: float
     set_aside: str
     caveat: str
@@ -67,6 +70,7 @@ class PublishedNumber:
         return f"{self.source} ({self.year}), {words}"
 
 
+UNITS = ("share", "s", "h", "ratio", "activation")
 COLUMNS = tuple(field.name for field in fields(PublishedNumber))
 _WHOLE = ("image_size", "test_images", "steps")
 
@@ -76,7 +80,7 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedNumber, ...]:
     """Read the table, in its order.
 
     Raises:
-        BenchError: the file is missing, has other columns, or holds a value that is no share.
+        BenchError: the file is missing, has other columns, or holds a value that its unit does not allow.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -109,6 +113,8 @@ def _number(path: Path, line: dict[str, str], index: int) -> PublishedNumber:
         )
     except (ValueError, TypeError):
         raise BenchError(f"{path}, line {index} is no published number; make the file again.") from None
-    if not 0.0 <= number.value <= 1.0:
+    if number.unit not in UNITS:
+        raise BenchError(f"{path}, line {index} has the unknown unit '{number.unit}'; units are {', '.join(UNITS)}.")
+    if number.unit == "share" and not 0.0 <= number.value <= 1.0:
         raise BenchError(f"{path}, line {index}: {number.value:g} is no share in [0, 1].")
     return number

@@ -189,28 +189,39 @@ TRACKS = {
 """Threat model of a transcribed table -> (track, norm, whether the attack knew of the defense)."""
 
 METRICS = {
-    "accuracy_pct": ("accuracy", 100.0),
-    "auc_pct": ("auc", 100.0),
-    "auroc_pct": ("auc", 100.0),
-    "auc": ("auc", 1.0),
-    "miou": ("miou", 1.0),
-    "dice": ("dice", 1.0),
-    "tpr_at_90tnr_pct": ("tpr_at_90_tnr", 100.0),
-    "fooling_ratio_pct": ("fooling_rate", 100.0),
-    "flip_probability_pct": ("mean_flip_probability", 100.0),
-    "pct_correct_and_robust": ("right_and_sure", 100.0),
-    "pct_correct_not_robust": ("right_not_sure", 100.0),
-    "pct_incorrect_robust": ("wrong_and_sure", 100.0),
-    "pct_incorrect_not_robust": ("wrong_not_sure", 100.0),
+    "accuracy_pct": ("accuracy", "share", 100.0),
+    "auc_pct": ("auc", "share", 100.0),
+    "auroc_pct": ("auc", "share", 100.0),
+    "auc": ("auc", "share", 1.0),
+    "miou": ("miou", "share", 1.0),
+    "dice": ("dice", "share", 1.0),
+    "tpr_at_90tnr_pct": ("tpr_at_90_tnr", "share", 100.0),
+    "fooling_ratio_pct": ("fooling_rate", "share", 100.0),
+    "flip_probability_pct": ("mean_flip_probability", "share", 100.0),
+    "pct_correct_and_robust": ("right_and_sure", "share", 100.0),
+    "pct_correct_not_robust": ("right_not_sure", "share", 100.0),
+    "pct_incorrect_robust": ("wrong_and_sure", "share", 100.0),
+    "pct_incorrect_not_robust": ("wrong_not_sure", "share", 100.0),
+    "diagnosis_performance_pct": ("diagnosis_performance", "share", 100.0),
+    "rfp": ("relative_flip_probability", "ratio", 1.0),
+    "training_time_h": ("training_time", "h", 1.0),
+    "train_time_s_per_epoch": ("training_time_per_epoch", "s", 1.0),
+    "attack_time_s": ("attack_time", "s", 1.0),
+    "test_time_s_per_image": ("inference_time_per_image", "s", 1.0),
 }
-"""Printed metric -> (metric here, what a printed 1 is divided by)."""
+"""Printed metric -> (metric here, its unit, what a printed 1 is divided by)."""
 
-NO_SHARES = ("training_time_h", "attack_time_s", "train_time_s_per_epoch", "test_time_s_per_image", "rfp",
-             "diagnosis_performance_pct")  # fmt: skip
-"""Printed metrics that are left out: times, ratios, and a column whose meaning its own caption contradicts."""
+_OF_A_LAYER = {"mean_activation": ("activation", 1.0), "relative_change_pct": ("ratio", 100.0)}
+"""Further printed metrics, behind which the layer stands in brackets."""
 
-NO_SHARE_PREFIXES = ("mean_activation[", "relative_change_pct[")
-"""Beginnings of further metrics that are left out: they are no shares either."""
+
+def metric(printed: str) -> tuple[str, str, float] | None:
+    """Return (metric here, its unit, what a printed 1 is divided by); None for an unknown one."""
+    name, bracket, layer = printed.partition("[")
+    if bracket and name in _OF_A_LAYER:
+        return f"{name.removesuffix('_pct')}[{layer}", *_OF_A_LAYER[name]
+    return METRICS.get(printed)
+
 
 DOUBTS = {
     "evaluated on training images": "measured on training images",
@@ -220,6 +231,7 @@ DOUBTS = {
     "printed sequence not monotone": "it grows with the budget, which the attack cannot do",
     "dataset inferred": "the paper does not say which data set it is about",
     "dataset and cw norm inferred": "the paper does not say which data set it is about",
+    "column 'model'; caption says auc": "its column and its caption contradict each other",
 }
 """What disqualifies a number, found in a transcribed note (lower case) -> why it is set aside."""
 

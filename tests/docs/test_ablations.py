@@ -135,13 +135,13 @@ def test_costs_are_ordered_by_their_whole_ranges(first, second, verdict):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_a_recipe_whose_files_exist(method):
+def test_every_method_ships_a_recipe_whose_files_exist(method):
     recipe = recipe_of(method, 3)
     assert (recipe.method, recipe.seed, recipe.epochs) == (method, 3, 2)
     assert (recipe.adversary is not None) == ("adversary" in TABLES[method][0])
     for stored in (recipe.helper, recipe.teacher, *(recipe.surrogates or [])):
         if stored is not None:
-            path = ROOT.submissions / "pgd_at" / stored.weights.format(dataset=DATASET)
+            path = ROOT.submissions / method / stored.weights.format(dataset=DATASET)
             assert path.is_file()
 
 
