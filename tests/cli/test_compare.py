@@ -94,7 +94,7 @@ def test_nothing_to_compare_is_one_sentence_and_no_error(bench, results):
     told = bench("compare", "--published", "odd", "--results", results)
     assert (told.code, told.err) == (0, "")
     assert told.out.splitlines() == [
-        "None of the 2408 published numbers has the defense, attack and budget of odd, "
+        "None of the 2550 published numbers has the defense, attack and budget of odd, "
         "so there is nothing to put beside them."
     ]
     assert json.loads(bench("compare", "--published", "odd", "--results", results, "--json").out) == []

@@ -12,7 +12,7 @@ from benchmark.submission.manifest import read_manifest
 from leaderboard.metrics import records
 from leaderboard.published import Setting, as_plain, experiments, nothing_to_compare, read_published, side_by_side
 from leaderboard.published.restate import NEEDED, restate
-from leaderboard.published.table import PUBLISHED, write_published
+from leaderboard.published.table import PUBLISHED, UNITS, write_published
 from leaderboard.published.vocabulary import defense, family
 
 PRINTED = {
@@ -46,11 +46,12 @@ def test_spot_values_are_those_of_the_papers(place):
     assert PRINTED[place] in values
 
 
-def test_every_committed_number_has_its_place_and_is_a_share():
+def test_every_committed_number_has_its_place_and_a_share_is_one():
     numbers = read_published()
     assert len(numbers) > 2000
     assert all(one.source and one.title and one.table and one.dataset and one.metric for one in numbers)
-    assert all(0.0 <= one.value <= 1.0 for one in numbers)
+    assert all(0.0 <= one.value <= 1.0 for one in numbers if one.unit == "share")
+    assert {one.unit for one in numbers} == set(UNITS)
     assert {one.source for one in numbers} == {"MedRDF", "Medical Aegis", "Survey", "Robust evaluation"}
 
 
@@ -103,11 +104,25 @@ def test_a_printed_percentage_becomes_a_share_under_our_names(tmp_path):
     assert (one.value, one.eps_255, one.steps, one.test_images) == (0.415, 8.0, 20, 750)
 
 
-def test_times_and_activations_are_left_out(tmp_path):
-    folder = tables(
-        tmp_path / "t", line(metric="training_time_h", value="5"), line(metric="mean_activation[penultimate]")
-    )
-    assert restate(folder) == []
+@pytest.mark.parametrize(
+    ("printed", "value", "metric", "unit", "kept"),
+    [
+        ("training_time_h", "5", "training_time", "h", 5.0),
+        ("attack_time_s", "738.6", "attack_time", "s", 738.6),
+        ("rfp", "2.84", "relative_flip_probability", "ratio", 2.84),
+        ("mean_activation[penultimate]", "1.5", "mean_activation[penultimate]", "activation", 1.5),
+        ("relative_change_pct[residual_block_1]", "481", "relative_change[residual_block_1]", "ratio", 4.81),
+    ],
+)
+def test_what_is_no_share_keeps_its_unit(tmp_path, printed, value, metric, unit, kept):
+    (one,) = restate(tables(tmp_path / "t", line(metric=printed, value=value)))
+    assert (one.metric, one.unit, one.value) == (metric, unit, kept)
+
+
+def test_an_unknown_unit_is_refused(tmp_path):
+    write_published([replace(read_published()[0], unit="furlongs")], tmp_path / "wrong.csv")
+    with pytest.raises(BenchError, match="unknown unit 'furlongs'; units are share, s, h"):
+        read_published(tmp_path / "wrong.csv")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +176,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
 
 
 def test_a_value_that_is_no_share_is_refused(tmp_path):
-    write_published([replace(read_published()[0], value=41.5)], tmp_path / "wrong.csv")
+    write_published([replace(read_published()[0], unit="share", value=41.5)], tmp_path / "wrong.csv")
     with pytest.raises(BenchError, match="no share"):
         read_published(tmp_path / "wrong.csv")
 
@@ -303,9 +318,9 @@ def test_what_differs_in_every_line_of_an_experiment_is_said_once(table, pretend
 
 def test_an_entry_of_no_known_defense_has_nothing_beside_it(table, pretend, setting):
     assert side_by_side(records(table(pretend("odd"))), setting) == []
-    sentence = nothing_to_compare(["odd"], 2408)
+    sentence = nothing_to_compare(["odd"], 2550)
     assert sentence.endswith(".")
-    assert "2408" in sentence
+    assert "2550" in sentence
 
 
 def test_a_pair_as_plain_values_tells_both_numbers_and_what_differs(table, pretend, setting):
