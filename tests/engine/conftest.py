@@ -2,7 +2,7 @@
 
 Each class has a checkered pattern; an image shows its class's pattern at a contrast of its own, so that images fall at
 different budgets and a few are wrong from the start. Images 36 to 39 of the test split have a white corner, which no
-budget hides: the official ones of them lie in the last chunk.
+budget hides: the official ones of them lie in the last chunk. Two images in turn are of one patient.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ source = "made for a test"
 licence = "none"
 citation = "none"
 loader = "npz"
-patient_ids = false
+patient_ids = true
 [splits]
 train = 12
 val = 12
@@ -54,6 +54,7 @@ name = "toy.npz"
 sha256 = ["SHA256"]
 how_to_get = "ask the test"
 [npz]
+groups = "{{split}}_patients"
 [official]
 count = 20
 drawn = "by rule"
@@ -120,6 +121,7 @@ def _make_data(folder: Path) -> str:
         images[36:, 0, 0] = 255
         arrays[f"{split}_images"] = images
         arrays[f"{split}_labels"] = labels
+        arrays[f"{split}_patients"] = np.array([f"{split}-patient-{image // 2}" for image in range(count)])
     np.savez(folder / "toy.npz", **arrays)
     return hashlib.sha256((folder / "toy.npz").read_bytes()).hexdigest()
 

@@ -53,6 +53,13 @@ def test_the_clean_track_covers_the_whole_test_split(whole, submission):
     assert set(rows.attack) == {"none"}
 
 
+@pytest.mark.parametrize("track", TRACKS)
+def test_every_row_names_the_patient_of_its_image(whole, submission, track):
+    rows = whole.rows(submission, track)
+    number = rows.sample_id.str.removeprefix("test-").astype(int)
+    assert (rows.group_id == "test-patient-" + (number // 2).astype(str)).all()
+
+
 def test_every_track_starts_from_the_same_clean_verdict(whole, submission):
     clean = whole.rows(submission, "clean").set_index("sample_id").pred_clean
     for track in TRACKS:
