@@ -31,7 +31,8 @@ Made by `python docs/ablations.py --write`; not edited by hand.
 - Numbers are accuracies in % unless named otherwise; an abstention counts as wrong. An accuracy of {IMAGES} images has
   a 95 % interval of up to {WIDEST:.0f} points to each side. By class: {classes}.
 - {HOLLOW}: this defense knows fewer than half of the clean images of some class. One and the same answer to all scores
-  {commonest}, whatever the attack: much of what such a defense keeps under attack is no diagnosis.
+  {commonest}, whatever the attack: much of what such a defense keeps under attack is no diagnosis. (The board's mark,
+  †, has a rule of its own, told under the table of `bench compare --claims`.)
 - Non-adaptive: PGD-{STEPS} at {EPS_255:g}/255 on the bare classifier; it knows nothing of stages and vote.
 - Adaptive: begins with what that attack has found; then PGD-{STEPS} through BPDA and EOT, {EOT} draws per step where
   the defense is random, on what still stands: on the cross-entropy, then on the margin with the identity for every

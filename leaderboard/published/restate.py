@@ -62,6 +62,8 @@ def _restated(line: dict[str, str], place: str) -> PublishedNumber:
     metric, unit, divisor = known(words.metric(line["metric"]), "metric")
     steps = int(line["steps"]) if line["steps"] and track != "clean" else None
     eps = float(line["eps_255"]) if line["eps_255"] and norm else None
+    value = round(float(line["value"]) / divisor, 6)
+    caveats = words.caveat(line["note"]), words.as_a_constant(metric, value, images)
     return PublishedNumber(
         source=paper.short, title=paper.title, year=paper.year, table=line["table"],
         dataset=line["dataset"], modality=images.modality, image_size=images.size, test_images=images.test,
@@ -70,8 +72,8 @@ def _restated(line: dict[str, str], place: str) -> PublishedNumber:
         attack=known(words.attack(line["attack"], steps), "attack"), printed_attack=line["attack"],
         track=track, adaptive=adaptive if words.family(name) not in ("none", "adversarial training") else "",
         norm=norm, eps_255=eps, steps=steps,
-        metric=metric, unit=unit, value=round(float(line["value"]) / divisor, 6),
-        set_aside=_doubt(line, metric, norm), caveat=words.caveat(line["note"]),
+        metric=metric, unit=unit, value=value,
+        set_aside=_doubt(line, metric, norm), caveat="; ".join(filter(None, caveats)),
     )  # fmt: skip
 
 

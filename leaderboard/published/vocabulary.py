@@ -39,16 +39,20 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Images:
-    """What a paper's images are: modality, side in pixels and number of test images, None where it does not say."""
+    """What a paper's images are: modality, side in pixels and number of test images, None where it does not say.
+
+    ``majority`` is the share of the commonest class, where the test split is public.
+    """
 
     modality: str
     size: int | None
     test: int | None
+    majority: float | None = None
 
 
 IMAGES = {
     ("medrdf", "COVID-19 Radiography"): Images("chest X-ray", 224, None),
-    ("medrdf", "DermaMNIST"): Images("dermatoscopy", 28, None),
+    ("medrdf", "DermaMNIST"): Images("dermatoscopy", 28, None, 1341 / 2005),
     ("medical_aegis", "Kaggle Fundoscopy (APTOS2019)"): Images("fundus photograph", None, None),
     ("medical_aegis", "Kaggle Chest X-Ray (Pneumonia)"): Images("chest X-ray", None, None),
     ("survey_mia", "Messidor"): Images("fundus photograph", 299, 240),
@@ -248,3 +252,14 @@ def caveat(note: str) -> str:
     """Return a transcribed note without what other columns already say."""
     parts = (part.strip() for part in note.split(";"))
     return "; ".join(part for part in parts if part and not part.lower().startswith(_IDLE_NOTES))
+
+
+NEAR = 0.005
+"""How near the commonest class's share an accuracy lies that one answer for all would give."""
+
+
+def as_a_constant(metric: str, value: float, images: Images) -> str:
+    """Return what to say of an accuracy that one answer for all images would reach; empty for any other."""
+    if metric != "accuracy" or images.majority is None or abs(value - images.majority) > NEAR:
+        return ""
+    return f"one answer for all images would score {100 * images.majority:.1f} %"

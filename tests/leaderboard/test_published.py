@@ -144,6 +144,12 @@ def test_a_harmless_note_stays_as_a_caveat_without_what_columns_say_already(tmp_
     assert (one.set_aside, one.caveat) == ("", "steps from code")
 
 
+@pytest.mark.parametrize(("value", "said"), [("66.7", "one answer for all images would score 66.9 %"), ("74.1", "")])
+def test_an_accuracy_of_the_commonest_classs_share_has_a_caveat(tmp_path, value, said):
+    (one,) = restate(tables(tmp_path / "t", line(source="medrdf", dataset="DermaMNIST", value=value)))
+    assert one.caveat == said
+
+
 def test_the_list_of_excluded_cells_is_no_table(tmp_path):
     folder = tables(tmp_path / "t", line())
     (folder / "excluded_cells.csv").write_text("source,table,cell\nsurvey_mia,3,x\n")
