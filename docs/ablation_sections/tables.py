@@ -54,7 +54,7 @@ def told(said: str, figures: str, found: Mapping[str, Sequence[tuple[str, Contra
             named = [f"{name} {value}".strip() for name, value in parts if value.verdict == verdict]
             if named:
                 verdicts.append(f"**{verdict}** ({'; '.join(named)})")
-        lines.append(f"  - {where}: {', '.join(verdicts)}")
+        lines.append(f"  - {where}: {', '.join(verdicts) or 'nothing to hold against each other'}")
     return "\n".join(lines)
 
 
