@@ -63,11 +63,12 @@ def _restated(line: dict[str, str], place: str) -> PublishedNumber:
     steps = int(line["steps"]) if line["steps"] and track != "clean" else None
     eps = float(line["eps_255"]) if line["eps_255"] and norm else None
     value = round(float(line["value"]) / divisor, 6)
-    caveats = words.caveat(line["note"]), words.as_a_constant(metric, value, images)
+    task = line["task"].replace("(binary_base)", "")
+    caveats = words.caveat(line["note"]), words.as_a_constant(line["source"], line["dataset"], task, metric, value)
     return PublishedNumber(
         source=paper.short, title=paper.title, year=paper.year, table=line["table"],
         dataset=line["dataset"], modality=images.modality, image_size=images.size, test_images=images.test,
-        task=line["task"].replace("(binary_base)", ""), model=line["model"],
+        task=task, model=line["model"],
         defense=name, family=words.family(name), setting=setting,
         attack=known(words.attack(line["attack"], steps), "attack"), printed_attack=line["attack"],
         track=track, adaptive=adaptive if words.family(name) not in ("none", "adversarial training") else "",
