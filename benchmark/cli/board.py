@@ -5,19 +5,22 @@ import http.server
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.cli.output import wide_console
+from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.results.schema import HEADLINE_EPS
 from benchmark.root import Root
+
+if TYPE_CHECKING:
+    from leaderboard.record import Record
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +34,9 @@ def report_command(
     context: typer.Context,
     results: Results = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
+    clinical: Annotated[
+        bool, typer.Option("--clinical", help="Sensitivity, specificity, AUC and calibration, clean and attacked.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record per number.")] = False,
 ) -> None:
     """Print the board as a table, or every number as JSON."""
@@ -79,10 +85,45 @@ def report_command(
             classes = cards[name].classes if name in cards else ()
             notes += [f"{standing.submission}: {mark}" for mark in marks(own, classes)]
         console.print(table)
+        if clinical:
+            _print_clinical(console, found, name, cards[name].classes if name in cards else ())
         for line in notes:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not standings:
         console.print("no rows yet; run 'bench evaluate'.")
+    elif not clinical:
+        console.print("Sensitivity, specificity, AUC and calibration error of each: bench report --clinical")
+
+
+def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, classes: Sequence[str]) -> None:
+    """Print what clinicians ask for, per entry on clean images and under the worst case."""
+    from leaderboard.record import HEADLINE
+    from leaderboard.site.book import Book
+    from leaderboard.site.clinicalpage import clinical
+
+    book = Book(found, ())
+    heads = ("submission", "images", "accuracy", "majority", "balanced", "AUC", "ECE", "sensitivity", "specificity")
+    table = table_of(*heads, whole=heads[1:-2])
+    table.title = f"{dataset}: clean, and worst case at {HEADLINE_EPS:g}/255; %, per class {' / '.join(classes)}"
+    for key in sorted({(one.submission, one.dataset, one.official) for one in found if one.dataset == dataset}):
+        told = clinical(book, key, classes)
+        for place, records, accuracy in (("clean", told.clean, "accuracy"), ("worst case", told.worst, HEADLINE)):
+            if not records:
+                continue
+            named = (accuracy, "majority_class_rate", "balanced_accuracy", "auc", "calibration_error")
+            lines = [line.clean if place == "clean" else line.worst for line in told.lines]
+            table.add_row(
+                "" if place != "clean" else key[0] if key[2] else f"{key[0]} (unofficial)",
+                place,
+                *(_percent(records.get(metric)) for metric in named),
+                *(" / ".join(_percent(line[metric]) for line in lines) for metric in ("sensitivity", "specificity")),
+            )
+    console.print(table)
+    console.print("majority: what one answer for all would score; ECE: expected calibration error", highlight=False)
+
+
+def _percent(record: "Record | None") -> str:
+    return "–" if record is None else f"{100 * record.value:.1f}"
 
 
 def _briefly(reasons: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 
@@ -21,6 +22,33 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
 
 
+def _list_and_stop(wanted: bool) -> None:
+    """Print what a recipe may say, and stop."""
+    if not wanted:
+        return
+    from benchmark.models import ARCHITECTURES, options_of
+    from benchmark.training.methods import METHODS
+    from benchmark.training.recipe import tables_of
+
+    console = wide_console()
+    table = table_of("method", "needs tables", "takes tables", "what it is", whole=("method",))
+    for name, kind in METHODS.items():
+        needs, takes = tables_of(name)
+        table.add_row(name, ", ".join(sorted(needs)), ", ".join(sorted(takes)), _first_sentence(kind.__doc__))
+    console.print(table)
+    table = table_of("architecture", "options", whole=("architecture",))
+    for name in ARCHITECTURES:
+        # Mean and deviation are those of the training images.
+        table.add_row(name, ", ".join(option for option in options_of(name) if option not in ("mean", "std")))
+    console.print(table)
+    console.print('kind = "filter" trains one of the filters comdefend and hgd before a classifier; see their entries.')
+    raise typer.Exit
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n", maxsplit=1)[0].split())
+
+
 def train_command(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A submission, 'surrogates', or the path of a recipe.toml.")],
@@ -32,6 +60,10 @@ def train_command(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+    _listed: Annotated[
+        bool,
+        typer.Option("--list", callback=_list_and_stop, is_eager=True, help="Methods and architectures, and stop."),
+    ] = False,
 ) -> None:
     """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
     from benchmark.cli.evaluate import check_device
@@ -78,7 +110,7 @@ def _train_one(
         task = progress.add_task(f"{plan.method} on {dataset}", total=total_epochs(plan))
 
         def show(epoch: "Epoch") -> None:
-            progress.console.print(_line(epoch), highlight=False, soft_wrap=True)
+            progress.console.print(_line(epoch, plan.balanced), highlight=False, soft_wrap=True)
             progress.advance(task)
 
         report = train_plan(plan, card, splits, (output or path.parent) / file, show, device, source.parent)
@@ -103,9 +135,10 @@ def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Ca
         )
 
 
-def _line(epoch: "Epoch") -> str:
-    """What is said of an epoch."""
+def _line(epoch: "Epoch", balanced: bool) -> str:
+    """What is said of an epoch; ``balanced`` is the accuracy that validation measures."""
     stage = "first stage, " if epoch.first_stage else ""
     robust = "" if epoch.robust is None else f", {epoch.robust:.3f} under attack"
     again = " (done before the interruption)" if epoch.resumed else ""
-    return f"{stage}epoch {epoch.number}: loss {epoch.loss:.3f}, validation {epoch.clean:.3f}{robust}{again}"
+    kind = "balanced accuracy" if balanced else "accuracy"
+    return f"{stage}epoch {epoch.number}: loss {epoch.loss:.3f}, validation {kind} {epoch.clean:.3f}{robust}{again}"

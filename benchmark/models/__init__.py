@@ -50,7 +50,17 @@ __all__ = [
     "Vgg",
     "WideResNet",
     "build_network",
+    "options_of",
 ]
+
+
+def options_of(architecture: str) -> list[str]:
+    """Return what may be said of an architecture besides classes and channels."""
+    return [
+        name
+        for name in inspect.signature(ARCHITECTURES[architecture]).parameters
+        if name not in ("num_classes", "channels")
+    ]
 
 
 def build_network(architecture: str, num_classes: int, channels: int, **options: Any) -> nn.Module:
@@ -67,8 +77,7 @@ def build_network(architecture: str, num_classes: int, channels: int, **options:
     """
     if architecture not in ARCHITECTURES:
         raise BenchError(f"architecture '{architecture}' is unknown.{did_you_mean(architecture, ARCHITECTURES)}")
-    build = ARCHITECTURES[architecture]
-    known = [name for name in inspect.signature(build).parameters if name not in ("num_classes", "channels")]
+    build, known = ARCHITECTURES[architecture], options_of(architecture)
     for option in options:
         if option not in known:
             raise BenchError(f"architecture '{architecture}' has no option '{option}'.{did_you_mean(option, known)}")

@@ -138,7 +138,7 @@ class _Training:
         """Train the epochs that are left, leaving the state in ``part`` after each, and return the best."""
         self._go_on_from(part.read(), on_epoch)
         attacked_validation = self._attacked_validation()
-        while not ended(self.recipe, self.log, self.best):
+        while not ended(self.recipe, self.log):
             try:
                 epoch = self._epoch(len(self.log) + 1, attacked_validation)
             except BenchError:

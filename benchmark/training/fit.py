@@ -35,10 +35,13 @@ class Best:
     weights: dict[str, Tensor]
 
 
-def ended(recipe: Recipe | FilterRecipe, log: Sequence[Epoch], best: Best | None) -> bool:
-    """Whether all epochs are done, or the recipe's patience."""
-    waited = len(log) - best.epoch.number if best is not None else 0
-    return len(log) >= recipe.epochs or (recipe.patience is not None and waited >= recipe.patience)
+def ended(recipe: Recipe | FilterRecipe, log: Sequence[Epoch]) -> bool:
+    """Whether all epochs are done, or the recipe's patience: epochs since one was better than all before it."""
+    if recipe.patience is None or not log:
+        return len(log) >= recipe.epochs
+    best = max(epoch.chosen_by for epoch in log)
+    first = next(number for number, epoch in enumerate(log, start=1) if epoch.chosen_by == best)
+    return len(log) >= min(recipe.epochs, first + recipe.patience)
 
 
 def check_enough(split: Split, batch_size: int) -> None:
@@ -114,7 +117,7 @@ class Fit:
         Raises:
             BenchError: the loss is not finite any more.
         """
-        while not ended(self.recipe, self.log, self.best):
+        while not ended(self.recipe, self.log):
             after_epoch(self._epoch(len(self.log) + 1, validation))
         assert self.best is not None
         return self.best

@@ -59,6 +59,13 @@ A method with an adversary also takes ``awp`` and ``validation``.
 TWO_PASSES = frozenset({"trades", "mart", "hat", "maadvt", "ima", "ensemble_at"})
 """Methods whose loss always looks at clean and at attacked images; others do by the leave of a table."""
 
+
+def tables_of(method: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the tables that a method needs, and all others that it takes."""
+    needs, takes = TABLES[method]
+    return needs, takes | COMMON | ({"awp", "validation"} if "adversary" in needs else frozenset())
+
+
 METHOD_TABLES = frozenset(
     {"awp", "validation", *(table for needs, takes in TABLES.values() for table in needs | takes)}
 )
@@ -127,15 +134,12 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _tables_of_the_method(self) -> "Recipe":
-        needs, takes = TABLES[self.method]
-        takes |= needs | COMMON
-        if "adversary" in needs:
-            takes |= {"awp", "validation"}
+        needs, takes = tables_of(self.method)
         given = {name for name in METHOD_TABLES if getattr(self, name) is not None}
         for name in sorted(needs - given):
             article = "an" if name[0] in "aeiou" else "a"
             raise ValueError(f"method '{self.method}' needs {article} {_bracketed(name)} table")
-        for name in sorted(given - takes):
+        for name in sorted(given - needs - takes):
             raise ValueError(f"method '{self.method}' takes no {_bracketed(name)} table")
         return self
 

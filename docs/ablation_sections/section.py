@@ -11,11 +11,11 @@ from benchmark.data.split import Split
 class Section:
     """One table: ``run`` measures what a JSON file can hold, ``tell`` words it, given the images.
 
-    ``sources`` are the folders of the package whose code decides what is measured.
+    ``sources`` are patterns of the files, from the project's root, that decide what is measured.
     """
 
     title: str
     note: str
     run: Callable[[Bench], Json]
     tell: Callable[[Json, Split], str]
-    sources: tuple[str, ...] = ("attacks", "access", "defense")
+    sources: tuple[str, ...] = tuple(f"benchmark/{room}/**/*.py" for room in ("attacks", "access", "defense"))

@@ -174,5 +174,5 @@ SECTION = Section(
     f"ratios of seconds per epoch on an A100 (survey) and of hours (MedRDF).",
     run_training,
     tell_training,
-    ("training",),
+    ("benchmark/training/**/*.py", "submissions/*/recipe.toml"),
 )

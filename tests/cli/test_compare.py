@@ -104,6 +104,18 @@ def test_an_unknown_submission_is_refused_with_the_near_one(bench, results):
     assert "Did you mean 'pgd_at'?" in bench("compare", "--published", "pgdat", "--results", results).sentence
 
 
+def test_the_clinical_report_has_figures_per_class_clean_and_under_the_worst_case(bench, results):
+    told = bench("report", "--clinical", "--results", results)
+    assert told.code == 0, told.err
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in told.out.splitlines() if "│" in line]
+    (clean,) = [line for line in lines if line[:2] == ["odd", "clean"]]
+    assert clean[-2] == "0.0 / 100.0"
+    assert clean[-1] == "100.0 / 0.0"
+    attacked = lines[lines.index(clean) + 1]
+    assert attacked[:2] == ["", "worst case"]
+    assert "bench report --clinical" in bench("report", "--results", results).out
+
+
 def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constant_predictors(bench, results):
     told = bench("report", "--results", results)
     assert told.code == 0, told.err

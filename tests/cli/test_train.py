@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from benchmark.models import ARCHITECTURES
 from benchmark.training import train as train_package
 from benchmark.training.log import Paths
+from benchmark.training.methods import METHODS
 
 CARD = """name = "tiny"
 title = "Tiny"
@@ -181,3 +183,14 @@ def test_a_recipe_that_cannot_be_followed_is_refused_in_one_sentence(bench, proj
 def test_a_data_set_that_the_recipe_does_not_name_is_refused(bench, project, tiny):
     tiny()
     assert "is not for data set 'other'" in bench("--root", project, "train", "own", "-d", "other").sentence
+
+
+def test_methods_and_architectures_are_listed_with_what_a_recipe_may_say_of_them(bench):
+    said = bench("train", "--list")
+    lines = said.out.splitlines()
+    (trades,) = [line for line in lines if "│ trades " in line]
+    assert "adversary" in trades
+    assert "regulariser" in trades
+    assert all(any(f"│ {name} " in line for line in lines) for name in (*METHODS, *ARCHITECTURES))
+    (melanoma,) = [line for line in lines if "│ attnmel " in line]
+    assert "width" in melanoma

@@ -144,6 +144,13 @@ def test_patience_ends_the_training_after_that_many_epochs_without_a_better_one(
     assert report.best.number == 2
 
 
+def test_an_epoch_that_is_only_as_good_uses_up_patience_and_is_the_one_kept(run, monkeypatch):
+    scripted(monkeypatch, 0.5, 0.5, 0.5, 0.5, 0.5)
+    report = run(epochs=5, patience=2)
+    assert [epoch.number for epoch in report.log] == [1, 2, 3]
+    assert report.best.number == 3
+
+
 def test_without_patience_every_epoch_is_trained(run, monkeypatch):
     scripted(monkeypatch, 0.9, 0.5, 0.4, 0.3, 0.2)
     assert len(run(epochs=5).log) == 5
