@@ -8,7 +8,7 @@ import pandas as pd
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
-from leaderboard.clinical import class_metrics, worst_case_answers
+from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import Entry, Required, entries
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
@@ -162,6 +162,9 @@ def _worst_case_per_class(entry: Entry, judged: Verdicts, resamples: Bootstrap, 
         )  # fmt: skip
 
     class_metrics(answers, resamples, add)
+    abstained = (answers.given == ABSTAINED).astype(np.float64)
+    low, high = interval(resamples.means(abstained[:, None]))
+    add("abstention_rate", float(abstained.mean()), float(low[0]), float(high[0]), len(abstained))
     return found
 
 

@@ -102,7 +102,18 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
     from leaderboard.site.clinicalpage import clinical
 
     book = Book(found, ())
-    heads = ("submission", "images", "accuracy", "majority", "balanced", "AUC", "ECE", "sensitivity", "specificity")
+    heads = (
+        "submission",
+        "images",
+        "accuracy",
+        "majority",
+        "balanced",
+        "AUC",
+        "ECE",
+        "abstained",
+        "sensitivity",
+        "specificity",
+    )
     table = table_of(*heads, whole=heads[1:-2])
     table.title = f"{dataset}: clean, and worst case at {HEADLINE_EPS:g}/255; %, per class {' / '.join(classes)}"
     for key in sorted({(one.submission, one.dataset, one.official) for one in found if one.dataset == dataset}):
@@ -110,7 +121,14 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
         for place, records, accuracy in (("clean", told.clean, "accuracy"), ("worst case", told.worst, HEADLINE)):
             if not records:
                 continue
-            named = (accuracy, "majority_class_rate", "balanced_accuracy", "auc", "calibration_error")
+            named = (
+                accuracy,
+                "majority_class_rate",
+                "balanced_accuracy",
+                "auc",
+                "calibration_error",
+                "abstention_rate",
+            )
             lines = [line.clean if place == "clean" else line.worst for line in told.lines]
             table.add_row(
                 "" if place != "clean" else key[0] if key[2] else f"{key[0]} (unofficial)",

@@ -194,6 +194,17 @@ def test_the_worst_case_answers_as_the_cell_with_the_fewest_right_draws_does(tab
     assert worst["answer_share_class_1"].value == pytest.approx(3 / 10)
 
 
+def test_abstentions_under_the_worst_case_are_counted_and_are_no_classs_answer(table, pretend):
+    rows = pretend("vote", spare=False).rows()
+    for one in rows:
+        if (one["track"], one["sample_id"], one["eps_255"]) == ("white-box", "00000", 8.0):
+            one.update(right_draws=0, correct=False, pred=-1, abstained=True)
+    worst = worst_of(records(table(rows)))
+    assert worst["abstention_rate"].value == pytest.approx(1 / 10)
+    assert worst["answer_share_class_0"].value == pytest.approx(4 / 10)
+    assert worst["answer_share_class_1"].value == pytest.approx(5 / 10)
+
+
 def test_a_missing_track_leaves_the_worst_case_without_figures(table, pretend):
     found = records(table(pretend("natural", tracks=("clean", "corruption", "white-box"))))
     assert worst_of(found) == {}
