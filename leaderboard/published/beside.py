@@ -47,17 +47,21 @@ class Pair:
 
 
 def side_by_side(
-    records: Iterable[Record], setting: Setting, numbers: Sequence[PublishedNumber] | None = None
+    records: Iterable[Record],
+    setting: Setting,
+    numbers: Sequence[PublishedNumber] | None = None,
+    family: bool = False,
 ) -> list[Pair]:
     """Pair every sound published number with each entry that has the same defense, attack, track and budget.
 
-    An entry's defense is found by its submission's name; where no paper here prints that defense, those of the same
-    family stand in, and say so. Numbers that were set aside are never paired, nor are those whose budget is not stated.
+    An entry's defense is found by its submission's name. Numbers that were set aside are never paired, nor are those
+    whose budget is not stated.
 
     Args:
         records: from :func:`leaderboard.metrics.records`.
         setting: what is known of our side.
         numbers: published numbers, by default those that ship with the benchmark.
+        family: where no paper here prints an entry's defense, let others of its family stand in, and say so.
 
     Returns:
         Pairs by entry, by published experiment (those on the same data set first), by track, budget and attack.
@@ -66,11 +70,11 @@ def side_by_side(
     own: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
     for record in records:
         place = (record.track, record.attack, record.norm, record.eps_255, record.severity, record.metric)
-        own.setdefault((record.submission, record.dataset, record.official), {})[place] = record
+        own.setdefault(entry_of(record), {})[place] = record
     pairs = []
     for key, places in own.items():
         exact, candidates = _counterparts(key[0], setting.manifests.get(key[0]), sound)
-        for number in candidates:
+        for number in candidates if exact or family else ():
             ours = _ours(places, number)
             if ours is not None:
                 worst = places.get((ALL_TRACKS, WORST_CASE, number.norm, number.eps_255, None, HEADLINE))
@@ -79,13 +83,9 @@ def side_by_side(
     return sorted(pairs, key=_order)
 
 
-def nothing_to_compare(submissions: Sequence[str], looked_through: int) -> str:
-    """Return the sentence for the case that no pair was found."""
-    whose = f"of {', '.join(submissions)}" if submissions else "of these results"
-    return (
-        f"None of the {looked_through} published numbers has the defense, attack and budget {whose}, "
-        "so there is nothing to put beside them."
-    )
+def entry_of(record: Record) -> EntryKey:
+    """Return the entry that a record belongs to."""
+    return (record.submission, record.dataset, record.official)
 
 
 def _once(numbers: Iterable[PublishedNumber]) -> list[PublishedNumber]:
