@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -190,8 +191,8 @@ def _compare_published(root: Root, found: list["Record"], family: bool, as_json:
         typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
         return
     console = wide_console()
-    for experiment in published.experiments(pairs):
-        _print_experiment(console, experiment)
+    for _, group in groupby(published.experiments(pairs), key=lambda one: published.entry_of(one.ours)):
+        _print_entry(console, list(group))
     _print_alone(console, published.alone(found, pairs, setting))
     if not found:
         console.print("no rows yet; run 'bench evaluate'.")
@@ -204,21 +205,26 @@ def _print_alone(console: Console, reasons: Mapping["EntryKey", str]) -> None:
         entry = submission + ("" if official else " (unofficial)")
         datasets.setdefault((entry, why), []).append(dataset)
     for (entry, why), where in sorted(datasets.items()):
-        console.print(f"{entry} on {', '.join(where)}: {why}", markup=False, highlight=False, soft_wrap=True)
+        _print_line(console, f"{entry} on {', '.join(where)}: {why}")
+
+
+def _print_entry(console: Console, found: Sequence["Experiment"]) -> None:
+    """Print an entry, what its accuracy has to be read against, and the experiments beside it."""
+    ours, background = found[0].ours, found[0].background
+    entry = ours.submission + ("" if ours.official else " (unofficial)")
+    _print_line(console, f"{entry} on {ours.dataset}", style="bold")
+    _print_line(console, "  " + " ".join((background.sentence, *background.marks)))
+    for experiment in found:
+        _print_experiment(console, experiment)
 
 
 def _print_experiment(console: Console, experiment: "Experiment") -> None:
     """Print lines, not a table: what differs is a sentence, which no column of a terminal has room for."""
-    ours, theirs = experiment.ours, experiment.theirs
-    entry = ours.submission + ("" if ours.official else " (unofficial)")
+    theirs = experiment.theirs
     there = f"{theirs.source} ({theirs.year}), {theirs.defense} on {theirs.dataset}, {theirs.model}"
-    console.print(
-        f"{entry} on {ours.dataset} beside {there}", style="bold", markup=False, highlight=False, soft_wrap=True
-    )
+    _print_line(console, f"  beside {there}", style="bold")
     if experiment.differs:
-        console.print(
-            "  in every line: " + "; ".join(experiment.differs), markup=False, highlight=False, soft_wrap=True
-        )
+        _print_line(console, "    in every line: " + "; ".join(experiment.differs))
     for pair in experiment.pairs:
         our = pair.ours
         cell = f"{our.track}, {our.attack}" + (f", {_budget(our)}" if our.norm else "")
@@ -228,6 +234,8 @@ def _print_experiment(console: Console, experiment: "Experiment") -> None:
             f"ours {our.value:.1%} ({our.low:.1%} – {our.high:.1%}){worst}"
         )
         besides = "".join(f"; {clause}" for clause in experiment.rest(pair))
-        console.print(
-            f"    {cell}, {pair.published.metric}: {numbers}{besides}", markup=False, highlight=False, soft_wrap=True
-        )
+        _print_line(console, f"    {cell}, {pair.published.metric}: {numbers}{besides}")
+
+
+def _print_line(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from leaderboard.published import EntryKey, Experiment, Pair, PublishedNumber, experiments
+from leaderboard.published import EntryKey, Experiment, Pair, PublishedNumber, entry_of, experiments
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def published_view(
     """Arrange pairs (as :func:`leaderboard.published.side_by_side` sorts them) for the page, entries alone last."""
     entries = []
     every = list(numbers)
-    grouped = groupby(experiments(pairs), key=lambda one: (one.ours.submission, one.ours.dataset, one.ours.official))
+    grouped = groupby(experiments(pairs), key=lambda one: entry_of(one.ours))
     for (submission, dataset, official), found in grouped:
         entries.append(Beside(anchor(submission, dataset, official), submission, dataset, official, tuple(found)))
     entries += [Beside(anchor(*key), *key, (), why) for key, why in alone.items()]

@@ -73,9 +73,22 @@ def test_claims_take_no_submissions(bench, results):
 def test_published_numbers_stand_beside_the_entrys(bench, results):
     told = bench("compare", "--published", "pgd_at", "--results", results)
     assert told.code == 0
-    assert "pgd_at on films beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
+    heading, background, experiment = told.out.splitlines()[:3]
+    assert heading == "pgd_at on films"
+    assert background.startswith("  Clean accuracy 100.0 % (100.0 to 100.0), balanced accuracy 100.0 %")
+    assert background.endswith("; one answer for all would score 50.0 %.")
+    assert experiment.startswith("  beside Survey (2024), pgd_at on ")
+    assert "  beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
     assert "white-box, pgd-20, 8/255, accuracy: published 35.1% (Table 8), ours 100.0% (100.0% – 100.0%)" in told.out
     assert "number of images 750 there, 10 here" in told.out
+
+
+def test_a_constant_predictor_is_marked_under_its_name_once(bench, tmp_path, pretend):
+    blind = pretend.Pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    rows = pretend.write(tmp_path / "blind", blind.rows())
+    out = bench("compare", "--published", "--results", rows).out
+    assert "one answer for all would score 50.0 %. Answers 'class 1' to every image" in out.splitlines()[1]
+    assert out.count("Clean accuracy") == 1
 
 
 def test_without_names_every_entry_is_compared(bench, results):

@@ -373,6 +373,30 @@ def test_an_entry_with_numbers_beside_it_is_not_alone(table, pretend, setting):
     assert alone(ours, side_by_side(ours, setting, family=True), setting) == {}
 
 
+def test_a_constant_predictors_accuracy_is_marked_wherever_it_stands(table, pretend, setting):
+    blind = pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    for pair in side_by_side(records(table(blind)), setting):
+        assert "balanced accuracy 50.0 % (50.0 to 50.0); one answer for all would score" in pair.background.sentence
+        (mark,) = as_plain(pair)["marks"]
+        assert mark.startswith("Answers '<b>ill</b>' to every image")
+
+
+def test_an_honest_entrys_accuracy_stands_with_its_figures_and_no_mark(table, pretend, setting):
+    ours = pretend("natural", labels=(0, 1, 1) * 4, wrong_clean=frozenset({0}))
+    for pair in side_by_side(records(table(ours)), setting):
+        plain = as_plain(pair)
+        figures = [plain[name] for name in ("clean_accuracy", "balanced_accuracy", "majority_class_rate")]
+        assert figures == pytest.approx([11 / 12, (3 / 4 + 1) / 2, 8 / 12])
+        assert plain["marks"] == []
+
+
+def test_figures_that_clean_rows_would_give_are_not_made_up(table, pretend, setting):
+    pair = side_by_side(records(table(pretend("natural", tracks=("white-box",)))), setting)[0]
+    plain = as_plain(pair)
+    assert [plain[name] for name in ("clean_accuracy", "balanced_accuracy", "majority_class_rate")] == [None] * 3
+    assert pair.background.sentence.endswith("run 'bench evaluate natural'.")
+
+
 def test_a_pair_as_plain_values_tells_both_numbers_and_what_differs(table, pretend, setting):
     pair = side_by_side(records(table(pretend("natural"))), setting)[0]
     plain = as_plain(pair)

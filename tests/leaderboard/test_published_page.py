@@ -62,6 +62,23 @@ def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, pro
     assert "Papers print this very defense, but its numbers are set aside: its budget is measured on norm" in place
 
 
+def test_accuracy_stands_under_balanced_accuracy_and_what_one_answer_would_score(pretend_site):
+    section = read(pretend_site).split('id="natural-films"')[1].split("</section>")[0]
+    before = section.split("<details>")[0]
+    assert "balanced accuracy 100.0 % (100.0 to 100.0); one answer for all would score 50.0 %." in before
+
+
+def test_a_constant_predictor_is_marked_beside_papers_numbers_and_an_honest_entry_is_not(
+    tmp_path, project, table, pretend
+):
+    blind = pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    text = read(build_site(table(blind, pretend("pgd_at", frames=2)), project.root, tmp_path / "site"))
+    parts = {name: text.split(f'id="{name}-films"')[1].split("<details>")[0] for name in ("natural", "pgd_at")}
+    assert '<p class="note mark">Answers &#39;&lt;b&gt;ill&lt;/b&gt;&#39; to every image' in parts["natural"]
+    assert "Clean accuracy 100.0 %" in parts["pgd_at"]
+    assert "note mark" not in parts["pgd_at"]
+
+
 def test_unofficial_runs_are_marked(pretend_site):
     section = read(pretend_site).split('id="natural-films-unofficial"')[1].split("</section>")[0]
     assert "unofficial" in section.split("</h2>")[0]
