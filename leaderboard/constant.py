@@ -51,6 +51,16 @@ def hollow(records: Iterable[Record]) -> bool:
     return bool(_plainly(clean, "accuracy", (), _rarely(clean)) or _top(worst) or _never(worst))
 
 
+def spread(record: Record) -> str:
+    """Return a share in percent with its interval."""
+    return f"{percent(record.value)} ({record.low * 100:.1f} to {record.high * 100:.1f})"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent."""
+    return f"{share * 100:.1f} %"
+
+
 def _clean_and_worst(records: Iterable[Record]) -> tuple[dict[str, Record], dict[str, Record]]:
     """The records of clean images and those of the worst case at the headline budget, by metric."""
     clean: dict[str, Record] = {}
@@ -83,16 +93,16 @@ def _plainly(figures: Figures, accuracy: str, classes: Sequence[str], rarely: Ma
         parts.append(f"never answers {names}, the truth of {share} of {total} images")
     if rarely:
         found = " and ".join(
-            f"on '{_name(label, classes)}', {_spread(record)} of {record.n} images" for label, record in rarely.items()
+            f"on '{_name(label, classes)}', {spread(record)} of {record.n} images" for label, record in rarely.items()
         )
-        parts.append(f"is right less often than chance ({_percent(1.0 / len(_support(figures)))}) {found}")
+        parts.append(f"is right less often than chance ({percent(1.0 / len(_support(figures)))}) {found}")
     beside = _beside_a_constant(figures, accuracy)
     if beside:
         balanced, chance = figures["balanced_accuracy"], 1.0 / len(_support(figures))
         own, constant = figures[accuracy], figures["majority_class_rate"]
         parts.append(
-            f"is {beside} one answer for all: balanced accuracy {_spread(balanced)} beside {_percent(chance)}, "
-            f"accuracy {_spread(own)} beside {_percent(constant.value)}"
+            f"is {beside} one answer for all: balanced accuracy {spread(balanced)} beside {percent(chance)}, "
+            f"accuracy {spread(own)} beside {percent(constant.value)}"
         )
     return ", and ".join(parts)
 
@@ -160,11 +170,3 @@ def _name(label: int, classes: Sequence[str]) -> str:
 def _much(share: float) -> str:
     """Return a share of images in whole percent, never rounded up to all of them."""
     return "every image" if share == 1.0 else f"{math.floor(share * 100)} % of images"
-
-
-def _spread(record: Record) -> str:
-    return f"{_percent(record.value)} ({record.low * 100:.1f} to {record.high * 100:.1f})"
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %"

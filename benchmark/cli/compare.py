@@ -1,7 +1,8 @@
 """``bench compare``: two entries on the same images, entries beside what papers print, or the papers' claims."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from leaderboard.paired import Difference
-    from leaderboard.published import Experiment
+    from leaderboard.published import EntryKey, Experiment
     from leaderboard.record import Record
 
 
@@ -36,6 +37,12 @@ def compare_command(
     published: Annotated[
         bool, typer.Option("--published", help="Beside the numbers that papers print for the same defense and attack.")
     ] = False,
+    family: Annotated[
+        bool,
+        typer.Option(
+            "--family", help="With --published: other defenses of its family beside an entry that no paper prints."
+        ),
+    ] = False,
     claims: Annotated[
         bool, typer.Option("--claims", help="Which orders of defenses that papers print hold here.")
     ] = False,
@@ -49,6 +56,8 @@ def compare_command(
     names = submissions or []
     if claims and (names or published):
         raise BenchError("bench compare --claims takes no submissions and no --published: it goes through all claims.")
+    if family and not published:
+        raise BenchError("bench compare --family needs --published: it adds to it other defenses of an entry's family.")
     if not (published or claims) and len(names) != 2:
         raise BenchError(
             "bench compare takes two submissions, with --published any number of them, with --claims none."
@@ -69,7 +78,7 @@ def compare_command(
             raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, known)}")
     if published:
         _compare_published(
-            root, [record for record in found if not names or record.submission in names], names, as_json
+            root, [record for record in found if not names or record.submission in names], family, as_json
         )
     else:
         _compare_two(rows, found, names[0], names[1], as_json)
@@ -167,7 +176,7 @@ def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
         console.print(f"{HOLLOW}: {HOLLOW_MEANS}; an order with it says little.", highlight=False, soft_wrap=True)
 
 
-def _compare_published(root: Root, found: list["Record"], names: list[str], as_json: bool) -> None:
+def _compare_published(root: Root, found: list["Record"], family: bool, as_json: bool) -> None:
     from benchmark.data.card import all_cards
     from benchmark.matrix import load_matrix
     from benchmark.submission.manifest import read_manifest
@@ -177,30 +186,45 @@ def _compare_published(root: Root, found: list["Record"], names: list[str], as_j
     folders = [root.submissions / name for name in present if (root.submissions / name).is_dir()]
     manifests = {folder.name: read_manifest(folder) for folder in folders}
     setting = published.Setting(load_matrix()[0], manifests, all_cards(root.datasets))
-    pairs = published.side_by_side(found, setting)
+    pairs = published.side_by_side(found, setting, family=family)
     if as_json:
         typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
         return
     console = wide_console()
-    if not pairs:
-        typer.echo(published.nothing_to_compare(names, len(published.read_published())))
-        return
-    for experiment in published.experiments(pairs):
+    for _, group in groupby(published.experiments(pairs), key=lambda one: published.entry_of(one.ours)):
+        _print_entry(console, list(group))
+    _print_alone(console, published.alone(found, pairs, setting))
+    if not found:
+        console.print("no rows yet; run 'bench evaluate'.")
+
+
+def _print_alone(console: Console, reasons: Mapping["EntryKey", str]) -> None:
+    """Print a line per submission and reason: most often the reason is the same on every data set."""
+    datasets: dict[tuple[str, str], list[str]] = {}
+    for (submission, dataset, official), why in reasons.items():
+        entry = submission + ("" if official else " (unofficial)")
+        datasets.setdefault((entry, why), []).append(dataset)
+    for (entry, why), where in sorted(datasets.items()):
+        _print_line(console, f"{entry} on {', '.join(where)}: {why}")
+
+
+def _print_entry(console: Console, found: Sequence["Experiment"]) -> None:
+    """Print an entry, what its accuracy has to be read against, and the experiments beside it."""
+    ours, background = found[0].ours, found[0].background
+    entry = ours.submission + ("" if ours.official else " (unofficial)")
+    _print_line(console, f"{entry} on {ours.dataset}", style="bold")
+    _print_line(console, "  " + " ".join((background.sentence, *background.marks)))
+    for experiment in found:
         _print_experiment(console, experiment)
 
 
 def _print_experiment(console: Console, experiment: "Experiment") -> None:
     """Print lines, not a table: what differs is a sentence, which no column of a terminal has room for."""
-    ours, theirs = experiment.ours, experiment.theirs
-    entry = ours.submission + ("" if ours.official else " (unofficial)")
+    theirs = experiment.theirs
     there = f"{theirs.source} ({theirs.year}), {theirs.defense} on {theirs.dataset}, {theirs.model}"
-    console.print(
-        f"{entry} on {ours.dataset} beside {there}", style="bold", markup=False, highlight=False, soft_wrap=True
-    )
+    _print_line(console, f"  beside {there}", style="bold")
     if experiment.differs:
-        console.print(
-            "  in every line: " + "; ".join(experiment.differs), markup=False, highlight=False, soft_wrap=True
-        )
+        _print_line(console, "    in every line: " + "; ".join(experiment.differs))
     for pair in experiment.pairs:
         our = pair.ours
         cell = f"{our.track}, {our.attack}" + (f", {_budget(our)}" if our.norm else "")
@@ -210,6 +234,8 @@ def _print_experiment(console: Console, experiment: "Experiment") -> None:
             f"ours {our.value:.1%} ({our.low:.1%} – {our.high:.1%}){worst}"
         )
         besides = "".join(f"; {clause}" for clause in experiment.rest(pair))
-        console.print(
-            f"    {cell}, {pair.published.metric}: {numbers}{besides}", markup=False, highlight=False, soft_wrap=True
-        )
+        _print_line(console, f"    {cell}, {pair.published.metric}: {numbers}{besides}")
+
+
+def _print_line(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

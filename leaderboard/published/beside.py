@@ -10,6 +10,7 @@ from benchmark.data.card import Card
 from benchmark.matrix import Matrix
 from benchmark.results.schema import TRACKS
 from benchmark.submission.manifest import Manifest
+from leaderboard.published.background import Background, background
 from leaderboard.published.table import PublishedNumber, read_published
 from leaderboard.published.vocabulary import family
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
@@ -32,6 +33,7 @@ class Pair:
     """A published number, ours for the same attack and budget, and our worst case of all tracks at that budget.
 
     ``same_defense`` is false where only the family is the same. ``differs`` holds one clause per thing that differs.
+    ``background`` is what ours has to be read against.
     """
 
     published: PublishedNumber
@@ -39,6 +41,7 @@ class Pair:
     worst: Record | None
     same_defense: bool
     differs: tuple[str, ...]
+    background: Background
 
     @property
     def difference(self) -> float:
@@ -47,17 +50,21 @@ class Pair:
 
 
 def side_by_side(
-    records: Iterable[Record], setting: Setting, numbers: Sequence[PublishedNumber] | None = None
+    records: Iterable[Record],
+    setting: Setting,
+    numbers: Sequence[PublishedNumber] | None = None,
+    family: bool = False,
 ) -> list[Pair]:
     """Pair every sound published number with each entry that has the same defense, attack, track and budget.
 
-    An entry's defense is found by its submission's name; where no paper here prints that defense, those of the same
-    family stand in, and say so. Numbers that were set aside are never paired, nor are those whose budget is not stated.
+    An entry's defense is found by its submission's name. Numbers that were set aside are never paired, nor are those
+    whose budget is not stated.
 
     Args:
         records: from :func:`leaderboard.metrics.records`.
         setting: what is known of our side.
         numbers: published numbers, by default those that ship with the benchmark.
+        family: where no paper here prints an entry's defense, let others of its family stand in, and say so.
 
     Returns:
         Pairs by entry, by published experiment (those on the same data set first), by track, budget and attack.
@@ -66,26 +73,24 @@ def side_by_side(
     own: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
     for record in records:
         place = (record.track, record.attack, record.norm, record.eps_255, record.severity, record.metric)
-        own.setdefault((record.submission, record.dataset, record.official), {})[place] = record
+        own.setdefault(entry_of(record), {})[place] = record
     pairs = []
     for key, places in own.items():
         exact, candidates = _counterparts(key[0], setting.manifests.get(key[0]), sound)
-        for number in candidates:
+        card = setting.cards.get(key[1])
+        against = background(key[0], places.values(), card.classes if card else ())
+        for number in candidates if exact or family else ():
             ours = _ours(places, number)
             if ours is not None:
                 worst = places.get((ALL_TRACKS, WORST_CASE, number.norm, number.eps_255, None, HEADLINE))
                 differs = tuple(_differences(number, ours, setting, exact))
-                pairs.append(Pair(number, ours, worst, exact, differs))
+                pairs.append(Pair(number, ours, worst, exact, differs, against))
     return sorted(pairs, key=_order)
 
 
-def nothing_to_compare(submissions: Sequence[str], looked_through: int) -> str:
-    """Return the sentence for the case that no pair was found."""
-    whose = f"of {', '.join(submissions)}" if submissions else "of these results"
-    return (
-        f"None of the {looked_through} published numbers has the defense, attack and budget {whose}, "
-        "so there is nothing to put beside them."
-    )
+def entry_of(record: Record) -> EntryKey:
+    """Return the entry that a record belongs to."""
+    return (record.submission, record.dataset, record.official)
 
 
 def _once(numbers: Iterable[PublishedNumber]) -> list[PublishedNumber]:
@@ -129,6 +134,11 @@ class Experiment:
     def theirs(self) -> PublishedNumber:
         """Any of the published numbers, for the experiment's names."""
         return self.pairs[0].published
+
+    @property
+    def background(self) -> Background:
+        """What the entry's accuracy has to be read against."""
+        return self.pairs[0].background
 
     def rest(self, pair: Pair) -> tuple[str, ...]:
         """Return what differs in this pair alone."""
@@ -259,6 +269,9 @@ def as_plain(pair: Pair) -> dict[str, object]:
     def finite(value: float) -> float | None:
         return value if math.isfinite(value) else None
 
+    def of(record: Record | None) -> float | None:
+        return None if record is None else finite(record.value)
+
     one, ours = pair.published, pair.ours
     return {
         "submission": ours.submission,
@@ -269,11 +282,15 @@ def as_plain(pair: Pair) -> dict[str, object]:
         "norm": ours.norm,
         "eps_255": ours.eps_255,
         "metric": ours.metric,
-        "ours": finite(ours.value),
+        "ours": of(ours),
         "low": finite(ours.low),
         "high": finite(ours.high),
         "n": ours.n,
-        "worst_case": finite(pair.worst.value) if pair.worst else None,
+        "worst_case": of(pair.worst),
+        "clean_accuracy": of(pair.background.accuracy),
+        "balanced_accuracy": of(pair.background.balanced),
+        "majority_class_rate": of(pair.background.constant),
+        "marks": list(pair.background.marks),
         "published": one.value,
         "source": one.source,
         "title": one.title,

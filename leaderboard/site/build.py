@@ -19,7 +19,7 @@ from leaderboard.claims import CLAIMS, Ordering, orderings
 from leaderboard.entries import Entry, entries
 from leaderboard.evidence import official_standing
 from leaderboard.metrics import records_of
-from leaderboard.published import Setting, nothing_to_compare, read_published, side_by_side
+from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import Standing, rank_of
 from leaderboard.requirements import required
 from leaderboard.rows import to_frame, to_table
@@ -101,7 +101,8 @@ def build_site(
     manifests = _manifests(root, {entry.submission for entry in found})
     cards = all_cards(root.datasets)
     numbers = read_published()
-    pairs = side_by_side(book.records, Setting(view.matrix, manifests, cards))
+    setting = Setting(view.matrix, manifests, cards)
+    pairs = side_by_side(book.records, setting)
     _clear(out_dir)
     site = Site(
         book=book,
@@ -109,7 +110,7 @@ def build_site(
         manifests=manifests,
         cards=cards,
         matrix=view,
-        published=published_view(pairs, numbers),
+        published=published_view(pairs, alone(book.records, pairs, setting), numbers),
         orderings=tuple(orderings(found, numbers, asked, records=book.records)),
         footing=footing(found),
         downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
@@ -162,10 +163,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},
-        "published.html": {
-            "published": site.published,
-            "nothing": nothing_to_compare((), site.published.total),
-        },
+        "published.html": {"published": site.published},
         "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
         "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},

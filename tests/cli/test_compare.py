@@ -73,9 +73,22 @@ def test_claims_take_no_submissions(bench, results):
 def test_published_numbers_stand_beside_the_entrys(bench, results):
     told = bench("compare", "--published", "pgd_at", "--results", results)
     assert told.code == 0
-    assert "pgd_at on films beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
+    heading, background, experiment = told.out.splitlines()[:3]
+    assert heading == "pgd_at on films"
+    assert background.startswith("  Clean accuracy 100.0 % (100.0 to 100.0), balanced accuracy 100.0 %")
+    assert background.endswith("; one answer for all would score 50.0 %.")
+    assert experiment.startswith("  beside Survey (2024), pgd_at on ")
+    assert "  beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
     assert "white-box, pgd-20, 8/255, accuracy: published 35.1% (Table 8), ours 100.0% (100.0% – 100.0%)" in told.out
     assert "number of images 750 there, 10 here" in told.out
+
+
+def test_a_constant_predictor_is_marked_under_its_name_once(bench, tmp_path, pretend):
+    blind = pretend.Pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    rows = pretend.write(tmp_path / "blind", blind.rows())
+    out = bench("compare", "--published", "--results", rows).out
+    assert "one answer for all would score 50.0 %. Answers 'class 1' to every image" in out.splitlines()[1]
+    assert out.count("Clean accuracy") == 1
 
 
 def test_without_names_every_entry_is_compared(bench, results):
@@ -94,10 +107,51 @@ def test_nothing_to_compare_is_one_sentence_and_no_error(bench, results):
     told = bench("compare", "--published", "odd", "--results", results)
     assert (told.code, told.err) == (0, "")
     assert told.out.splitlines() == [
-        "None of the 2550 published numbers has the defense, attack and budget of odd, "
-        "so there is nothing to put beside them."
+        "odd on films: No paper in the table prints this defense, nor another of its family at an attack and budget of "
+        "these rows; published.csv lists all numbers in print."
     ]
     assert json.loads(bench("compare", "--published", "odd", "--results", results, "--json").out) == []
+
+
+@pytest.fixture
+def unprinted(tmp_path, pretend):
+    """Rows of a shipped entry whose defense no paper prints, official and unofficial, on two data sets."""
+    members = (
+        pretend.Pretend("hgd", frames=2),
+        pretend.Pretend("hgd", dataset="more", frames=2),
+        pretend.Pretend("hgd", dataset="own", frames=2, changes={"official": False}),
+    )
+    return pretend.write(tmp_path / "unprinted", [one for member in members for one in member.rows()])
+
+
+def test_an_entry_that_no_paper_prints_has_a_sentence_for_all_its_data_sets(bench, unprinted):
+    why = "No paper in the table prints this defense; 'bench compare --published --family' shows others of its family."
+    assert bench("compare", "--published", "--results", unprinted).out.splitlines() == [
+        f"hgd on films, more: {why}",
+        f"hgd (unofficial) on own: {why}",
+    ]
+    assert json.loads(bench("compare", "--published", "--results", unprinted, "--json").out) == []
+
+
+def test_others_of_the_family_stand_in_on_request(bench, unprinted):
+    out = bench("compare", "--published", "hgd", "--family", "--results", unprinted).out
+    assert "another defense of the same family: comdefend" in out
+    assert "No paper in the table" not in out
+    pairs = json.loads(bench("compare", "--published", "--family", "--results", unprinted, "--json").out)
+    assert {pair["same_defense"] for pair in pairs} == {False}
+
+
+@pytest.mark.parametrize("arguments", [("hgd", "hgd"), ("--claims",)])
+def test_a_family_without_published_numbers_is_refused(bench, results, arguments):
+    assert bench("compare", *arguments, "--family", "--results", results).sentence == (
+        "bench compare --family needs --published: it adds to it other defenses of an entry's family."
+    )
+
+
+def test_without_any_rows_published_numbers_stand_beside_nothing(bench, tmp_path):
+    (tmp_path / "empty").mkdir()
+    told = bench("compare", "--published", "--results", tmp_path / "empty")
+    assert (told.code, told.out) == (0, "no rows yet; run 'bench evaluate'.\n")
 
 
 def test_an_unknown_submission_is_refused_with_the_near_one(bench, results):

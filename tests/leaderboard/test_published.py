@@ -10,7 +10,7 @@ from benchmark.errors import BenchError
 from benchmark.matrix import load_matrix
 from benchmark.submission.manifest import read_manifest
 from leaderboard.metrics import records
-from leaderboard.published import Setting, as_plain, experiments, nothing_to_compare, read_published, side_by_side
+from leaderboard.published import Setting, alone, as_plain, experiments, read_published, side_by_side
 from leaderboard.published.restate import NEEDED, restate
 from leaderboard.published.table import PUBLISHED, UNITS, write_published
 from leaderboard.published.vocabulary import defense, family
@@ -256,11 +256,20 @@ def test_experiments_on_the_entrys_own_data_set_come_first(table, pretend, setti
     assert not all(same)
 
 
-def test_a_family_stands_in_where_no_paper_prints_the_defense(table, pretend, setting):
-    pairs = side_by_side(records(table(pretend("sturdy"))), setting)
+def test_a_family_stands_in_on_request_where_no_paper_prints_the_defense(table, pretend, setting):
+    pairs = side_by_side(records(table(pretend("sturdy"))), setting, family=True)
     assert {pair.published.family for pair in pairs} == {"adversarial training"}
     assert not any(pair.same_defense for pair in pairs)
     assert all(pair.differs[0].startswith("another defense of the same family: ") for pair in pairs)
+
+
+def test_no_family_stands_in_unasked(table, pretend, setting):
+    assert side_by_side(records(table(pretend("sturdy"))), setting) == []
+
+
+def test_a_family_never_stands_beside_an_entry_whose_defense_is_printed(table, pretend, setting):
+    ours = records(table(pretend("natural"), pretend("pgd_at")))
+    assert side_by_side(ours, setting, family=True) == side_by_side(ours, setting)
 
 
 def test_a_revision_of_a_published_defense_is_found_by_the_beginning_of_its_name(table, pretend, setting):
@@ -331,11 +340,70 @@ def test_what_differs_in_every_line_of_an_experiment_is_said_once(table, pretend
             assert set(group.differs) | set(group.rest(pair)) == set(pair.differs)
 
 
-def test_an_entry_of_no_known_defense_has_nothing_beside_it(table, pretend, setting):
-    assert side_by_side(records(table(pretend("odd"))), setting) == []
-    sentence = nothing_to_compare(["odd"], 2550)
-    assert sentence.endswith(".")
-    assert "2550" in sentence
+def why_alone(ours, setting, numbers=None, family=False):
+    """The sentence of the one entry without a number beside it."""
+    (told,) = alone(ours, side_by_side(ours, setting, numbers, family), setting, numbers).items()
+    assert told[0] == (ours[0].submission, "films", True)
+    return told[1]
+
+
+def test_an_entry_that_no_paper_prints_is_told_so_and_how_to_see_its_family(table, pretend, setting):
+    assert why_alone(records(table(pretend("sturdy"))), setting) == (
+        "No paper in the table prints this defense; 'bench compare --published --family' shows others of its family."
+    )
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_entry_of_no_known_family_is_sent_to_the_table_whatever_was_asked_for(table, pretend, setting, asked):
+    assert why_alone(records(table(pretend("odd"))), setting, family=asked) == (
+        "No paper in the table prints this defense, nor another of its family at an attack and budget of these rows; "
+        "published.csv lists all numbers in print."
+    )
+
+
+def test_an_entry_whose_numbers_are_all_set_aside_is_told_every_reason_once(table, pretend, setting):
+    own = [one for one in read_published() if one.defense == "natural"][:3]
+    doubtful = [replace(one, set_aside=why) for one, why in zip(own, ("smudged", "misprinted", "smudged"), strict=True)]
+    assert why_alone(records(table(pretend("natural"))), setting, doubtful) == (
+        "Papers print this very defense, but its numbers are set aside: misprinted; smudged; "
+        "published.csv lists all numbers in print."
+    )
+
+
+def test_an_entry_without_an_attack_in_common_with_the_papers_is_told_so(table, pretend, setting):
+    attacked = [one for one in read_published() if one.defense == "natural" and one.track == "white-box"]
+    strange = [replace(one, attack="laser") for one in attacked]
+    assert "with other attacks or budgets" in why_alone(records(table(pretend("natural"))), setting, strange)
+
+
+def test_an_entry_with_numbers_beside_it_is_not_alone(table, pretend, setting):
+    ours = records(table(pretend("natural"), pretend("sturdy")))
+    assert list(alone(ours, side_by_side(ours, setting), setting)) == [("sturdy", "films", True)]
+    assert alone(ours, side_by_side(ours, setting, family=True), setting) == {}
+
+
+def test_a_constant_predictors_accuracy_is_marked_wherever_it_stands(table, pretend, setting):
+    blind = pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    for pair in side_by_side(records(table(blind)), setting):
+        assert "balanced accuracy 50.0 % (50.0 to 50.0); one answer for all would score" in pair.background.sentence
+        (mark,) = as_plain(pair)["marks"]
+        assert mark.startswith("Answers '<b>ill</b>' to every image")
+
+
+def test_an_honest_entrys_accuracy_stands_with_its_figures_and_no_mark(table, pretend, setting):
+    ours = pretend("natural", labels=(0, 1, 1) * 4, wrong_clean=frozenset({0}))
+    for pair in side_by_side(records(table(ours)), setting):
+        plain = as_plain(pair)
+        figures = [plain[name] for name in ("clean_accuracy", "balanced_accuracy", "majority_class_rate")]
+        assert figures == pytest.approx([11 / 12, (3 / 4 + 1) / 2, 8 / 12])
+        assert plain["marks"] == []
+
+
+def test_figures_that_clean_rows_would_give_are_not_made_up(table, pretend, setting):
+    pair = side_by_side(records(table(pretend("natural", tracks=("white-box",)))), setting)[0]
+    plain = as_plain(pair)
+    assert [plain[name] for name in ("clean_accuracy", "balanced_accuracy", "majority_class_rate")] == [None] * 3
+    assert pair.background.sentence.endswith("run 'bench evaluate natural'.")
 
 
 def test_a_pair_as_plain_values_tells_both_numbers_and_what_differs(table, pretend, setting):

@@ -38,18 +38,45 @@ def test_every_board_and_entry_links_to_the_published_numbers(pretend_site):
     assert 'href="../published.html#natural-films"' in read(pretend_site, "entries/natural.html")
 
 
-def test_an_entry_without_its_own_published_defense_is_told_that_its_family_stands_in(pretend_site):
-    text = read(pretend_site)
-    section = text.split('id="robust-films"')[1].split("</section>")[0]
-    assert "No paper here prints this very defense" in section
+def test_an_entry_without_its_own_published_defense_has_one_sentence_and_no_numbers(pretend_site):
+    place = read(pretend_site).split('id="robust-films"')[1].split("</li>")[0]
+    assert "No paper in the table prints this defense; " in place
+    assert "bench compare --published --family" in place
+    assert "<td" not in place
+
+
+def test_no_number_of_another_defense_is_shown(pretend_site):
+    assert "another defense of the same family" not in read(pretend_site)
+
+
+def test_an_entry_page_links_to_the_sentence_where_there_are_no_numbers(pretend_site):
+    link = read(pretend_site, "entries/robust.html").split('href="../published.html#robust-films"')[1].split("</a>")[0]
+    assert "Why no published number stands beside these" in link
 
 
 def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, project, table, pretend):
     project.manifest("maadvt", "Several attacks at once", "adversarial training")
     text = read(build_site(table(pretend("maadvt", frames=2)), project.root, tmp_path / "site"))
-    section = text.split('id="maadvt-films"')[1].split("</section>")[0]
-    assert "No paper here prints" not in section
-    assert "Papers print this very defense, but its numbers are set aside: its budget is measured on norm" in section
+    place = text.split('id="maadvt-films"')[1].split("</li>")[0]
+    assert "No paper in the table prints" not in place
+    assert "Papers print this very defense, but its numbers are set aside: its budget is measured on norm" in place
+
+
+def test_accuracy_stands_under_balanced_accuracy_and_what_one_answer_would_score(pretend_site):
+    section = read(pretend_site).split('id="natural-films"')[1].split("</section>")[0]
+    before = section.split("<details>")[0]
+    assert "balanced accuracy 100.0 % (100.0 to 100.0); one answer for all would score 50.0 %." in before
+
+
+def test_a_constant_predictor_is_marked_beside_papers_numbers_and_an_honest_entry_is_not(
+    tmp_path, project, table, pretend
+):
+    blind = pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
+    text = read(build_site(table(blind, pretend("pgd_at", frames=2)), project.root, tmp_path / "site"))
+    parts = {name: text.split(f'id="{name}-films"')[1].split("<details>")[0] for name in ("natural", "pgd_at")}
+    assert '<p class="note mark">Answers &#39;&lt;b&gt;ill&lt;/b&gt;&#39; to every image' in parts["natural"]
+    assert "Clean accuracy 100.0 %" in parts["pgd_at"]
+    assert "note mark" not in parts["pgd_at"]
 
 
 def test_unofficial_runs_are_marked(pretend_site):
@@ -68,10 +95,15 @@ def test_the_whole_table_can_be_downloaded(pretend_site):
     assert "published.csv" in read(pretend_site, "downloads.html")
 
 
-def test_a_board_without_counterparts_says_so_in_one_sentence(tmp_path, project, table, pretend):
+def test_a_board_without_counterparts_says_so_entry_by_entry(tmp_path, project, table, pretend):
     project.manifest("odd", "An odd one", "other")
     site = build_site(table(pretend("odd", frames=2)), project.root, tmp_path / "site")
-    assert "so there is nothing to put beside them." in read(site)
+    assert "No paper in the table prints this defense, nor another" in read(site).split('id="odd-films"')[1]
+
+
+def test_a_site_without_results_says_how_to_get_some(tmp_path, project, table, pretend):
+    site = build_site(table(pretend("odd", tracks=("clean",))).iloc[:0], project.root, tmp_path / "site")
+    assert "There are no results yet." in read(site)
 
 
 class TestInABrowser:
