@@ -1,6 +1,6 @@
 """The images, classifiers and three attackers that every section measures with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,18 @@ class Bench:
 
     def _blind(self, entry: str) -> Tensor:
         """Images (N, C, H, W) of the attacker that knows the bare classifier alone."""
-        draw, (images, labels) = self._draw(entry, BLIND), (self.split.images, self.split.labels)
+        return self._of_the_bare(entry, Pgd(steps=STEPS), self._draw(entry, BLIND))
+
+    def _of_the_bare(self, entry: str, attack: GradientAttack, draw: Randomness) -> Tensor:
+        images, labels = self.split.images, self.split.labels
         view = white_box(self.defense(entry), draw.fork("view"))
-        found = Pgd(steps=STEPS)(view, self.task, images, labels, EPS_255, draw)
+        found = attack(view, self.task, images, labels, EPS_255, draw)
         return verify(found, images, "linf", EPS_255).images
+
+    def blind_to(self, entry: str, name: str, attack: GradientAttack, defenses: Mapping[str, Defense]) -> Json:
+        """Per defense and image, whether it is right about what an attack finds against the bare classifier."""
+        images = self._of_the_bare(entry, attack, self._draw(entry, BLIND, name))
+        return {key: self._judged(defense, images).right.int().tolist() for key, defense in defenses.items()}
 
     def aware(self, entry: str, defense: Defense) -> Tensor:
         """Images (N, C, H, W) of the attacker that knows everything.
