@@ -1,5 +1,6 @@
 """``bench train``: reproduce a weight file from its recipe."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,11 +110,23 @@ def _train_one(
     with Progress(console=console) as progress:
         task = progress.add_task(f"{plan.method} on {dataset}", total=total_epochs(plan))
 
-        def show(epoch: "Epoch") -> None:
-            progress.console.print(_line(epoch, plan.balanced), highlight=False, soft_wrap=True)
-            progress.advance(task)
+        shown: list[Epoch] = []
 
-        report = train_plan(plan, card, splits, (output or path.parent) / file, show, device, source.parent)
+        def show(epoch: "Epoch") -> None:
+            shown.append(epoch)
+            progress.console.print(_line(epoch, plan.balanced), highlight=False, soft_wrap=True)
+            progress.update(task, completed=len(shown))
+
+        report = train_plan(
+            plan,
+            card,
+            splits,
+            (output or path.parent) / file,
+            show,
+            device,
+            source.parent,
+            partial(progress.advance, task),
+        )
     if output is None and (path.parent / "submission.toml").is_file():
         register_weights(path.parent, dataset, file, report.sha256)
         _warn_of_another_network(root, path.parent, plan, card, report.weights)

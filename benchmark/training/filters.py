@@ -40,6 +40,7 @@ def train_filter(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     device: str = "cpu",
     beside: Path | None = None,
+    on_batch: Callable[[float], None] = lambda _: None,
 ) -> TrainingReport:
     """Train a filter and write one file with its weights and the classifier's, and beside it a log and a curve.
 
@@ -57,6 +58,7 @@ def train_filter(
         on_epoch: called after each epoch, and at once for those of an interrupted run.
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
+        on_batch: called after each batch with its share of an epoch.
 
     Raises:
         BenchError: fewer images than one batch, a classifier's weight file that is missing or does not fit, or a loss
@@ -70,7 +72,7 @@ def train_filter(
             training = _Training(recipe, card, splits, torch.device(device), beside or Path())
             key = run_key(recipe, splits, training.begun_from, training.device)
             part = Part(Paths(target).part, key)
-            best = training.run(part, on_epoch)
+            best = training.run(part, on_epoch, on_batch)
     finally:
         torch.set_num_threads(threads)
     training.whole.filter.load_state_dict(best.weights)
@@ -134,13 +136,13 @@ class _Training:
         self.log: list[Epoch] = []
         self.best: Best | None = None
 
-    def run(self, part: Part, on_epoch: Callable[[Epoch], None]) -> Best:
+    def run(self, part: Part, on_epoch: Callable[[Epoch], None], on_batch: Callable[[float], None]) -> Best:
         """Train the epochs that are left, leaving the state in ``part`` after each, and return the best."""
         self._go_on_from(part.read(), on_epoch)
         attacked_validation = self._attacked_validation()
         while not ended(self.recipe, self.log):
             try:
-                epoch = self._epoch(len(self.log) + 1, attacked_validation)
+                epoch = self._epoch(len(self.log) + 1, attacked_validation, on_batch)
             except BenchError:
                 part.remove()
                 raise
@@ -174,7 +176,7 @@ class _Training:
         for epoch in self.log:
             on_epoch(epoch)
 
-    def _epoch(self, number: int, attacked_validation: Tensor | None) -> Epoch:
+    def _epoch(self, number: int, attacked_validation: Tensor | None, on_batch: Callable[[float], None]) -> Epoch:
         begun, total = time.perf_counter(), 0.0
         self.whole.filter.train()
         for step, (images, labels) in enumerate(self._batches(number)):
@@ -185,6 +187,7 @@ class _Training:
             self.optimiser.step()
             self.schedule.step()
             total += loss.item()
+            on_batch(1 / self.steps)
         check_finite(total, self.card.name, number)
         trained = time.perf_counter()
         clean, robust = self._validate(attacked_validation)

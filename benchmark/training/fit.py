@@ -107,26 +107,28 @@ class Fit:
         self.best: Best | None = None
         method.begin(split)
 
-    def run(self, validation: Split, after_epoch: Callable[[Epoch], None]) -> Best:
+    def run(self, validation: Split, after_epoch: Callable[[Epoch], None], on_batch: Callable[[float], None]) -> Best:
         """Train the epochs that are left and return the best.
 
         Args:
             validation: decides the checkpoint.
             after_epoch: called after each epoch, when :meth:`state` is fit to be stored.
+            on_batch: called after each batch with its share of an epoch.
 
         Raises:
             BenchError: the loss is not finite any more.
         """
         while not ended(self.recipe, self.log):
-            after_epoch(self._epoch(len(self.log) + 1, validation))
+            after_epoch(self._epoch(len(self.log) + 1, validation, on_batch))
         assert self.best is not None
         return self.best
 
-    def _epoch(self, number: int, validation: Split) -> Epoch:
+    def _epoch(self, number: int, validation: Split, on_batch: Callable[[float], None]) -> Epoch:
         begun = time.perf_counter()
         total = 0.0
         for batch in balanced_batches(self.recipe, self.split, number, self.device):
             total += self._step(batch)
+            on_batch(1 / self.steps)
         check_finite(total, self.split.dataset, number)
         self.method.end_epoch()
         trained = time.perf_counter()

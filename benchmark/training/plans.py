@@ -53,8 +53,9 @@ def train_plan(
     on_epoch: Callable[[Epoch], None],
     device: str,
     beside: Path,
+    on_batch: Callable[[float], None],
 ) -> TrainingReport:
     """Train what a recipe of either kind describes; arguments and errors as :func:`benchmark.training.train`."""
     if isinstance(plan, FilterRecipe):
-        return train_filter(plan, card, splits, target, on_epoch, device, beside)
-    return train(plan, card, splits, target, on_epoch, device, beside)
+        return train_filter(plan, card, splits, target, on_epoch, device, beside, on_batch)
+    return train(plan, card, splits, target, on_epoch, device, beside, on_batch)

@@ -38,6 +38,7 @@ def train(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     device: str = "cpu",
     beside: Path | None = None,
+    on_batch: Callable[[float], None] = lambda _: None,
 ) -> TrainingReport:
     """Train a network and write its weight file, and beside it a log, a curve and a record of the costs.
 
@@ -52,6 +53,7 @@ def train(
         on_epoch: called after each epoch, and at once for those of an interrupted run.
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
+        on_batch: called after each batch with its share of an epoch.
 
     Raises:
         BenchError: fewer images than one batch, a weight file that is missing or does not fit, or a loss that is not
@@ -61,7 +63,8 @@ def train(
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng():
-            return _Training(recipe, card, splits, target, on_epoch, torch.device(device), beside or Path()).run()
+            place = torch.device(device), beside or Path()
+            return _Training(recipe, card, splits, target, on_epoch, on_batch, *place).run()
     finally:
         torch.set_num_threads(threads)
 
@@ -76,12 +79,13 @@ class _Training:
         splits: tuple[Split, Split],
         target: Path,
         on_epoch: Callable[[Epoch], None],
+        on_batch: Callable[[float], None],
         device: torch.device,
         beside: Path,
     ) -> None:
         self.recipe, self.card, self.device, self.beside = recipe, card, device, beside
         self.training, self.validation = splits
-        self.on_epoch = on_epoch
+        self.on_epoch, self.on_batch = on_epoch, on_batch
         self.paths = Paths(target)
         self.stored = hashes_of_stored(recipe, card, beside)
         self.part = Part(self.paths.part, run_key(recipe, splits, self.stored, device))
@@ -147,7 +151,7 @@ class _Training:
             self._told(epoch)
 
         try:
-            return fit.run(self.validation, keep), network
+            return fit.run(self.validation, keep, self.on_batch), network
         except BenchError:
             self.part.remove()
             raise

@@ -239,6 +239,14 @@ def test_epochs_are_told_as_they_end(folder):
     assert all(epoch.robust is None for epoch in told)
 
 
+def test_batches_are_told_as_shares_of_an_epoch(folder):
+    shares = []
+    recipe = make_recipe(**COMDEFEND | {"epochs": 3})
+    train_filter(recipe, CARD, FEW, folder / "told.safetensors", beside=folder, on_batch=shares.append)
+    assert sum(shares) == pytest.approx(3)
+    assert len(shares) > 3
+
+
 class Killed(Exception):
     """Stands for the end of the process."""
 

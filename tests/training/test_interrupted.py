@@ -133,3 +133,11 @@ def test_training_that_diverges_later_takes_its_state_with_it(attempt, tmp_path)
     with pytest.raises(BenchError, match="diverged"):
         attempt("cut.safetensors", learning_rate=1e30)
     assert list(tmp_path.glob("cut*")) == []
+
+
+def test_batches_are_told_as_shares_of_an_epoch_in_every_stage(splits, tmp_path):
+    shares = []
+    recipe = make_recipe(method="defensive_distillation", epochs=2, distillation={"temperature": 5})
+    train(recipe, make_card(), splits, tmp_path / "told.safetensors", beside=tmp_path, on_batch=shares.append)
+    assert sum(shares) == pytest.approx(recipe.total_epochs)
+    assert max(shares) == 1 / 4
