@@ -27,7 +27,6 @@ CLAIMS = (
     ("fat", "pgd_at"),
     ("ima", "pgd_at"),
     ("ard", "pgd_at"),
-    ("ssat", "pgd_at"),
     ("ensemble_at", "natural"),
     ("defensive_distillation", "natural"),
     ("pgd_at", "comdefend"),

@@ -131,7 +131,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
             )
             lines = [line.clean if place == "clean" else line.worst for line in told.lines]
             table.add_row(
-                "" if place != "clean" else key[0] if key[2] else f"{key[0]} (unofficial)",
+                "" if place != "clean" and told.clean else key[0] if key[2] else f"{key[0]} (unofficial)",
                 place,
                 *(_percent(records.get(metric)) for metric in named),
                 *(" / ".join(_percent(line[metric]) for line in lines) for metric in ("sensitivity", "specificity")),

@@ -82,10 +82,13 @@ class Bench:
         found = attack(view, self.task, images, labels, EPS_255, draw)
         return verify(found, images, "linf", EPS_255).images
 
-    def blind_to(self, entry: str, name: str, attack: GradientAttack, defenses: Mapping[str, Defense]) -> Json:
-        """Per defense and image, whether it is right about what an attack finds against the bare classifier."""
-        images = self._of_the_bare(entry, attack, self._draw(entry, BLIND, name))
-        return {key: self._judged(defense, images).right.int().tolist() for key, defense in defenses.items()}
+    def blind_to(self, entry: str, name: str, attack: GradientAttack) -> Tensor:
+        """Images (N, C, H, W) that an attack finds against the bare classifier."""
+        return self._of_the_bare(entry, attack, self._draw(entry, BLIND, name))
+
+    def right(self, defenses: Mapping[str, Defense], images: Tensor) -> dict[str, list[int]]:
+        """Per defense, 1 for each of the images (N, C, H, W) that it is right about, else 0."""
+        return {name: self._judged(defense, images).right.int().tolist() for name, defense in defenses.items()}
 
     def aware(self, entry: str, defense: Defense) -> Tensor:
         """Images (N, C, H, W) of the attacker that knows everything.

@@ -36,7 +36,7 @@ def alone(
 
 
 def _why(submission: str, numbers: Iterable[PublishedNumber], related: bool) -> str:
-    doubts = [one.set_aside for one in numbers if is_of(submission, one.defense)]
+    doubts = [one.set_aside for one in numbers if one.unit == "share" and is_of(submission, one.defense)]
     if doubts and all(doubts):
         reasons = "; ".join(sorted(set(doubts)))
         why = f"Papers print this very defense, but its numbers are set aside: {reasons}"

@@ -164,7 +164,7 @@ def _counterparts(
     submission: str, manifest: Manifest | None, numbers: Sequence[PublishedNumber]
 ) -> tuple[bool, list[PublishedNumber]]:
     """Return whether the very defense is published, and the numbers of it or else of its family."""
-    names = {one.defense for one in numbers}
+    names = {one.defense for one in numbers if one.unit == "share"}
     own = [name for name in names if is_of(submission, name)]
     if own:
         nearest = max(own, key=len)

@@ -241,7 +241,7 @@ SUMMED = "its paper's code sums flips over frame pairs instead of averaging them
 OTHER_AUC = "its paper's code computes the AUC from hard labels or as a micro-average"
 """Reasons for which whole kinds of numbers are set aside."""
 
-_IDLE_NOTES = ("percent decrease", "eps=16/256", "eps=4/256", "a100", "bim")
+_IDLE_NOTES = ("percent decrease", "eps=16/256", "eps=4/256")
 
 
 def caveat(note: str) -> str:
