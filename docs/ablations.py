@@ -1,9 +1,9 @@
 """The source papers' ablation tables, measured again, in ``docs/ablations.md``.
 
 Usage: ``python docs/ablations.py [--section NAME] [--write]``. The result of a finished section is kept in a JSON file,
-so that an interrupted run goes on with the next one; other code of attacks, views and defenses, or of training and other
-recipes, or other weights begin another file. What a table is made of (``docs/ablation_sections``) is not seen by this: ``--fresh``
-runs the chosen sections anew.
+so that an interrupted run goes on with the next one; other code of attacks, views and defenses, or of training and
+other recipes, or other weights begin another file. What a table is made of (``docs/ablation_sections``) is not seen by
+this: ``--fresh`` runs the chosen sections anew.
 
 Every table of accuracies has three attackers. The clean one does nothing. The non-adaptive one knows the bare
 classifier alone, as MedRDF's figures read: its accuracy under PGD exceeds the clean one. The adaptive one attacks what

@@ -165,6 +165,7 @@ def test_the_clinical_report_has_figures_per_class_clean_and_under_the_worst_cas
     (clean,) = [line for line in lines if line[:2] == ["odd", "clean"]]
     assert clean[-2] == "0.0 / 100.0"
     assert clean[-1] == "100.0 / 0.0"
+    assert all(cell != "–" for cell in clean)
     attacked = lines[lines.index(clean) + 1]
     assert attacked[:2] == ["", "worst case"]
     assert "bench report --clinical" in bench("report", "--results", results).out

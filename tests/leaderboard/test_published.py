@@ -361,8 +361,13 @@ def test_an_entry_of_no_known_family_is_sent_to_the_table_whatever_was_asked_for
     )
 
 
+def test_a_defense_of_which_papers_print_times_alone_is_not_printed(table, pretend, setting):
+    times = [replace(one, defense="sturdy") for one in read_published() if one.unit == "h"]
+    assert why_alone(records(table(pretend("sturdy"))), setting, times).startswith("No paper in the table prints")
+
+
 def test_an_entry_whose_numbers_are_all_set_aside_is_told_every_reason_once(table, pretend, setting):
-    own = [one for one in read_published() if one.defense == "natural"][:3]
+    own = [one for one in read_published() if (one.defense, one.unit) == ("natural", "share")][:3]
     doubtful = [replace(one, set_aside=why) for one, why in zip(own, ("smudged", "misprinted", "smudged"), strict=True)]
     assert why_alone(records(table(pretend("natural"))), setting, doubtful) == (
         "Papers print this very defense, but its numbers are set aside: misprinted; smudged; "
