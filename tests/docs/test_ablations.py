@@ -18,7 +18,8 @@ from benchmark.training.recipe import TABLES
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 
 from ablation_sections import SECTIONS, memory, tables
-from ablation_sections.bench import ATTACKERS, AWARE, BLIND, CLEAN, DATASET, ROOT, Bench
+from ablation_sections.bench import ATTACKERS, AWARE, BLIND, CLEAN, DATASET, ENTRIES, ROOT, Bench
+from ablation_sections.columns import ATTACKS
 from ablation_sections.document import DOCUMENT
 from ablation_sections.keep import kept
 from ablation_sections.memory import added_memory
@@ -28,6 +29,7 @@ from ablation_sections.training import recipe_of
 from ablation_sections.verdicts import contrast, dearer, kept_against_rest, wrong_and_below
 
 TEXT = DOCUMENT.read_text("utf-8")
+BARE = ("no noise", "none")
 BETTER, WORSE = [1] * 90 + [0] * 10, [1] * 60 + [0] * 40
 
 
@@ -184,13 +186,20 @@ def test_every_section_begins_with_a_claim_and_its_verdict(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SECTIONS if name not in ("metric", "copies", "deployed", "training")]
+    "name", [name for name in SECTIONS if name not in ("metric", "copies", "deployed", "columns", "training")]
 )
 def test_in_no_row_does_more_knowledge_make_the_attacker_weaker(name):
     rows = rows_of(section(SECTIONS[name].title))
     assert rows
     for row in rows:
         assert float(row["adaptive"]) <= float(row["non-adaptive"])
+
+
+def test_each_of_the_papers_other_attacks_fells_images_of_the_bare_classifier():
+    rows = [row for row in rows_of(section(SECTIONS["columns"].title)) if (row["noise"], row["denoiser"]) == BARE]
+    assert [row["classifier"] for row in rows] == list(ENTRIES)
+    for row in rows:
+        assert all(float(row[name].split()[0]) < float(row["clean"]) for name in ATTACKS)
 
 
 def test_the_table_of_costs_has_every_method():
