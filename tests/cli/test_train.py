@@ -96,6 +96,15 @@ def test_training_writes_weights_and_beside_them_log_curve_and_record(bench, pro
     assert not paths.part.exists()
 
 
+def test_the_progress_bar_moves_with_every_batch(bench, project, tiny, monkeypatch):
+    moved = []
+    monkeypatch.setattr("rich.progress.Progress.advance", lambda _, task, share: moved.append(share))
+    tiny("trades", ADVERSARY)
+    assert bench("--root", project, "train", "own").code == 0
+    assert len(moved) > 3
+    assert sum(moved) == pytest.approx(3)
+
+
 @pytest.mark.parametrize(("pool", "warned"), [("False", False), ("True", True)])
 def test_an_entry_that_builds_another_network_than_the_recipe_is_warned_of(bench, project, tiny, pool, warned):
     folder = tiny().parent

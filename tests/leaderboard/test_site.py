@@ -421,3 +421,13 @@ def test_the_board_tells_of_an_uncounted_attack_that_lies_below_the_worst_case(
     page = text_of(build_site(table(rows), project.root, tmp_path / "site"))
     assert page.count("tim, not counted: 10.0") == (2 if told else 0)
     assert 'id="uncounted"' in text_of(tmp_path / "site" / "read.html")
+
+
+def test_an_entrys_page_tells_how_often_it_gives_no_answer_under_attack(tmp_path, project, table, pretend):
+    rows = pretend("vote", spare=False).rows()
+    for one in rows:
+        if (one["track"], one["sample_id"], one["eps_255"]) == ("white-box", "00000", 8.0):
+            one.update(right_draws=0, correct=False, pred=-1, abstained=True)
+    site = build_site(table(rows, pretend("natural")), project.root, tmp_path / "site").parent
+    assert "no answer: 10.0" in text_of(site / "entries" / "vote.html")
+    assert "no answer:" not in text_of(site / "entries" / "natural.html")
