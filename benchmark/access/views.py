@@ -4,6 +4,7 @@ A view counts what an attack spends per image. An attack addresses its images by
 that the view was made for, so that it can go on with some of them and the counts stay true.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,11 +15,16 @@ from torch import Tensor, nn
 
 from benchmark.defense import Decision, Defense
 from benchmark.defense.rollback import Rollback
+from benchmark.defense.stages import BinomialVote, ForeseenVote
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
 
 Forward = Callable[[Tensor, Randomness], Tensor]
 """Maps images (n, C, H, W) and their draw to logits (S, n, K), S samples of a random pipeline."""
+
+
+COPIES_PER_QUERY = 200
+"""Most copies of a vote that answer one query; an attacker near the boundary would have every one of 10 000 taken."""
 
 
 class QueryBudgetExceeded(Exception):
@@ -142,7 +148,8 @@ class QueryView(_Counting):
     """Puts queries to the deployed defense, counts them per image and stops at the budget.
 
     Each query meets the defense as if nobody had asked before. A subclass decides how much of the answer the attacker
-    sees.
+    sees. A vote of more than :data:`COPIES_PER_QUERY` copies answers with these, as it would if the others fell alike
+    (:class:`~benchmark.defense.stages.ForeseenVote`); what the attack hands in, the judge puts to the whole vote.
 
     Args:
         defense: the deployed defense.
@@ -152,8 +159,8 @@ class QueryView(_Counting):
 
     def __init__(self, defense: Defense, draw: Randomness, budget: int) -> None:
         super().__init__(draw)
-        self._defense = defense
-        self._guard = Rollback(defense)
+        self._defense = _answering(defense)
+        self._guard = Rollback(self._defense)
         self.num_classes = defense.num_classes
         self.stochastic = defense.stochastic
         self.budget: int = budget
@@ -179,6 +186,15 @@ class QueryView(_Counting):
             looks = _numbered(rows, self.queries)
             seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
         return Randomness(seeds, self._draw.device)
+
+
+def _answering(defense: Defense) -> Defense:
+    """The defense itself, or with the same parts and a foreseen vote in place of a long one."""
+    if not isinstance(defense.vote, BinomialVote) or defense.vote.copies <= COPIES_PER_QUERY:
+        return defense
+    answering = copy.copy(defense)
+    answering.vote = ForeseenVote(defense.vote, COPIES_PER_QUERY)
+    return answering
 
 
 class ScoreView(QueryView):

@@ -1,6 +1,7 @@
 """Stages and votes that any submission can reuse."""
 
 from benchmark.defense.stages.bit_depth import BitDepth
+from benchmark.defense.stages.foreseen import ForeseenVote
 from benchmark.defense.stages.geometry import RandomResize, RandomResizeAndPad, RandomRotation
 from benchmark.defense.stages.jpeg import Jpeg
 from benchmark.defense.stages.learned import FilteredClassifier, LearnedFilter
@@ -15,6 +16,7 @@ __all__ = [
     "BinomialVote",
     "BitDepth",
     "FilteredClassifier",
+    "ForeseenVote",
     "GaussianNoise",
     "GaussianSmoothing",
     "Jpeg",

@@ -10,21 +10,16 @@ from benchmark.defense.stage import Stage
 from benchmark.defense.stages.stand_ins import soft_median
 from benchmark.randomness import Randomness
 
-_EXCHANGES = (
-    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
-    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
-)
-"""Compare-and-exchange network that leaves the median of nine values in place 4."""
-
-_BLOCK = 64
-"""Images filtered at once: their nine shifted copies stay in a processor's cache."""
+_FLOATS_AT_ONCE = 1 << 17
+"""Values filtered at once: what a 3x3 window needs of them then stays in a processor's cache."""
 
 
 class MedianFilter(Stage):
     """3x3 median of each channel, reflected at the border (the paper states no kernel size).
 
-    A network of minima and maxima: ten times faster on a CPU than unfolding and sorting. Its gradient is the true one:
-    each output passes its own to the pixel that it copied, in equal parts where several hold that value.
+    Minima and maxima alone, of columns first, which neighbouring windows share: many times faster on a CPU than
+    unfolding and sorting. Its gradient is the true one: each output passes its own to the pixel that it copied, in
+    equal parts where several hold that value.
 
     Args:
         stand_in: the backward pass: "exact", or "soft" for that of
@@ -47,7 +42,8 @@ class MedianFilter(Stage):
 
     def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
         """Filter (N, C, H, W) images with H, W >= 2."""
-        return torch.cat([_median(images[start : start + _BLOCK]) for start in range(0, max(1, len(images)), _BLOCK)])
+        block = max(1, _FLOATS_AT_ONCE // images[:1].numel()) if len(images) else 1
+        return torch.cat([_median(images[start : start + block]) for start in range(0, max(1, len(images)), block)])
 
 
 def _median(images: Tensor) -> Tensor:
@@ -61,19 +57,38 @@ def _shifted(padded: Tensor) -> list[Tensor]:
     return [padded[:, :, row : row + height, col : col + width] for row in range(3) for col in range(3)]
 
 
+def _middle(one: Tensor, two: Tensor, three: Tensor) -> Tensor:
+    """The median of three."""
+    return torch.maximum(torch.minimum(one, two), torch.minimum(torch.maximum(one, two), three))
+
+
+def _window_median(padded: Tensor) -> Tensor:
+    """Median of each 3x3 window of (N, C, H + 2, W + 2), (N, C, H, W).
+
+    With the three columns of a window sorted, it is the middle one of the largest low, the middle middle and the
+    smallest high value.
+    """
+    height, width = padded.shape[2] - 2, padded.shape[3] - 2
+    top, centre, bottom = (padded[:, :, row : row + height] for row in range(3))
+    upper, lower = torch.maximum(top, centre), torch.minimum(top, centre)
+    highs, rest = torch.maximum(upper, bottom), torch.minimum(upper, bottom)
+    lows, middles = torch.minimum(lower, rest), torch.maximum(lower, rest)
+    low, middle, high = ([part[..., col : col + width] for col in range(3)] for part in (lows, middles, highs))
+    return _middle(
+        torch.maximum(torch.maximum(low[0], low[1]), low[2]),
+        _middle(*middle),
+        torch.minimum(torch.minimum(high[0], high[1]), high[2]),
+    )
+
+
 class _Median(torch.autograd.Function):
-    """The network with a backward pass of its own: autograd's walks back through all 38 minima and maxima."""
+    """The window's median with a backward pass of its own: autograd's walks back through all minima and maxima."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor) -> Tensor:
-        values = _shifted(padded)
-        for low, high in _EXCHANGES:
-            values[low], values[high] = (
-                torch.minimum(values[low], values[high]),
-                torch.maximum(values[low], values[high]),
-            )
-        ctx.save_for_backward(padded, values[4])
-        return values[4]
+        median = _window_median(padded)
+        ctx.save_for_backward(padded, median)
+        return median
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -97,6 +97,14 @@ class BinomialVote:
         level = self.alpha / max(2, classes - 1) / 2
         return wanted_early(self.copies, level), wanted_at_the_end(self.copies, level)
 
+    def foreseen(self, votes: Tensor) -> Tensor:
+        """Labels (N,) that the vote would give after all its copies, had they the shares of the votes (N, K)."""
+        copies = votes * self.copies // votes.sum(dim=1, keepdim=True).clamp_min(1)
+        top = copies.topk(2, dim=1)
+        wanted = self._wanted(votes.shape[1])[1].to(votes.device)
+        leads = top.values[:, 0] >= wanted[top.values[:, 1]]
+        return torch.where(leads, votes.argmax(dim=1), torch.full_like(top.indices[:, 0], ABSTAINED))
+
 
 def _looks(copies: int) -> tuple[int, ...]:
     looks = []
