@@ -6,8 +6,10 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 DEMO := natural pgd_at cushion_jpeg80 medrdf_sp_mf
 # In this order: later recipes begin with the networks of earlier ones.
-RECIPES := natural pgd_at trades mart hat mpadvt maadvt trades_awp comdefend comdefend_pgd_at hgd \
-	cushion_jpeg80 cushion_jpeg80_pgd_at random_rp random_rp_pgd_at medrdf_sp_mf medrdf_sp_mf_pgd_at
+RECIPES := natural pgd_at trades mart hat mpadvt maadvt trades_awp fat ima ssat ensemble_at ard \
+	defensive_distillation average_pooling bounded_relu drop_max dual_batch_norm natural_resnet50 natural_ag_sononet16 \
+	comdefend comdefend_pgd_at hgd cushion_jpeg80 cushion_jpeg80_pgd_at random_rp random_rp_pgd_at \
+	medrdf_sp_mf medrdf_sp_mf_pgd_at medrdf_sp_mf_10k medrdf_sp_mf_10k_pgd_at
 
 .PHONY: help demo test explore test-slow lint benchmarks train official install clean
 

@@ -35,12 +35,20 @@ CLAIMS = (
     ("random_rp", "natural"),
     ("medrdf_sp_mf", "natural"),
     ("medrdf_sp_mf", "pgd_at"),
+    ("medrdf_sp_mf_10k", "natural"),
+    ("medrdf_sp_mf_10k", "medrdf_sp_mf"),
     ("cushion_jpeg80", "natural"),
     ("hgd", "natural"),
     ("cushion_jpeg80_pgd_at", "pgd_at"),
     ("comdefend_pgd_at", "pgd_at"),
     ("random_rp_pgd_at", "pgd_at"),
     ("medrdf_sp_mf_pgd_at", "pgd_at"),
+    ("medrdf_sp_mf_10k_pgd_at", "pgd_at"),
+    ("medrdf_sp_mf_10k_pgd_at", "medrdf_sp_mf_pgd_at"),
+    ("average_pooling", "natural"),
+    ("bounded_relu", "pgd_at"),
+    ("drop_max", "pgd_at"),
+    ("dual_batch_norm", "pgd_at"),
 )
 """Which of two entries a paper puts higher, or would have to for the second defense to be worth its cost."""
 

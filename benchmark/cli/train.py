@@ -68,20 +68,21 @@ def train_command(
 ) -> None:
     """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
     from benchmark.cli.evaluate import check_device
-    from benchmark.training.plans import read_plan
+    from benchmark.training.plans import datasets_of, read_plan
     from benchmark.training.recipe import find_recipes
 
     check_device(device)
     root = root_of(context)
     jobs = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
-    wanted = set(dataset or [name for _, _, plan in jobs for name in plan.datasets])
-    known = {name for _, _, plan in jobs for name in plan.datasets}
+    named = [datasets_of(root, path) for path, _, _ in jobs]
+    known = {name for names in named for name in names}
+    wanted = set(dataset or known)
     if wanted - known:
         raise BenchError(
             f"recipe '{recipe}' is not for data set '{min(wanted - known)}'; it names {', '.join(sorted(known))}."
         )
-    for path, source, plan in jobs:
-        for name in plan.datasets:
+    for (path, source, plan), names in zip(jobs, named, strict=True):
+        for name in names:
             if name in wanted:
                 _train_one(root, path, source, plan, name, output, device, data_dir)
 

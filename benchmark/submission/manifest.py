@@ -65,7 +65,14 @@ class Manifest(Strict):
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     defense_family: Literal[
-        "none", "adversarial training", "pre-processing", "randomisation", "detection", "ensemble", "other"
+        "none",
+        "adversarial training",
+        "pre-processing",
+        "randomisation",
+        "detection",
+        "ensemble",
+        "feature enhancement",
+        "other",
     ]
     summary: str = ""
     entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.py:[A-Za-z_][A-Za-z0-9_]*$")] = (

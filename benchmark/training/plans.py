@@ -8,6 +8,7 @@ from benchmark.data.card import Card
 from benchmark.data.split import Split
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
+from benchmark.submission.manifest import read_manifest
 from benchmark.training.filters import FilterRecipe, read_filter_recipe, train_filter
 from benchmark.training.log import Epoch
 from benchmark.training.recipe import Recipe, follow, read_recipe
@@ -30,6 +31,21 @@ def read_plan(root: Root, path: Path) -> tuple[Path, Plan]:
     if kind not in KINDS:
         raise BenchError(f"{followed}: field 'kind' is '{kind}'.{did_you_mean(str(kind), KINDS)}")
     return followed, read_filter_recipe(followed) if kind == "filter" else read_recipe(followed)
+
+
+def datasets_of(root: Root, path: Path) -> list[str]:
+    """Data sets that ``bench train`` takes up for a recipe file: those that it names.
+
+    Of another submission's recipe (``same_as``) they are those that the submission beside the file names itself.
+
+    Raises:
+        BenchError: as :func:`read_plan`, or a wrong manifest.
+    """
+    followed, plan = read_plan(root, path)
+    if followed == path or not (path.parent / "submission.toml").is_file():
+        return plan.datasets
+    own = read_manifest(path.parent).datasets
+    return [name for name in plan.datasets if name in own]
 
 
 def _kind(path: Path) -> object:

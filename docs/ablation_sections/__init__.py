@@ -1,10 +1,11 @@
 """The sections of ``docs/ablations.md``: a paper's table each, measured again."""
 
-from ablation_sections import columns, copies, cushion, deployed, geometry, metric, noise, training
+from ablation_sections import columns, copies, cushion, deployed, geometry, metric, networks, noise, training
 from ablation_sections.section import Section
 
 SECTIONS: dict[str, Section] = {
     "noise": noise.NOISE,
+    "networks": networks.SECTION,
     "columns": columns.SECTION,
     "level": noise.LEVEL,
     "copies": copies.SECTION,

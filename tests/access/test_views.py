@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from benchmark.access import QueryBudgetExceeded, adaptive, black_box, no_box, white_box
+from benchmark.access import QueryBudgetExceeded, adaptive, black_box, black_box_labels, no_box, white_box
 from benchmark.defense import Defense, Stage
 from benchmark.defense.stages import BinomialVote, SaltAndPepper
 from benchmark.randomness import Randomness
@@ -69,6 +69,53 @@ def test_the_no_box_view_knows_a_surrogate_only():
     surrogate, images = make_net(seed=9), some_images()
     look = no_box(surrogate, 3, streams()).evaluate(images, first_logit, torch.arange(4))
     torch.testing.assert_close(look.logits, surrogate(images))
+
+
+class Heard(nn.Module):
+    """A classifier that counts the rows it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.rows = make_net(), 0
+
+    def forward(self, images):
+        self.rows += len(images)
+        return self.net(images)
+
+
+def rows_of_a_query(vote, ask):
+    """Rows that the classifier saw of one query about an image whose vote is not settled early."""
+    defense = Defense(Heard(), 3, [SaltAndPepper(0.4)], vote)
+    seen = []
+    defense.classifier.register_forward_hook(lambda module, _, __: seen.append(module.rows))
+    ask(defense, TORN)
+    return seen[-1]
+
+
+TORN = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("view", [black_box, black_box_labels])
+def test_a_query_of_a_long_vote_is_answered_by_its_first_200_copies(view):
+    long = BinomialVote(1000, sequential=False)
+    asked = rows_of_a_query(long, lambda defense, image: view(defense, streams(1), 5).query(image, torch.arange(1)))
+    assert asked == 200
+    whole = rows_of_a_query(long, lambda defense, image: defense.predict(image, streams(1)))
+    assert whole == 1000
+
+
+@pytest.mark.parametrize("copies", [50, 200])
+def test_a_vote_of_no_more_copies_is_asked_whole(copies):
+    defense = noisy(BinomialVote(copies, sequential=False))
+    view = black_box(defense, streams(), 5)
+    assert view._defense is defense
+
+
+def test_asking_a_long_vote_leaves_the_deployed_one_as_it_is():
+    defense = noisy(BinomialVote(1000))
+    before = defense.vote
+    black_box(defense, streams(), 5).query(some_images(), torch.arange(4))
+    assert defense.vote is before
 
 
 def test_the_black_box_view_gives_deployed_scores_and_labels():

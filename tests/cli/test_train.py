@@ -123,6 +123,29 @@ def test_an_entry_that_builds_another_network_than_the_recipe_is_warned_of(bench
     assert ("builds another network for 'tiny' than the recipe trained" in answer.err) is warned
 
 
+def test_another_submissions_recipe_trains_on_the_data_sets_that_the_entry_names_alone(bench, project, tiny):
+    path = tiny()
+    path.write_text(path.read_text().replace('["tiny"]', '["synthetic_cxr", "tiny"]'))
+    folder = project / "submissions" / "behind"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text('same_as = "own"\n')
+    (folder / "submission.toml").write_text(
+        'name = "behind"\ntitle = "Behind"\nauthors = ["A test"]\ntask = "classification"\ndatasets = ["tiny"]\n'
+        'architecture = "any"\ndefense_family = "none"\nrevision = 1\n'
+    )
+    (folder / "defense.py").write_text(
+        "from benchmark.defense import Defense\nfrom benchmark.models import NarrowResNet18\n\n\n"
+        "def build(context):\n"
+        "    network = NarrowResNet18(context.num_classes, context.channels, width=2, pool=False)\n"
+        "    return Defense(context.load_weights(network), context.num_classes)\n"
+    )
+    answer = bench("--root", project, "train", "behind")
+    assert answer.code == 0, answer.err
+    assert [path.name for path in (folder / "weights").glob("*.safetensors")] == ["tiny.safetensors"]
+    refused = bench("--root", project, "train", "behind", "--dataset", "synthetic_cxr").sentence
+    assert "is not for data set 'synthetic_cxr'; it names tiny" in refused
+
+
 def test_a_killed_training_is_gone_on_with_by_the_same_command(bench, project, tiny, tmp_path, monkeypatch):
     tiny("pgd_at", ADVERSARY)
     whole = bench("--root", project, "train", "own", "--output", tmp_path / "whole")

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 
 from ablation_sections.copies import MEDRDF_II
 from ablation_sections.cushion import AEGIS_5
-from ablation_sections.noise import MEDRDF_III
-from ablation_sections.papers import PGD20, printed
+from ablation_sections.noise import medrdf
+from ablation_sections.papers import COVID, DERMA, PGD20, printed
 
 
 def test_a_share_is_told_in_percent_and_a_time_as_it_is():
@@ -27,6 +27,8 @@ def test_several_numbers_and_none_are_refused(model, count):
 
 
 def test_what_stands_beside_ours_is_what_the_papers_print():
-    assert MEDRDF_III["salt and pepper, MF"] == [[91.2, 90.2], [69.0, 65.1]]
+    assert [medrdf("III", "salt and pepper, MF", dataset) for dataset in (COVID, DERMA)] == [[91.2, 90.2], [69.0, 65.1]]
+    assert medrdf("IV", "no noise, none", COVID)[0] == 92.6
+    assert medrdf("V", "no noise, none", COVID)[0] == 93.4
     assert MEDRDF_II[10000] == [[91.2, 93.2, 3.8], [69.0, 67.3, 1.1]]
     assert AEGIS_5["last 4 bits cleared"] == [96.8, 100.0]

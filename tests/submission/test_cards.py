@@ -108,6 +108,25 @@ def test_a_card_names_the_weights_without_a_full_record(entry):
 
 
 @own_entries
+def test_weights_without_a_record_have_log_curve_and_record_of_a_repeat_beside_them(entry):
+    """Of the same recipe and data; what sets the bytes apart is the processor."""
+    for dataset, named in entry.manifest.weights.items():
+        weights = entry.folder / named.file
+        beside = [weights.with_name(f"{dataset}.repeat.{end}") for end in ("log.csv", "curve.svg", "training.json")]
+        if record_of(entry, dataset) is not None:
+            assert not any(path.exists() for path in beside)
+            continue
+        record = json.loads(beside[2].read_text("utf-8"))
+        recipe, _, data = weights_table(entry)[dataset]
+        _, plan = read_plan(ROOT, (entry.folder / recipe).resolve())
+        assert (record["training_data"], record["epochs"], record["method"]) == (data, plan.epochs, plan.method)
+        assert record["sha256"] != named.sha256
+        assert len(beside[0].read_text("utf-8").splitlines()) > plan.epochs
+        assert "<svg" in beside[1].read_text("utf-8")
+        assert "`*.repeat.*`" in text_of(entry)
+
+
+@own_entries
 def test_a_record_is_that_of_the_shipped_weights_and_of_the_data_that_the_card_names(entry):
     for dataset, named in entry.manifest.weights.items():
         record = record_of(entry, dataset)
@@ -200,10 +219,16 @@ def test_a_card_tells_the_binary_maps_of_comdefend(entry):
 
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.name.startswith("medrdf")], ids=lambda entry: entry.name)
-def test_a_card_tells_the_copies_that_medrdf_deploys_and_that_the_paper_deploys_more(entry):
+def test_a_card_tells_the_copies_that_medrdf_deploys_and_whether_the_paper_deploys_more(entry):
     vote = entry.build(find_card("synthetic_cxr", ROOT)).vote
     assert isinstance(vote, BinomialVote)
     words = words_of(entry)
-    assert f"up to {vote.copies} " in words
+    assert f"up to {vote.copies:,} ".replace(",", " ") in words
     assert ("this entry at most 200" in words) == (vote.copies == 200)
     assert ("A departure: the paper deploys n = 10 000 copies" in words) == (vote.copies < 10_000)
+
+
+def test_make_train_names_every_shipped_entry_and_no_other():
+    makefile = (ROOT.path / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    (recipes,) = re.findall(r"^RECIPES := (.*)$", makefile, re.MULTILINE)
+    assert sorted(recipes.split()) == sorted(entry.name for entry in ENTRIES)

@@ -6,7 +6,7 @@ from benchmark.data.registry import find_card
 from benchmark.root import find_root
 from benchmark.submission import all_entries, find_entry
 from benchmark.training.deployed import deploys
-from benchmark.training.plans import read_plan
+from benchmark.training.plans import datasets_of, read_plan
 from benchmark.training.recipe import find_recipes
 
 ROOT = find_root()
@@ -14,7 +14,7 @@ SHIPPED = [
     pytest.param(entry, path, dataset, id=f"{entry.name}-{path.stem}-{dataset}")
     for entry in all_entries(ROOT)
     for path in find_recipes(ROOT, entry.name)
-    for dataset in read_plan(ROOT, path)[1].datasets
+    for dataset in datasets_of(ROOT, path)
 ]
 
 
