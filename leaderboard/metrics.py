@@ -11,9 +11,10 @@ from leaderboard.clean import clean_metrics
 from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import Entry, Required, entries
-from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
+from leaderboard.votes import vote_metrics
 
 __all__ = ["ALL_TRACKS", "HEADLINE", "WORST_CASE", "Record", "headline", "records"]
 
@@ -40,6 +41,7 @@ def records_of(everyone: list[Entry], required: Required | None = None, baseline
         found += _clean_records(entry)
         found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
+        found += _vote_records(entry)
         found += _corruption_records(entry, _baseline_of(entry, everyone, baseline))
     return found
 
@@ -194,6 +196,17 @@ def _query_records(entry: Entry) -> list[Record]:
     return found
 
 
+def _vote_records(entry: Entry) -> list[Record]:
+    found: list[Record] = []
+
+    def add(track: str, metric: str, value: float, low: float, high: float, n: int) -> None:
+        over = "none" if track == "clean" else MEAN
+        found.append(_record(entry, track, metric, value, (low, high), n, attack=over))
+
+    vote_metrics(entry, add)
+    return found
+
+
 def _weighted_median(values: Floats, weights: Floats) -> Floats:
     """Lower median of ``values`` (n) under each row of ``weights`` (r, n)."""
     order = np.argsort(values, kind="stable")
@@ -235,8 +248,8 @@ def _grids(values: Floats) -> Floats:
 def _grid_names(own: Sequences) -> list[tuple[str, int | None]]:
     each: list[tuple[str, int | None]] = [(p, s) for p in own.perturbations for s in own.severities]
     each += [(p, None) for p in own.perturbations]
-    each += [("mean", s) for s in own.severities]
-    return [*each, ("mean", None)]
+    each += [(MEAN, s) for s in own.severities]
+    return [*each, (MEAN, None)]
 
 
 def _flip_records(entry: Entry, own: Sequences) -> list[Record]:
@@ -252,7 +265,7 @@ def _flip_records(entry: Entry, own: Sequences) -> list[Record]:
         for i, (attack, severity) in enumerate(_grid_names(own)):
             if count[i] == 0:
                 continue
-            name = f"mean_{metric}" if attack == "mean" and metric == "flip_probability" else metric
+            name = f"mean_{metric}" if attack == MEAN and metric == "flip_probability" else metric
             found.append(
                 _record(entry, "corruption", name, filled[:, i].sum() / count[i], (low[i], high[i]), int(count[i]),
                         attack=attack, severity=severity, complete=bool(known[:, i].all()))

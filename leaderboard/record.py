@@ -11,6 +11,9 @@ from typing import Any
 WORST_CASE = "worst-case"
 """``attack`` of a record that takes the worst cell per image."""
 
+MEAN = "mean"
+"""``attack`` of a record that is a mean over a track's attacks or perturbations."""
+
 ALL_TRACKS = "all"
 """``track`` of a record that spans every attack track."""
 

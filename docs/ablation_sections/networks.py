@@ -5,7 +5,7 @@ from ablation_sections.noise import grid, medrdf, noise_claims, told_grid
 from ablation_sections.section import Section
 from benchmark.data.split import Split
 
-IMAGES = 64
+IMAGES = 48
 NETWORKS = {"natural_resnet50": "IV", "natural_ag_sononet16": "V"}
 """The entries with the paper's other networks, and its table of each."""
 

@@ -11,11 +11,12 @@ from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import Entry
 from leaderboard.queries import query_curves
 from leaderboard.ranking import Standing
-from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
+from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
+from leaderboard.votes import COPIES, LARGEST, METRIC
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ class CorruptionRow:
 
 
 @dataclass(frozen=True)
+class VoteLine:
+    """What a vote took on one track, and how sure it was."""
+
+    track: str
+    copies: Record
+    largest: Record
+    metric: Record
+
+
+@dataclass(frozen=True)
 class ClaimLine:
     """A number that the entry's paper claims, the same attack's number here, and the worst case at that budget."""
 
@@ -79,6 +90,8 @@ class Section:
     query_chart: Markup
     severities: tuple[int, ...]
     corruption: tuple[CorruptionRow, ...]
+    votes: tuple[VoteLine, ...]
+    most_copies: int
     claims: tuple[ClaimLine, ...]
     provenance: tuple[tuple[str, str], ...]
 
@@ -120,6 +133,8 @@ def section(
         query_chart=_query_chart(entry),
         severities=severities,
         corruption=_corruption(book, key, mine, severities),
+        votes=_votes(book, key),
+        most_copies=int(entry.rows["copies"].fillna(0).max()),
         claims=tuple(_claim(book, key, claim) for claim in claims if claim.dataset == standing.dataset),
         provenance=_provenance(entry),
     )
@@ -206,11 +221,11 @@ def _query_chart(entry: Entry) -> Markup:
 def _corruption(
     book: Book, key: EntryKey, mine: list[Record], severities: tuple[int, ...]
 ) -> tuple[CorruptionRow, ...]:
-    names = {record.attack for record in mine if record.track == "corruption"} - {"mean"}
+    names = {record.attack for record in mine if record.track == "corruption"} - {MEAN}
     order = [name for name in PERTURBATIONS if name in names] + sorted(names - set(PERTURBATIONS))
     rows = []
-    for name in [*order, "mean"] if names else []:
-        flip = "mean_flip_probability" if name == "mean" else "flip_probability"
+    for name in [*order, MEAN] if names else []:
+        flip = "mean_flip_probability" if name == MEAN else "flip_probability"
 
         def numbers(metric: str, name: str = name) -> tuple[Record | None, ...]:
             return tuple(book.get(key, "corruption", metric, name, severity=level) for level in severities)
@@ -226,6 +241,16 @@ def _corruption(
             )
         )
     return tuple(rows)
+
+
+def _votes(book: Book, key: EntryKey) -> tuple[VoteLine, ...]:
+    lines = []
+    for track in TRACK_TEXT:
+        over = "none" if track == "clean" else MEAN
+        copies, largest, metric = (book.get(key, track, name, over) for name in (COPIES, LARGEST, METRIC))
+        if copies and largest and metric:
+            lines.append(VoteLine(track, copies, largest, metric))
+    return tuple(lines)
 
 
 def _provenance(entry: Entry) -> tuple[tuple[str, str], ...]:

@@ -29,6 +29,9 @@ METRIC_TEXT = {
     "robust_accuracy": "robust accuracy",
     "mean_flip_probability": "mean flip probability",
     "relative_flip_probability": "relative flip probability",
+    "copies_mean": "random copies per answer, mean",
+    "copies_largest_share": "answers that took the most copies",
+    "robust_metric_mean": "Robust Metric, mean",
 }
 """Metric -> words."""
 

@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.access import adaptive, white_box
+from benchmark.access import adaptive, black_box, black_box_labels, views, white_box
 from benchmark.attacks.apgd import Apgd
 from benchmark.attacks.pgd import Pgd
+from benchmark.attacks.rays import Rays
+from benchmark.attacks.square import Square
 from benchmark.defense import Defense
 from benchmark.defense.stages import BinomialVote, MedianFilter, SaltAndPepper
 from benchmark.randomness import Randomness
@@ -117,3 +119,26 @@ def test_an_attack_through_medrdf_is_not_one_on_the_network_behind_it(problem: P
     found = problem.through_all(Pgd(steps=20), eps_255=8)
     assert problem.right(problem.bare, found) > 0.9
     assert problem.right(problem.medrdf, found) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("attack", "eps_255"), [(Rays(queries=150), 9), (Square(queries=150), 16)], ids=["rays", "square"]
+)
+def test_asking_200_copies_of_a_long_vote_fells_as_much_of_it_as_asking_it_whole(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch, attack: Rays | Square, eps_255: float
+) -> None:
+    count = 10
+    images, labels, draw = problem.images[:count], problem.labels[:count], Randomness(range(count))
+    long = Defense(problem.bare.classifier, 2, problem.medrdf.stages, BinomialVote(copies=2000))
+    fallen = []
+    for copies in (views.COPIES_PER_QUERY, 2000):
+        monkeypatch.setattr(views, "COPIES_PER_QUERY", copies)
+        if isinstance(attack, Rays):
+            found = attack(
+                black_box_labels(long, draw.fork("view"), 150), TASK, images, labels, eps_255, draw.fork("attack")
+            )
+        else:
+            found = attack(black_box(long, draw.fork("view"), 150), TASK, images, labels, eps_255, draw.fork("attack"))
+        fallen.append(int((~TASK.right(long.predict(found, Randomness(range(count))), labels)).sum()))
+    assert fallen[0] >= 4
+    assert abs(fallen[0] - fallen[1]) <= 1

@@ -110,6 +110,22 @@ def test_every_figure_of_the_board_stands_under_its_head(tmp_path, project, tabl
     assert board.heads[4:-1] == tracks
 
 
+def test_an_entry_that_votes_shows_its_copies_on_every_track_and_no_other_entry_does(tmp_path, project, table, small):
+    rows = small("voting").rows()
+    for one in rows:
+        one.update(copies=250 if one["track"] == "adaptive" else 16, score=1.5)
+    first = build_site(table(rows, small("natural")), project.root, tmp_path / "site")
+    page = text_of(first.parent / "entries" / "voting.html")
+    votes = page[page.index('<table class="plain-table votes">') :].partition("</table>")[0]
+    told = re.findall(r'scope="row">([^<]+)</th><td><span class="figure">(\d+)</span>', votes)
+    assert dict(told) == {
+        TRACK_TEXT[track][0]: "250" if track == "adaptive" else "16" for track in TRACK_TEXT if track != "all"
+    }
+    assert "Answers that took 250, %" in votes
+    assert '<th scope="row">none</th>' not in page
+    assert "Random copies" not in text_of(first.parent / "entries" / "natural.html")
+
+
 def test_a_title_with_a_script_is_escaped_on_every_page(tmp_path, project, table, small):
     project.manifest("evil", "<script>alert(1)</script>", url="javascript:alert(2)")
     first = build_site(table(small("evil")), project.root, tmp_path / "site")

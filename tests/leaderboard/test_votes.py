@@ -1,0 +1,56 @@
+"""Copies and Robust Metric of a defense that votes, per track."""
+
+import pytest
+
+from leaderboard.metrics import records
+from leaderboard.votes import COPIES, LARGEST, METRIC
+
+
+def voting(pretend, **more):
+    """Rows of an entry whose image i takes 10 (i + 1) copies, all of them 120 at most, and scores i / 10."""
+    rows = pretend("one", **more).rows()
+    for one in rows:
+        image = int(one["sample_id"])
+        one.update(copies=10 * (image + 1), score=image / 10)
+    return rows
+
+
+def figures(found, track):
+    return {
+        record.metric: record
+        for record in found
+        if record.track == track and record.metric in (COPIES, LARGEST, METRIC)
+    }
+
+
+def test_clean_images_count_once_each(table, pretend):
+    told = figures(records(table(voting(pretend))), "clean")
+    assert told[COPIES].value == pytest.approx(65)
+    assert told[LARGEST].value == pytest.approx(1 / 12)
+    assert told[METRIC].value == pytest.approx(0.55)
+    assert {record.n for record in told.values()} == {12}
+    assert all(record.low <= record.value <= record.high for record in told.values())
+
+
+def test_an_attacked_image_counts_as_often_as_it_was_judged(table, pretend):
+    """Image 0 falls at 1/255 to the first cell and is spared what follows: one answer of eight."""
+    told = figures(records(table(voting(pretend, falls={("no-box", "pgd-20", 0): 1.0}))), "no-box")
+    answers = {0: 1} | dict.fromkeys(range(1, 10), 8)
+    total = sum(10 * (image + 1) * count for image, count in answers.items())
+    assert told[COPIES].value == pytest.approx(total / sum(answers.values()))
+    assert told[COPIES].attack == "mean"
+    assert told[COPIES].n == 10
+
+
+def test_answers_of_one_patient_are_drawn_together(table, pretend):
+    rows = voting(pretend)
+    apart = figures(records(table(rows)), "clean")[COPIES]
+    for one in rows:
+        one["group_id"] = "one patient"
+    together = figures(records(table(rows)), "clean")[COPIES]
+    assert together.low == together.high == together.value == apart.value
+    assert apart.low < apart.high
+
+
+def test_a_defense_without_a_vote_has_no_such_figures(table, pretend):
+    assert not {record.metric for record in records(table(pretend("one")))} & {COPIES, LARGEST, METRIC}
