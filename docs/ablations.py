@@ -25,6 +25,7 @@ from ablation_sections.document import DOCUMENT, document
 from ablation_sections.keep import fingerprint, kept
 
 from benchmark.errors import BenchError
+from benchmark.memory import keep_freed_memory
 
 OUTPUT = Path(tempfile.gettempdir()) / "medrobustbench-ablations"
 
@@ -40,6 +41,7 @@ def main() -> None:
     if given.section and given.write:
         parser.error("--write needs all sections: leave --section out (finished ones are kept)")
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         bench = Bench()
     except BenchError as error:

@@ -68,10 +68,12 @@ def train_command(
 ) -> None:
     """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
     from benchmark.cli.evaluate import check_device
+    from benchmark.memory import keep_freed_memory
     from benchmark.training.plans import datasets_of, read_plan
     from benchmark.training.recipe import find_recipes
 
     check_device(device)
+    keep_freed_memory()
     root = root_of(context)
     jobs = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
     named = [datasets_of(root, path) for path, _, _ in jobs]

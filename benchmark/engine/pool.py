@@ -11,6 +11,7 @@ from benchmark.engine.run_unit import run_unit
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
+from benchmark.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell)
     same everywhere.
     """
     if workers == 1:
+        keep_freed_memory()
         workplace = Workplace(settings)
         for unit in units:
             tell(_attempt(workplace, unit, tell))
@@ -98,6 +100,7 @@ def _news(worker: _Worker) -> Event:
 
 def _serve(pipe: Connection, settings: RunSettings) -> None:
     """Life of a worker process."""
+    keep_freed_memory()
     workplace = Workplace(settings)
     while True:
         try:
