@@ -220,7 +220,7 @@ def test_a_card_tells_the_binary_maps_of_comdefend(entry):
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.name.startswith("medrdf")], ids=lambda entry: entry.name)
 def test_a_card_tells_the_copies_that_medrdf_deploys_and_whether_the_paper_deploys_more(entry):
-    vote = entry.build(find_card("synthetic_cxr", ROOT)).vote
+    vote = entry.build(find_card(entry.manifest.datasets[0], ROOT)).vote
     assert isinstance(vote, BinomialVote)
     words = words_of(entry)
     assert f"up to {vote.copies:,} ".replace(",", " ") in words
