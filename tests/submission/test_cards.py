@@ -228,6 +228,12 @@ def test_a_card_tells_the_copies_that_medrdf_deploys_and_whether_the_paper_deplo
     assert ("A departure: the paper deploys n = 10 000 copies" in words) == (vote.copies < 10_000)
 
 
+@entries
+def test_a_card_says_whether_the_matrix_has_judged_the_entry(entry):
+    judged = any((ROOT.official_results / dataset / entry.name).is_dir() for dataset in entry.manifest.datasets)
+    assert ("no official rows" in words_of(entry)) == (not judged)
+
+
 def test_make_train_names_every_shipped_entry_and_no_other():
     makefile = (ROOT.path / "Makefile").read_text("utf-8").replace("\\\n", " ")
     (recipes,) = re.findall(r"^RECIPES := (.*)$", makefile, re.MULTILINE)
