@@ -38,6 +38,15 @@ def test_numbers_set_aside_and_other_attacks_count_as_otherwise_in_print():
     assert all(one.set_aside for one in read_published() if one.defense == "maadvt" and one.track == "white-box")
 
 
+def test_the_vote_of_10_000_is_the_medrdf_that_is_in_print(table, pretend):
+    claims = [("medrdf_sp_mf_10k", "natural"), ("medrdf_sp_mf", "natural"), ("medrdf_sp_mf_10k", "medrdf_sp_mf")]
+    rows = table(*(pretend(name) for name in ("medrdf_sp_mf_10k", "medrdf_sp_mf", "natural")))
+    longer, shorter, between = (one.printed for one in orderings(entries(rows), read_published(), claims=claims))
+    assert longer == shorter
+    assert longer.above == longer.both > 0
+    assert between == Printed(0, 0, 0)
+
+
 def test_every_claim_is_about_two_shipped_entries():
     shipped = {path.name for path in find_root().submissions.iterdir()}
     assert {name for claim in CLAIMS for name in claim} <= shipped
