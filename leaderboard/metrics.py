@@ -14,7 +14,7 @@ from leaderboard.entries import Entry, Required, entries
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
-from leaderboard.votes import vote_metrics
+from leaderboard.votes import over, vote_metrics
 
 __all__ = ["ALL_TRACKS", "HEADLINE", "WORST_CASE", "Record", "headline", "records"]
 
@@ -200,8 +200,7 @@ def _vote_records(entry: Entry) -> list[Record]:
     found: list[Record] = []
 
     def add(track: str, metric: str, value: float, low: float, high: float, n: int) -> None:
-        over = "none" if track == "clean" else MEAN
-        found.append(_record(entry, track, metric, value, (low, high), n, attack=over))
+        found.append(_record(entry, track, metric, value, (low, high), n, attack=over(track)))
 
     vote_metrics(entry, add)
     return found

@@ -7,12 +7,18 @@ import numpy as np
 from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import bootstrap, interval
 from leaderboard.entries import Entry
+from leaderboard.record import MEAN
 
 COPIES, LARGEST, METRIC = "copies_mean", "copies_largest_share", "robust_metric_mean"
 """Mean copies per answer, share of answers that took as many as any answer of the entry, mean Robust Metric."""
 
 Add = Callable[[str, str, float, float, float, int], None]
 """Takes track, metric, value, low, high and the number of images."""
+
+
+def over(track: str) -> str:
+    """``attack`` of a track's records here: the clean track has but one answer to an image."""
+    return "none" if track == "clean" else MEAN
 
 
 def vote_metrics(entry: Entry, add: Add) -> None:

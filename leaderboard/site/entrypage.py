@@ -16,7 +16,7 @@ from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
-from leaderboard.votes import COPIES, LARGEST, METRIC
+from leaderboard.votes import COPIES, LARGEST, METRIC, over
 
 
 @dataclass(frozen=True)
@@ -246,8 +246,7 @@ def _corruption(
 def _votes(book: Book, key: EntryKey) -> tuple[VoteLine, ...]:
     lines = []
     for track in TRACK_TEXT:
-        over = "none" if track == "clean" else MEAN
-        copies, largest, metric = (book.get(key, track, name, over) for name in (COPIES, LARGEST, METRIC))
+        copies, largest, metric = (book.get(key, track, name, over(track)) for name in (COPIES, LARGEST, METRIC))
         if copies and largest and metric:
             lines.append(VoteLine(track, copies, largest, metric))
     return tuple(lines)
