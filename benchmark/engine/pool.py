@@ -102,12 +102,26 @@ def _serve(pipe: Connection, settings: RunSettings) -> None:
     """Life of a worker process."""
     keep_freed_memory()
     workplace = Workplace(settings)
+    hear = _teller(pipe)
     while True:
         try:
             unit = pipe.recv()
         except (EOFError, OSError, KeyboardInterrupt):
             return
-        pipe.send(_attempt(workplace, unit, pipe.send))
+        hear(_attempt(workplace, unit, hear))
+
+
+def _teller(pipe: Connection) -> Tell:
+    """News to a run that may have been killed: without it the worker ends, and no attack is blamed for the silence."""
+
+    def tell(event: Event) -> None:
+        try:
+            pipe.send(event)
+        except OSError:
+            # SystemExit is no Exception, so the attack at work cannot take it for a failure of its own.
+            raise SystemExit(1) from None
+
+    return tell
 
 
 def _attempt(workplace: Workplace, unit: Unit, tell: Tell) -> Event:

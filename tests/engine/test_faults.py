@@ -1,5 +1,6 @@
 """What goes wrong is reported, never counted as robust, and spreads no further."""
 
+import multiprocessing
 import sys
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from benchmark.attacks import build
-from benchmark.engine import cell_run
+from benchmark.engine import RunSettings, cell_run, pool
 from benchmark.engine.pool import Event
+from benchmark.engine.settings import Unit
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -91,6 +93,17 @@ def test_every_worker_may_die_and_the_run_still_ends(run, plant):
     result = run([folder], ["clean"], workers=3)
     assert len(result.report.failures) == 5
     assert set(result.rows("dying", "clean").status) == {"gap"}
+
+
+def test_a_worker_whose_run_was_killed_ends_in_silence_and_blames_no_attack(root, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(cell_run, "PATIENCE", 0)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(Unit("plain", "toy", "black-box", 0))
+    ours.close()
+    with pytest.raises(SystemExit):
+        pool._serve(theirs, RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+    assert "failed" not in caplog.text
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_defense_that_raises_leaves_its_unit_as_a_gap_that_names_the_error(run, plant):
