@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmark.engine.pool import Event, work
-from benchmark.engine.run_unit import gap_table, part_path
+from benchmark.engine.run_unit import draws_on, gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
@@ -144,7 +144,7 @@ def evaluate(
         on_event(event, sum(WEIGHT[unit.track] * share for unit, share in shares.items()) / max(1, total))
 
     try:
-        work(settings, missing, workers, hear)
+        work(settings, missing, workers, hear, lambda unit: draws_on(workplace, unit))
     finally:
         # Workers end in no fixed order; the report tells of failures in the order of the plan.
         report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}

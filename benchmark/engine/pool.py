@@ -32,13 +32,31 @@ class _Worker:
 
 
 Tell = Callable[[Event], None]
+Needs = Callable[[Unit], frozenset[Unit]]
 
 
-def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell) -> None:
+def _next(waiting: list[Unit], in_hand: set[Unit], needs: Needs) -> Unit | None:
+    """Take the first unit off the list that draws on none to come; None if there is none now."""
+    to_come = in_hand | set(waiting)
+    for place, unit in enumerate(waiting):
+        if not needs(unit) & to_come:
+            return waiting.pop(place)
+    return None
+
+
+def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell, needs: Needs) -> None:
     """Run units and tell what happens, as it happens, in no particular order.
 
     One worker runs in this process; more run in processes of their own, each with one thread, so that sums are the
     same everywhere.
+
+    Args:
+        settings: how to run.
+        units: the units, each after those that it draws on.
+        workers: processes.
+        tell: told each event.
+        needs: the units that a unit draws on. It is held back while one of them is to come: whoever began it at once
+            would compute that one too. One that failed holds nothing back.
     """
     if workers == 1:
         keep_freed_memory()
@@ -61,15 +79,20 @@ def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell)
         crew = [hire() for _ in range(min(workers, len(waiting)))]
         while True:
             for place, worker in enumerate(crew):
-                if worker.unit is None and waiting:
-                    worker.unit = waiting.pop(0)
-                    try:
-                        worker.pipe.send(worker.unit)
-                    except OSError:
-                        waiting.insert(0, worker.unit)
-                        crew[place] = hire()
+                if worker.unit is not None:
+                    continue
+                in_hand = {other.unit for other in crew if other.unit is not None}
+                chosen = _next(waiting, in_hand, needs)
+                if chosen is None:
+                    break
+                try:
+                    worker.pipe.send(chosen)
+                    worker.unit = chosen
+                except OSError:
+                    waiting.insert(0, chosen)
+                    crew[place] = hire()
             busy = {worker.pipe: worker for worker in crew if worker.unit is not None}
-            if not busy:
+            if not busy and not waiting:
                 return
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]

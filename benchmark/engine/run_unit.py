@@ -1,6 +1,7 @@
 """Running one unit, or finding it already done."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.shots import Shot, shots_of
-from benchmark.engine.workplace import Kind, Workplace
+from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.results.store import read_table, write_table
 
@@ -21,6 +22,24 @@ def part_path(workplace: Workplace, unit: Unit) -> Path:
     entry = workplace.entry(unit.submission)
     name = f"{unit.track}-{unit.chunk:03d}-{workplace.identity(unit)}.parquet"
     return workplace.settings.results / PARTS / unit.dataset / entry.name / name
+
+
+def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
+    """The units whose rows this one takes over, whole or for some cells, where the defense makes two views coincide.
+
+    The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
+    deterministic defense are the same in the adaptive and the black-box track.
+    """
+    if unit.track not in ("white-box", "adaptive"):
+        return frozenset()
+    kind = workplace.kind(unit.submission, unit.dataset)
+    if unit.track == "adaptive" and kind.plain:
+        tracks = {"white-box"}
+    elif kind.plain if unit.track == "white-box" else not kind.stochastic:
+        tracks = {cell.same_as.split("/")[0] for cell in workplace.cells_of(unit) if cell.same_as}
+    else:
+        tracks = set()
+    return frozenset(replace(unit, track=track) for track in tracks)
 
 
 def run_unit(workplace: Workplace, unit: Unit, progress: Progress = lambda _: None) -> pa.Table:
@@ -39,11 +58,10 @@ def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
         return run_clean(workplace, unit, progress)
     if unit.track == "corruption":
         return run_corruption(workplace, unit, progress)
-    kind = workplace.kind(unit.submission, unit.dataset)
-    if unit.track == "adaptive" and kind.plain:
-        white_box = run_unit(workplace, Unit(unit.submission, unit.dataset, "white-box", unit.chunk), progress)
-        return _as_adaptive(white_box)
-    return AttackTrack(workplace, unit, _shared(workplace, unit, kind)).run(progress)
+    if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
+        (white_box,) = draws_on(workplace, unit)
+        return _as_adaptive(run_unit(workplace, white_box, progress))
+    return AttackTrack(workplace, unit, _shared(workplace, unit)).run(progress)
 
 
 def _as_adaptive(white_box: pa.Table) -> pa.Table:
@@ -57,19 +75,13 @@ def _as_adaptive(white_box: pa.Table) -> pa.Table:
     return white_box
 
 
-def _shared(workplace: Workplace, unit: Unit, kind: Kind) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
-    """Where this defense makes two views coincide, hand out what the other unit computed.
-
-    The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
-    deterministic defense are the same in the adaptive and the black-box track.
-    """
+def _shared(workplace: Workplace, unit: Unit) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
+    """Hand out, cell by cell, what the units that this one draws on computed; None where it draws on none."""
+    sources = {source.track: source for source in draws_on(workplace, unit)}
 
     def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
-        coincide = kind.plain if unit.track == "white-box" else not kind.stochastic
-        if not coincide:
-            return None
         track, name = cell.same_as.split("/")
-        return shots_of(run_unit(workplace, Unit(unit.submission, unit.dataset, track, unit.chunk)), name)
+        return shots_of(run_unit(workplace, sources[track]), name) if track in sources else None
 
     return shots
 

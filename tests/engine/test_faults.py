@@ -134,7 +134,7 @@ def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
 
 
 def test_failures_are_told_in_the_order_of_the_plan_whichever_worker_ends_first(run, plant, monkeypatch):
-    def backwards(_settings, units, _workers, hear):
+    def backwards(_settings, units, _workers, hear, _needs):
         for unit in reversed(units):
             hear(Event(unit, 0, failure="out of luck"))
 

@@ -54,6 +54,41 @@ def test_four_workers_make_the_rows_of_one(whole, run):
     assert_same_rows(whole, run(submissions, TRACKS, workers=4), submissions)
 
 
+@pytest.mark.parametrize("submission", ["plain", "jpeg"])
+def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypatch, tmp_path, submission):
+    log = tmp_path / "computed.txt"
+    honest = run_unit_module._compute
+
+    def spy(workplace, unit, progress):
+        with log.open("a") as file:
+            print(unit, file=file)
+        return honest(workplace, unit, progress)
+
+    monkeypatch.setattr(run_unit_module, "_compute", spy)
+    run([submission], ATTACKS, workers=4)
+    names = log.read_text().splitlines()
+    assert len(names) == len(set(names)) == 3 * len(ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("unit", "sources"),
+    [
+        ("plain/white-box", {"black-box"}),
+        ("plain/adaptive", {"white-box"}),
+        ("jpeg/white-box", set()),
+        ("jpeg/adaptive", {"black-box"}),
+        ("voting/white-box", set()),
+        ("voting/adaptive", set()),
+        ("plain/black-box", set()),
+    ],
+)
+def test_a_unit_waits_only_for_those_whose_rows_it_takes_over(root, tmp_path, unit, sources):
+    submission, track = unit.split("/")
+    place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+    found = run_unit_module.draws_on(place, Unit(submission, "toy", track, 1))
+    assert found == {Unit(submission, "toy", source, 1) for source in sources}
+
+
 @pytest.mark.slow
 def test_workers_that_start_from_nothing_make_the_same_rows_too(root, tmp_path):
     """As in production: spawned processes and the matrix in force, which the other tests replace."""
