@@ -12,8 +12,11 @@ from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness
 
 
-@pytest.mark.parametrize("network", [ComDefend(3), DenoisingUNet(3)], ids=["comdefend", "denoiser"])
-def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, network):
+@pytest.mark.parametrize("architecture", [ComDefend, DenoisingUNet])
+def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, architecture):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = architecture(3)
     images = torch.rand(64, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     draw = Randomness(range(64))
     bare = copy.deepcopy(network).eval()
@@ -28,4 +31,6 @@ def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, netwo
         benchmark.extra_info["seconds of the stage per second of the bare network"] = (
             benchmark.stats.stats.mean / seconds
         )
-    torch.testing.assert_close(filtered, whole, atol=1e-4, rtol=0)
+    # ComDefend's code is binary: another order of sums may flip a bit of it, which shows in the few pixels around.
+    apart = (filtered - whole).abs() > 1e-4
+    assert apart.float().mean() < 0.01
