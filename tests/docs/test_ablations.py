@@ -155,7 +155,10 @@ def test_each_call_is_charged_its_own_peak_even_below_an_earlier_one():
 
 
 def test_without_the_mark_the_growth_of_the_largest_memory_counts(tmp_path):
-    """In a process of its own: what earlier tests freed lies about in this one, resident or not as it happens."""
+    """In a process of its own: what earlier tests freed lies about in this one, resident or not as it happens.
+
+    A shell starts it, because a process inherits the mark of the memory that it was started from.
+    """
     pytest.importorskip("resource")
     code = f"""
     import numpy as np
@@ -167,7 +170,7 @@ def test_without_the_mark_the_growth_of_the_largest_memory_counts(tmp_path):
         print(memory.added_memory(lambda: np.ones(size).sum()))
     """
     found = subprocess.run(
-        [sys.executable, "-c", dedent(code)],
+        ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, dedent(code)],
         env=os.environ | {"PYTHONPATH": str(Path(memory.__file__).parents[1])},
         capture_output=True,
         text=True,
