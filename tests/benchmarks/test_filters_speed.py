@@ -12,8 +12,9 @@ from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness
 
 
-@pytest.mark.parametrize("architecture", [ComDefend, DenoisingUNet])
-def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, architecture):
+# ComDefend's code is binary: another order of sums may flip a bit of it, which shows in the few pixels around.
+@pytest.mark.parametrize(("architecture", "flipped"), [(ComDefend, 0.01), (DenoisingUNet, 0)])
+def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, architecture, flipped):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         network = architecture(3)
@@ -31,6 +32,5 @@ def test_a_stage_on_images_of_64_pixels_beside_its_bare_network(benchmark, archi
         benchmark.extra_info["seconds of the stage per second of the bare network"] = (
             benchmark.stats.stats.mean / seconds
         )
-    # ComDefend's code is binary: another order of sums may flip a bit of it, which shows in the few pixels around.
     apart = (filtered - whole).abs() > 1e-4
-    assert apart.float().mean() < 0.01
+    assert apart.float().mean() <= flipped
