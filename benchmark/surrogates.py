@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.data.card import Card
 from benchmark.errors import BenchError
+from benchmark.layout import laid_out
 from benchmark.root import Root
 from benchmark.submission.weights import load_into, read_weights
 from benchmark.training.recipe import read_recipe, untrained_network
@@ -68,9 +69,7 @@ def load_surrogate(root: Root, card: Card, name: str = DEFAULT) -> nn.Module:
 def _load(path: Path, card: Card) -> nn.Module:
     recipe = read_recipe(path)
     weights = path.parent / recipe.weights.format(dataset=card.name)
-    network = load_into(untrained_network(recipe, card), read_weights(weights), str(weights))
-    # On a CPU a step through these networks takes a quarter to a third less time in this layout.
-    return network.to(memory_format=torch.channels_last)
+    return laid_out(load_into(untrained_network(recipe, card), read_weights(weights), str(weights)))
 
 
 def surrogate_hash(root: Root, dataset: str, name: str = DEFAULT) -> str:

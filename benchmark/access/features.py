@@ -134,9 +134,6 @@ class FeatureView(GradientView):
         """Per class and layer the distribution of the references' features, feature maps averaged over their area.
 
         Computed once for a defense and its references, and part of no image's cost.
-
-        Raises:
-            BenchError: a class has fewer than two reference images.
         """
         wanted = self._checked(layers)
         known = self.references.known.setdefault(self._defense, {})
@@ -146,12 +143,6 @@ class FeatureView(GradientView):
 
     def _fitted(self, layers: Sequence[str]) -> dict[str, Gaussians]:
         images, labels = self.references.images, self.references.labels
-        counts = torch.bincount(labels, minlength=self.num_classes)
-        if int(counts.min()) < 2:
-            scarce = int(counts.argmin())
-            raise BenchError(
-                f"Class {scarce} has {int(counts.min())} reference images; give at least 2 of every class."
-            )
         pooled: dict[str, list[Tensor]] = {layer: [] for layer in layers}
         for start in range(0, len(images), _ROWS):
             part = images[start : start + _ROWS].to(self._draw.device)

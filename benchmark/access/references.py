@@ -12,7 +12,7 @@ from benchmark.errors import BenchError
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Per class and component a normal distribution: ``mean`` and ``variance`` (K, D)."""
+    """Per class and component a normal distribution, ``mean`` and ``variance`` (K, D); NaN for an absent class."""
 
     mean: Tensor
     variance: Tensor
@@ -60,6 +60,11 @@ def average_over_area(features: Tensor) -> Tensor:
 def gaussians_of(features: Tensor, labels: Tensor, num_classes: int) -> Gaussians:
     """Fit each class's distribution to features (M, S, D) of M images in S random copies each."""
     groups = [features[(labels == label).to(features.device)].flatten(0, 1) for label in range(num_classes)]
+    spread = [group.var(dim=0) for group in groups if len(group) > 1]
+    # One image has no spread of its own: the mean spread of the other classes stands in for it.
+    usual = torch.stack(spread).mean(dim=0) if spread else torch.zeros_like(features[0, 0])
+    nothing = torch.full_like(features[0, 0], torch.nan)
     return Gaussians(
-        torch.stack([group.mean(dim=0) for group in groups]), torch.stack([group.var(dim=0) for group in groups])
+        torch.stack([group.mean(dim=0) if len(group) else nothing for group in groups]),
+        torch.stack([(group.var(dim=0) if len(group) > 1 else usual) if len(group) else nothing for group in groups]),
     )

@@ -1,5 +1,6 @@
 """Attacks on features: imitate another image's (Fea), or what is usual for a class (HFC)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -114,7 +115,7 @@ class Hfc:
     Ascends the margin of the target class, up to ``kappa``, plus ``weight`` times the mean over layers and components
     of the log-likelihood of the features under the target class's training features: one normal distribution per
     component (Yao et al. fit Gaussian mixtures), feature maps averaged over their area. The target is the most likely
-    wrong class of the clean image. Weight, kappa and step size are unstated.
+    wrong class of the clean image among those that have training images. Weight, kappa and step size are unstated.
 
     Costs ``steps`` + 1 gradients and ``steps`` + 2 forward passes per image (times EOT samples).
 
@@ -155,7 +156,7 @@ class Hfc:
         usual, rows = inside.gaussians(), all_rows(images)
         if len(images) == 0:
             return images.clone()
-        targets = task.targets(inside.logits(images, rows), labels, 0)
+        targets = self._targets(task, inside.logits(images, rows), labels, usual)
 
         def objective(features: Features, logits: Tensor) -> Tensor:
             # The margin with the target as label is what speaks against the target.
@@ -174,6 +175,13 @@ class Hfc:
             stochastic=view.stochastic,
         )
         return kept
+
+    def _targets(self, task: Classification, logits: Tensor, labels: Tensor, usual: Mapping[str, Gaussians]) -> Tensor:
+        known = torch.stack([each.mean.isfinite().all(dim=1) for each in usual.values()]).all(dim=0).to(logits.device)
+        targets = task.targets(logits.masked_fill(~known, -torch.inf), labels, 0)
+        if not bool(known[targets].all()) or bool((targets == labels).any()):
+            raise BenchError("hfc: no other class has a training image to imitate; give some of at least two classes.")
+        return targets
 
 
 def relative_distance(features: Tensor, wanted: Tensor) -> Tensor:

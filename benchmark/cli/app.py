@@ -79,6 +79,9 @@ def main() -> None:
     except OSError as error:
         # A folder that cannot be written or a full disk is the user's to mend; a traceback would hide which one.
         _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; correct the path or its permissions.")
+    except SystemExit as stop:
+        # No command ends itself in this way: whatever the code of an entry says, this is no success.
+        _refuse(f"the code of an entry ended the command (sys.exit, code {stop.code}); remove the call from it.")
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:

@@ -87,7 +87,7 @@ def attack_command(
                 shots, checked = CellRun(workplace, unit, hear).shoot(cell, budget, list(range(len(split))))
             except BenchError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise BenchError(
                     f"{cell.name} on '{submission}' failed with {type(error).__name__}: {error}; "
                     f"'bench validate {submission}' tells whether the defense keeps the contract."

@@ -26,6 +26,22 @@ def official_subset(card: Card, test_split: Split) -> Split:
     return chosen.subset(sorted(range(len(chosen)), key=lambda i: order[chosen.ids[i]]))
 
 
+AT_LEAST = 8
+"""Reference images of a class, as far as it has so many."""
+
+
+def reference_ids(train: Split, count: int) -> list[str]:
+    """Draw about ``count`` ids of the training split, stratified, but at least :data:`AT_LEAST` of each class.
+
+    A rare class would else have one image or none, and attacks that imitate a class nothing to imitate.
+    """
+    chosen = set(stratified_ids(train, min(count, len(train)), []))
+    for label in range(len(train.classes)):
+        own = [name for name, of in zip(train.ids, train.labels.tolist(), strict=True) if of == label]
+        chosen.update(_first_by_hash(own, AT_LEAST))
+    return [name for name in train.ids if name in chosen]
+
+
 def stratified_ids(split: Split, count: int, exclude: list[str]) -> list[str]:
     """Draw ``count`` ids, each class in proportion to its share of the images that are not excluded.
 
@@ -53,5 +69,9 @@ def stratified_ids(split: Split, count: int, exclude: list[str]) -> list[str]:
         quotas[label] += 1
     chosen: set[str] = set()
     for names, quota in zip(by_class, quotas, strict=True):
-        chosen.update(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:quota])
+        chosen.update(_first_by_hash(names, quota))
     return [name for name in split.ids if name in chosen]
+
+
+def _first_by_hash(names: list[str], count: int) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:count]

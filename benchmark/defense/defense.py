@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from benchmark.defense.decision import Decision
-from benchmark.defense.features import PENULTIMATE, check_layers, taken
+from benchmark.defense.features import PENULTIMATE, check_layers, with_features
 from benchmark.defense.stage import Backward, Stage
 from benchmark.errors import BenchError
+from benchmark.layout import laid_out
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
 
@@ -57,7 +58,7 @@ class Defense(nn.Module):
         stages: steps before the classifier, in order.
         vote: how the answers on random copies become one decision; None for a single pass.
         feature_layers: modules of the classifier, by name, whose outputs attacks on features follow; none means the
-            input of its last linear layer.
+            input of its last layer (:func:`~benchmark.defense.features.with_features`).
 
     Raises:
         BenchError: the classifier has no such feature layer.
@@ -73,8 +74,7 @@ class Defense(nn.Module):
         feature_layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        # On a CPU the narrow networks run a fifth faster in this layout.
-        self.classifier = classifier.to(memory_format=torch.channels_last)
+        self.classifier = laid_out(classifier)
         self.num_classes = num_classes
         self.stages = nn.ModuleList(stages)
         self.vote = vote
@@ -240,8 +240,7 @@ class Defense(nn.Module):
         """
         if not self.stochastic:
             copies = 1
-        with taken(self.classifier, layers) as found:
-            flat: Tensor = self.classifier(self._through_stages(images, draw, copies, backward))
+        found, flat = with_features(self.classifier, self._through_stages(images, draw, copies, backward), layers)
         features = {layer: _slices(found[layer], len(images), copies) for layer in layers}
         return features, _slices(flat, len(images), copies)
 

@@ -99,7 +99,7 @@ class CellRun:
             batch = list(targets[start : start + size])
             try:
                 found += self.shoot(cell, eps, batch)[0]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 # A failed attack must never look like a strong defense.
                 reason = f"{type(error).__name__}: {error}"
                 LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)

@@ -8,10 +8,10 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from benchmark import __version__
 from benchmark.access import gray_box
 from benchmark.attacks.base import FittedAttack
 from benchmark.defense import Defense
+from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
@@ -35,7 +35,7 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
     entry_hash = workplace.entry_hash(unit.submission, unit.dataset)
-    identity = content_seed(__version__, entry_hash, train.content_hash, workplace.settings.device, *content)
+    identity = content_seed(code_hash(), entry_hash, train.content_hash, workplace.settings.device, *content)
     folder = workplace.settings.results / PARTS / unit.dataset / workplace.entry(unit.submission).name
     path = folder / f"fit-{cell.name}-{eps:g}-{identity:016x}.safetensors"
     if path.is_file():

@@ -131,7 +131,14 @@ def _serve(pipe: Connection, settings: RunSettings) -> None:
             unit = pipe.recv()
         except (EOFError, OSError, KeyboardInterrupt):
             return
-        hear(_attempt(workplace, unit, hear))
+        try:
+            hear(_attempt(workplace, unit, hear))
+        except Orphaned:
+            return
+
+
+class Orphaned(BaseException):
+    """Nobody listens to this worker any more; no Exception, so that the attack at work takes it for no failure."""
 
 
 def _teller(pipe: Connection) -> Tell:
@@ -141,8 +148,7 @@ def _teller(pipe: Connection) -> Tell:
         try:
             pipe.send(event)
         except OSError:
-            # SystemExit is no Exception, so the attack at work cannot take it for a failure of its own.
-            raise SystemExit(1) from None
+            raise Orphaned from None
 
     return tell
 
@@ -152,7 +158,8 @@ def _attempt(workplace: Workplace, unit: Unit, tell: Tell) -> Event:
         run_unit(workplace, unit, lambda share: tell(Event(unit, share)))
     except BenchError as error:
         return Event(unit, 0.0, str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # An entry that calls sys.exit must not end the run of all others.
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Event(unit, 0.0, f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})")
     return Event(unit, 1.0, finished=True)

@@ -13,6 +13,7 @@ from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.shots import Shot, shots_of
 from benchmark.engine.workplace import Workplace
+from benchmark.interpreter import restored
 from benchmark.matrix import Cell
 from benchmark.results.store import read_table, write_table
 
@@ -47,8 +48,9 @@ def run_unit(workplace: Workplace, unit: Unit, progress: Progress = lambda _: No
     path = part_path(workplace, unit)
     table = read_table(path)
     if table is None:
-        torch.set_num_threads(1)
-        table = _compute(workplace, unit, progress)
+        with restored():
+            torch.set_num_threads(1)
+            table = _compute(workplace, unit, progress)
         write_table(table, path)
     return table
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from benchmark import __version__
 from benchmark.access.references import References
 from benchmark.data.card import Card
-from benchmark.data.official import official_subset, stratified_ids
+from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
 from benchmark.defense import Defense
+from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.randomness import content_seed
@@ -22,7 +22,7 @@ from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import load_surrogate, surrogate_hash
 
 REFERENCES = 512
-"""Training images, drawn stratified, that attacks on features may imitate."""
+"""Training images that attacks on features may imitate."""
 
 _FITTED = ("gray-box", "white-box", "adaptive")
 """Tracks with attacks that are fitted on training images or imitate them."""
@@ -116,7 +116,7 @@ class Workplace:
     def _references(self, dataset: str) -> References:
         """The images that attackers may imitate."""
         train = self.training(dataset)
-        chosen = train.by_ids(stratified_ids(train, min(REFERENCES, len(train)), []))
+        chosen = train.by_ids(reference_ids(train, REFERENCES))
         return References(chosen.images.to(self.device), chosen.labels.to(self.device))
 
     def _split(self, dataset: str, track: str) -> Split:
@@ -160,7 +160,7 @@ class Workplace:
         The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change.
         """
         parts = (
-            __version__,
+            code_hash(),
             self.matrix_hash,
             self.settings.profile,
             self.settings.individual,

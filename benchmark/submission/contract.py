@@ -9,10 +9,11 @@ from typing import Any
 from benchmark.data.availability import find_card
 from benchmark.data.card import Card
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.interpreter import restored
 from benchmark.root import Root
-from benchmark.submission.checks import behaviour, folder, outputs
+from benchmark.submission.checks import attackable, behaviour, folder, outputs
 from benchmark.submission.checks.outcome import Outcome, Status, failed, ok, skipped
-from benchmark.submission.checks.probe import Probe, generators_restored, sample
+from benchmark.submission.checks.probe import Probe, sample
 from benchmark.submission.entry import Entry
 from benchmark.submission.manifest import Manifest, find_folder, read_manifest
 
@@ -89,7 +90,8 @@ STEPS = (
     Step("unchanged input", behaviour.untouched_input, ("shapes",)),
     Step("batch independence", behaviour.batch_independence, ("global randomness",)),
     Step("differentiable twin", outputs.twin, ("probabilities", "labels", "global randomness")),
-    Step("gradient", outputs.gradient, ("finite", "unchanged input")),
+    Step("gradient", attackable.gradient, ("finite", "unchanged input")),
+    Step("features", attackable.features, ("gradient", "batch independence")),
     Step("normalisation", outputs.normalisation, ("finite", "logits", "eval mode")),
 )
 """Checks of a built defense, in order."""
@@ -132,11 +134,10 @@ def check_submission(
         run.note("manifest", "", failed(str(error)))
         return run.report
     run.note("manifest", "", ok(f"revision {manifest.revision}"))
-    run.attempt("folder", "", lambda: folder.contents(where, manifest))
+    fit = run.attempt("folder", "", lambda: folder.contents(where, manifest)).status != "failed"
     run.attempt("task", "", lambda: folder.datasets(manifest, cards))
-    with generators_restored():
-        for card in cards:
-            _check_on(run, Entry(where, manifest), card, root, data_dir)
+    for card in cards:
+        _check_on(run, Entry(where, manifest), card, root, data_dir, fit)
     return run.report
 
 
@@ -157,7 +158,8 @@ class _Run:
         """Make a check; an exception of the submission's code is a failure, not a crash of ours."""
         start = perf_counter()
         try:
-            outcome = check()
+            with restored():
+                outcome = check()
         except (Exception, SystemExit) as error:
             message = " ".join(str(error).split())[:300]
             outcome = failed(
@@ -167,8 +169,8 @@ class _Run:
         return self.note(name, dataset, outcome, perf_counter() - start)
 
 
-def _check_on(run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | None) -> None:
-    """Make all checks on one data set."""
+def _check_on(run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | None, fit: bool) -> None:
+    """Make all checks on one data set; nothing is built of a folder that is not fit."""
     manifest: Manifest = entry.manifest
     images = sample(card, root, data_dir)
     run.report.images[card.name] = images.source
@@ -183,8 +185,9 @@ def _check_on(run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | 
         return ok()
 
     results = {"weights": weights.status}
-    if weights.status == "failed":
-        results["build"] = run.note("build", card.name, skipped("the weights are unfit")).status
+    if weights.status == "failed" or not fit:
+        what = "weights are" if fit else "folder is"
+        results["build"] = run.note("build", card.name, skipped(f"the {what} unfit")).status
     else:
         results["build"] = run.attempt("build", card.name, build).status
     for step in STEPS:

@@ -1,11 +1,9 @@
 """Loading an entry: its manifest, its code by path, its weights."""
 
-import hashlib
-import importlib.util
-import sys
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -13,13 +11,17 @@ from torch import Tensor, nn
 from benchmark.data.card import Card
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
+from benchmark.interpreter import restored
 from benchmark.root import Root
-from benchmark.submission.manifest import Manifest, entry_names, find_folder, read_manifest
+from benchmark.submission.code import forget, import_file
+from benchmark.submission.manifest import Manifest, entry_names, find_folder, read_manifest, weights_path
+from benchmark.submission.snapshot import copied, snapshot
 from benchmark.submission.weights import load_into, read_weights
 
 __all__ = ["BuildContext", "Entry", "all_entries", "entry_names", "find_entry"]
 
 Network = TypeVar("Network", bound=nn.Module)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,12 @@ class Entry:
         return self.manifest.name
 
     def content_hash(self, dataset: str) -> str:
-        """sha256 over what decides the entry's rows on a data set: revision, entry point, code and those weights.
+        """sha256 over everything that the entry can read when it is built for a data set.
 
-        Words of the manifest and weights for other data sets may change without making rows stale.
+        Raises:
+            BenchError: as :func:`benchmark.submission.snapshot.snapshot`.
         """
-        manifest, weights = self.manifest, self.manifest.weights.get(dataset)
-        digest = hashlib.sha256()
-        facts = (manifest.name, manifest.revision, manifest.task, manifest.entry_point, weights and weights.sha256)
-        digest.update(repr(facts).encode())
-        for path in sorted(self.folder.rglob("*.py")):
-            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-        return digest.hexdigest()
+        return snapshot(self.folder, self.manifest, dataset).digest
 
     def build(self, card: Card) -> Defense:
         """Build a fresh copy of the deployed defense for a data set.
@@ -90,24 +87,42 @@ class Entry:
                 f"submission '{self.name}' does not name data set '{card.name}'; "
                 f"add it to datasets in its submission.toml or choose one of: {', '.join(self.manifest.datasets)}."
             )
+        with restored():
+            defense, package = self._built(card)
+        weakref.finalize(defense, forget, package)
+        return defense
+
+    def _built(self, card: Card) -> tuple[Defense, str]:
+        """Build in a copy of the deployed files, by a fresh import; also returns the private package's name."""
         file, function = self.manifest.entry_point.split(":")
-        module = _load_module(self.folder / file, self.name)
-        build = getattr(module, function, None)
-        if not callable(build):
-            raise BenchError(f"{self.folder / file} has no function '{function}', which the entry point names; add it.")
-        defense = self._call(build, self._context(card), self.folder / file)
-        if not isinstance(defense, Defense):
-            raise BenchError(f"{self.folder / file}: {function} returned {type(defense).__name__}; return a Defense.")
-        if defense.num_classes != len(card.classes):
-            raise BenchError(
-                f"{self.folder / file}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
-                f"{len(card.classes)}; use context.num_classes."
-            )
-        return defense.eval()
+        path = self.folder / file
+        if not path.is_file():
+            raise BenchError(f"{path} is missing, but the manifest's entry point names it; add the file.")
+        context = self._context(card)
+        copy = copied(snapshot(self.folder, self.manifest, card.name))
+        module = self._run(copy, f"{path} cannot be imported", "mend that file", lambda: import_file(copy, file))
+        package = module.__name__.partition(".")[0]
+        try:
+            build = getattr(module, function, None)
+            if not callable(build):
+                raise BenchError(f"{path} has no function '{function}', which the entry point names; add it.")
+            failed = f"{path}: building the defense for '{card.name}' failed with"
+            defense = self._run(copy, failed, "run 'bench validate' after mending it", lambda: build(context))
+            if not isinstance(defense, Defense):
+                raise BenchError(f"{path}: {function} returned {type(defense).__name__}; return a Defense.")
+            if defense.num_classes != len(card.classes):
+                raise BenchError(
+                    f"{path}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
+                    f"{len(card.classes)}; use context.num_classes."
+                )
+        except BaseException:
+            forget(package)
+            raise
+        return defense.eval(), package
 
     def _context(self, card: Card) -> BuildContext:
         named = self.manifest.weights.get(card.name)
-        path = self.folder / named.file if named else None
+        path = weights_path(self.folder, self.manifest, card.name) if named else None
         return BuildContext(
             dataset=card.name,
             num_classes=len(card.classes),
@@ -117,36 +132,28 @@ class Entry:
             source=str(path),
         )
 
-    def _call(self, build: object, context: BuildContext, path: Path) -> object:
-        assert callable(build)
+    def _run(self, copy: Path, what: str, mend: str, step: Callable[[], Found]) -> Found:
+        """Run a step of the entry's code; what it raises becomes one sentence, in terms of the entry's own folder."""
         try:
-            return build(context)
+            return step()
         except BenchError:
             raise
         except (Exception, SystemExit) as error:
+            told = str(error).replace(str(copy), str(self.folder))
+            between = "" if what.endswith("with") else ":"
             raise BenchError(
-                f"{path}: building the defense for '{context.dataset}' failed with {type(error).__name__}: {error}; "
-                "run 'bench validate' after mending it."
+                f"{what}{between} {type(error).__name__}: {told}; {self._not_deployed(error, mend)}."
             ) from error
 
-
-def _load_module(path: Path, name: str) -> ModuleType:
-    """Import a file by path under a private name, so that no submission can shadow another or a package."""
-    if not path.is_file():
-        raise BenchError(f"{path} is missing, but the manifest's entry point names it; add the file.")
-    private = f"_medrobustbench_submission_{name}"
-    spec = importlib.util.spec_from_file_location(private, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[private] = module
-    try:
-        spec.loader.exec_module(module)
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BenchError(f"{path} cannot be imported: {type(error).__name__}: {error}; mend that file.") from error
-    return module
+    def _not_deployed(self, error: BaseException, mend: str) -> str:
+        """Say so where the code missed a file that lies in the folder but tells of the entry only."""
+        missing = Path(str(getattr(error, "filename", None) or "")).name
+        if isinstance(error, FileNotFoundError) and missing and any(self.folder.rglob(missing)):
+            return (
+                f"{missing} is not deployed: manifest, README, recipes, logs and weights of other data sets are not; "
+                "put what the code reads into a file of another name"
+            )
+        return mend
 
 
 def find_entry(root: Root, name_or_path: str) -> Entry:

@@ -1,5 +1,6 @@
 """``submission.toml``: what an entry says about itself. Imports no torch, so the site can read it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,14 +28,36 @@ class Paper(Strict):
 
 
 class Weights(Strict):
-    """One weight file of the entry, for one data set."""
+    """The entry's weights for one data set: a file of its own, or those of another entry beside it.
 
-    file: str
+    Attributes:
+        file: place of the file in the entry's folder.
+        entry: name of the entry whose file for the same data set is used; instead of ``file``.
+        sha256: of the file, wherever it lies.
+    """
+
+    file: str = ""
+    entry: str = ""
     sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Weights":
+        if bool(self.file) == bool(self.entry):
+            raise ValueError("give either file, in the entry's own folder, or entry, whose weights these are")
+        return self
+
+    @field_validator("entry")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if value and not re.fullmatch(NAME_PATTERN, value):
+            raise ValueError(f"'{value}' is not the name of an entry")
+        return value
 
     @field_validator("file")
     @classmethod
     def _safetensors(cls, value: str) -> str:
+        if not value:
+            return value
         if not value.endswith(".safetensors"):
             raise ValueError(
                 f"'{value}' is not a .safetensors file; convert it with safetensors.torch.save_file(state_dict, ...)"
@@ -109,6 +132,25 @@ def read_manifest(folder: Path) -> Manifest:
     if manifest.name != folder.name:
         raise BenchError(f"{path}: name is '{manifest.name}' but the folder is '{folder.name}'; make them equal.")
     return manifest
+
+
+def weights_path(folder: Path, manifest: Manifest, dataset: str) -> Path:
+    """Where the weights of the entry in ``folder`` lie that its manifest names for a data set.
+
+    Raises:
+        BenchError: they are those of another entry, which is not there or has no weights of its own.
+    """
+    weights = manifest.weights[dataset]
+    if not weights.entry:
+        return folder / weights.file
+    other = folder.parent / weights.entry
+    lent = read_manifest(other).weights.get(dataset) if (other / "submission.toml").is_file() else None
+    if lent is None or not lent.file:
+        raise BenchError(
+            f"{folder / 'submission.toml'}: weights.{dataset} are those of entry '{weights.entry}', but {other} has no "
+            "weight file of its own for that data set; name a file or another entry."
+        )
+    return other / lent.file
 
 
 def entry_names(root: Root) -> list[str]:

@@ -129,12 +129,33 @@ def test_an_unknown_layer_is_refused_with_the_mend(layers):
         adaptive(Defense(make_net(), 3), streams(), 1).features(some_images(), ROWS, layers)
 
 
-def test_a_classifier_without_a_linear_layer_works_until_its_features_are_asked_for():
-    net = nn.Sequential(nn.Conv2d(1, 3, 6), nn.Flatten())
-    view = adaptive(Defense(net, 3), streams(), 1)
-    view.logits(some_images(), ROWS)
-    with pytest.raises(BenchError, match="feature_layers"):
-        view.features(some_images(), ROWS)
+def test_the_penultimate_features_of_a_convolutional_head_are_its_input():
+    net = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Conv2d(5, 3, 4), nn.Flatten())
+    features, _ = adaptive(Defense(net, 3), streams(), 1).features(some_images(), ROWS)
+    assert features["penultimate"].shape[1:] == (5, 4, 4)
+
+
+@pytest.mark.parametrize("answers_both", [False, True], ids=["never run", "run in vain"])
+def test_a_head_that_the_logits_do_not_depend_on_is_passed_over(answers_both):
+    class TwoHeads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head, self.aux = nn.Linear(36, 7), nn.Linear(7, 3), nn.Linear(36, 3)
+
+        def forward(self, images):
+            logits = self.head(self.body(images.flatten(1)))
+            if answers_both:
+                self.aux(images.flatten(1))
+            return logits
+
+    features, _ = adaptive(Defense(TwoHeads(), 3), streams(), 1).features(some_images(), ROWS)
+    assert features["penultimate"].shape[1:] == (7,)
+
+
+def test_features_of_a_network_that_cannot_be_looked_into_are_its_logits():
+    net = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)))
+    features, logits = adaptive(Defense(net, 3), streams(), 1).features(some_images(), ROWS)
+    assert torch.equal(features["penultimate"], logits)
 
 
 def test_a_layer_that_gives_no_tensor_is_refused():
@@ -264,13 +285,20 @@ def test_the_gaussians_are_computed_once_for_a_defense():
     defense.classifier.register_forward_hook(lambda *_: calls.append(1))
     for _ in range(3):
         adaptive(defense, streams(), 1, references=given).gaussians()
-    assert len(calls) == 1
+    looking_for_the_head = 1
+    assert len(calls) == 1 + looking_for_the_head
 
 
-def test_a_class_with_one_reference_has_no_variance():
-    scarce = References(some_images(3), torch.tensor([0, 1, 2]))
-    with pytest.raises(BenchError, match="at least 2"):
-        adaptive(Defense(make_net(), 3), streams(), 1, references=scarce).gaussians()
+def test_a_class_with_one_reference_takes_the_mean_spread_of_the_others():
+    scarce = References(some_images(5), torch.tensor([0, 0, 1, 1, 2]))
+    (found,) = adaptive(Defense(make_net(), 3), streams(), 1, references=scarce).gaussians().values()
+    torch.testing.assert_close(found.variance[2], found.variance[:2].mean(dim=0))
+
+
+def test_a_class_without_references_has_no_distribution():
+    scarce = References(some_images(4), torch.tensor([0, 0, 1, 1]))
+    (found,) = adaptive(Defense(make_net(), 3), streams(), 1, references=scarce).gaussians().values()
+    assert found.mean.isnan().any(dim=1).tolist() == [False, False, True]
 
 
 def test_the_white_box_view_opens_nothing_but_logits():

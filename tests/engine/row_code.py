@@ -6,14 +6,9 @@ import json
 from pathlib import Path
 
 from benchmark import __version__
+from benchmark.engine.made_by import DECIDING, PACKAGE, sources
 
-SOURCE = Path(__file__).resolve().parents[2]
 PINNED = Path(__file__).with_suffix(".json")
-DECIDING = (
-    *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "matrix", "models"),
-    *("judge.py", "passes.py", "randomness.py", "surrogates.py", "task.py", "verify.py"),
-)
-"""Parts of ``benchmark`` from which a row is made."""
 
 
 def code(text: str) -> str:
@@ -27,10 +22,10 @@ def code(text: str) -> str:
 
 
 def digest(part: str) -> str:
-    place = SOURCE / "benchmark" / part
     found = hashlib.sha256()
-    for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-        found.update(f"{path.relative_to(SOURCE).as_posix()}\0{code(path.read_text(encoding='utf-8'))}\0".encode())
+    for path in sources(part):
+        place = path.relative_to(PACKAGE.parent).as_posix()
+        found.update(f"{place}\0{code(path.read_text(encoding='utf-8'))}\0".encode())
     return found.hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load
 from torch import nn
 
 from benchmark.bridges import robustbench
-from benchmark.defense.features import PENULTIMATE, taken
+from benchmark.defense.features import PENULTIMATE, with_features
 from benchmark.errors import BenchError
 from benchmark.models import ARCHITECTURES, build_network
 from benchmark.submission.weights import MAX_BYTES, load_into, to_bytes
@@ -188,8 +188,7 @@ def test_a_narrow_network_travels_in_half_precision_within_three_megabytes(archi
 @pytest.mark.parametrize("architecture", sorted(NARROW))
 def test_the_documented_feature_layers_can_be_taken(architecture):
     network = narrow(architecture)
-    with taken(network, [*LAYERS[architecture], PENULTIMATE]) as found:
-        network(some_images(1, 28))
+    found, _ = with_features(network, some_images(1, 28), [*LAYERS[architecture], PENULTIMATE])
     assert list(found) == [*LAYERS[architecture], PENULTIMATE]
     assert all(value.shape[0] == 2 and value.isfinite().all() for value in found.values())
 

@@ -27,7 +27,7 @@ def test_a_pickled_weight_file_is_refused_with_the_way_to_convert_it(
     name, message = only_failure(check(folder))
     assert name == "folder"
     assert f"model{suffix}" in message
-    assert "safetensors.torch.save_file" in message
+    assert "bench import-weights" in message
 
 
 def test_a_link_out_of_the_folder_is_refused(plant: Callable[..., Path], check: Callable[..., Report], tmp_path: Path):

@@ -156,17 +156,6 @@ def build(context):
         id="a global seed set while predicting",
     ),
     pytest.param(
-        "global randomness",
-        "remove torch.manual_seed",
-        """
-def build(context):
-    torch.manual_seed(0)
-    return Defense(Brightness(), 3)
-""",
-        "",
-        id="a global seed set while building",
-    ),
-    pytest.param(
         "same build",
         "two builds differ in 'classifier.last.weight'",
         """

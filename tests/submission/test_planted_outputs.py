@@ -165,7 +165,7 @@ def build(context):
     ),
     pytest.param(
         "gradient",
-        "has none on any image",
+        "autograd finds no way from the answer back to the image",
         """
 class Bad(Brightness):
     def forward(self, images):
@@ -176,6 +176,67 @@ def build(context):
 """,
         "",
         id="gradient cut",
+    ),
+    pytest.param(
+        "gradient",
+        "autograd finds no way from the answer back to the image",
+        """
+class Bad(Brightness):
+    def forward(self, images):
+        with torch.no_grad():
+            return super().forward(images)
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "gradient = false",
+        id="no autograd at all, though none is declared",
+    ),
+    pytest.param(
+        "runs",
+        "the classifier returned a dict with the keys logits; return one tensor of logits",
+        """
+class Bad(Brightness):
+    def forward(self, images):
+        return {"logits": super().forward(images)}
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "",
+        id="logits in a dictionary",
+    ),
+    pytest.param(
+        "runs",
+        "the classifier returned a tuple of 2; return one tensor of logits",
+        """
+class Bad(Brightness):
+    def forward(self, images):
+        return super().forward(images), images
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "",
+        id="logits in a tuple",
+    ),
+    pytest.param(
+        "runs",
+        "the classifier returned an object of type Output, which has .logits; return one tensor of logits",
+        """
+class Output:
+    def __init__(self, logits):
+        self.logits = logits
+
+class Bad(Brightness):
+    def forward(self, images):
+        return Output(super().forward(images))
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "",
+        id="logits in an object",
     ),
     pytest.param(
         "normalisation",

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from benchmark.defense.stage import Stage
 from benchmark.defense.stages.clip import clipped
+from benchmark.layout import laid_out
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
 
@@ -24,8 +25,7 @@ class LearnedFilter(Stage):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        # As with a defense's classifier: faster on a CPU.
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network = laid_out(network.eval().requires_grad_(False))
 
     def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
         """Filter (N, C, H, W) images."""

@@ -1,6 +1,6 @@
 """Checks of what a defense says: shapes, ranges, logits, gradient, normalisation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import torch
@@ -13,14 +13,30 @@ from benchmark.submission.checks.probe import Probe
 
 
 def runs(probe: Probe) -> Outcome:
-    """``predict`` and the classifier answer at all; also tells the time per image."""
-    if not isinstance(probe.decision, Decision):
-        return failed(f"predict returned {type(probe.decision).__name__}; return a benchmark.defense.Decision.")
+    """The classifier and ``predict`` answer at all; also tells the time per image."""
     if not isinstance(probe.logits, Tensor):
-        return failed(f"the classifier returned {type(probe.logits).__name__}; return one tensor of logits (N, K).")
+        return failed(f"the classifier returned {_named(probe.logits)}; return one tensor of logits (N, K).")
+    decision = probe.decision
+    if not isinstance(decision, Decision):
+        return failed(f"predict returned {_named(decision)}; return a benchmark.defense.Decision.")
+    for name in ("probs", "label", "score", "copies"):
+        value = getattr(decision, name)
+        if not (isinstance(value, Tensor) or (value is None and name in ("score", "copies"))):
+            return failed(f"Decision.{name} is {_named(value)}; make it a tensor.")
     start = perf_counter()
     probe.predict()
     return ok(f"{(perf_counter() - start) / len(probe.sample.images) * 1000:.1f} ms per image")
+
+
+def _named(value: object) -> str:
+    """The value's type, and where it seems to hold the logits."""
+    kind = type(value).__name__
+    if isinstance(value, Mapping):
+        keys = [str(key) for key in value]
+        return f"a {kind} with the keys {', '.join(keys[:5])}"
+    if isinstance(value, tuple | list):
+        return f"a {kind} of {len(value)}"
+    return f"an object of type {kind}" + (", which has .logits" if hasattr(value, "logits") else "")
 
 
 def shapes(probe: Probe) -> Outcome:
@@ -42,6 +58,8 @@ def shapes(probe: Probe) -> Outcome:
                 f"{what} is {found.dtype} {tuple(found.shape)} for {count} images of {classes} classes; "
                 f"make it {dtype} {shape}."
             )
+    if not isinstance(probe.twin_logits, Tensor):
+        return failed(f"adaptive_logits returned {_named(probe.twin_logits)}; return one tensor (samples, N, K).")
     twin = tuple(probe.twin_logits.shape)
     if len(twin) != 3 or twin[1:] != (count, classes):
         return failed(f"adaptive_logits returned {twin}; make it (samples, {count}, {classes}).")
@@ -165,32 +183,6 @@ def _fooling(probe: Probe, images: Tensor, eps: float = 8 / 255, steps: int = 10
 def _close_call(probs: Tensor, tolerance: float) -> Tensor:
     top = probs.topk(2, dim=1).values
     return top[:, 0] - top[:, 1] <= 2 * tolerance
-
-
-def gradient(probe: Probe) -> Outcome:
-    """The pipeline has a finite gradient that is not zero, if and only if the manifest declares one."""
-    declared = probe.entry.manifest.gradient
-    images = probe.sample.images.clone().requires_grad_()
-    answer = probe.defense.adaptive_logits(images, probe.draw(), copies=2)
-    # Weights that sum to zero, as an attacker's losses do: what shifts all logits alike gives no gradient.
-    spread = (answer * torch.linspace(-1, 1, probe.classes)).sum()
-    slope = torch.autograd.grad(spread, images, allow_unused=True)[0] if answer.requires_grad else None
-    size = torch.zeros(len(images)) if slope is None else slope.flatten(1).abs().amax(dim=1)
-    if not bool(torch.isfinite(size).all()):
-        return failed("adaptive_logits has a gradient that is not finite; look for a division by zero or a root at 0.")
-    flat = int((size == 0).sum())
-    if not declared:
-        if flat < len(size):
-            return warning("the manifest says gradient = false, but there is one; set gradient = true.")
-        return ok("none, as declared")
-    if flat == len(size):
-        return failed(
-            "the manifest says gradient = true, but adaptive_logits has none on any image; give the stage a stand_in "
-            "and set differentiable = False, or declare gradient = false."
-        )
-    if flat:
-        return warning(f"the gradient is zero on {flat} of {len(size)} images; is a step saturated or rounding?")
-    return ok()
 
 
 def normalisation(probe: Probe) -> Outcome:

@@ -1,8 +1,7 @@
 """The defense under test, with images, draws and a guard around the global random generators."""
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,18 +95,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
-@contextmanager
-def generators_restored() -> Iterator[None]:
-    """Leave the global generators as they were."""
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])
-        random.setstate(before[2])
-
-
 class Probe:
     """A freshly built defense and what checks ask of it; every call gets its own copy of the images.
 
@@ -127,17 +114,16 @@ class Probe:
         self.classes = len(card.classes)
         seed_everything(1)
         self.defense = entry.build(card)
-        self.after_build = GlobalState.now()
         self.state_before = self.state()
 
     def state(self) -> dict[str, Tensor]:
         """A copy of all parameters and buffers."""
         return {name: value.detach().clone() for name, value in self.defense.state_dict().items()}
 
-    def rebuild(self) -> tuple[Defense, GlobalState]:
-        """Build once more from other global seeds, and return what those generators became."""
+    def rebuild(self) -> Defense:
+        """Build once more from other global seeds."""
         seed_everything(2)
-        return self.entry.build(self.card), GlobalState.now()
+        return self.entry.build(self.card)
 
     def draw(self, number: int = 0) -> Randomness:
         """The ``number``-th draw, one stream per image."""
