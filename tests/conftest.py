@@ -11,7 +11,7 @@ from hypothesis import settings
 torch.set_num_threads(1)
 
 # A change is judged on the same cases each time; 'make explore' looks for new ones.
-settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 

@@ -8,32 +8,52 @@ import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
-from benchmark.results.schema import SCHEMA, SCHEMA_VERSION
+from benchmark.results.migrate import VERSION_KEY, upgraded, version_of
+from benchmark.results.schema import ESSENTIAL, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write rows as compressed Parquet, in one move."""
+    """Write rows as compressed Parquet, in one move.
+
+    Columns that are null throughout are left out; nothing else of the table is.
+    """
+    write_atomically(path, to_bytes(table))
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """The Parquet file of some rows; the same rows give the same bytes."""
+    table = table.cast(SCHEMA)
+    kept = [name for name in SCHEMA.names if name in ESSENTIAL or table.column(name).null_count < table.num_rows]
+    # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
+    plain = pa.schema([pa.field(name, _plain(SCHEMA.field(name).type)) for name in kept])
+    told = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
     sink = io.BytesIO()
-    pq.write_table(table.cast(SCHEMA), sink, compression="zstd", compression_level=9)
-    write_atomically(path, sink.getvalue())
+    pq.write_table(
+        table.select(kept).cast(plain).replace_schema_metadata(told),
+        sink,
+        compression="zstd",
+        compression_level=19,
+        store_schema=False,
+        write_statistics=False,
+        row_group_size=1 << 20,
+    )
+    return sink.getvalue()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def read_table(path: Path) -> pa.Table | None:
-    """Read a part, of an older schema with nulls for newer columns; None when missing or damaged, to be made again."""
+    """Read a part, of any schema version up to this one; None when missing or damaged, to be made again."""
     if not path.is_file():
         return None
     try:
-        table = pq.read_table(path, partitioning=None)
-    except (pa.ArrowInvalid, OSError):
+        table = pq.ParquetFile(path).read()
+        version = version_of(table.schema)
+        return None if version is None or version > SCHEMA_VERSION else upgraded(table, version)
+    except (pa.ArrowException, OSError, KeyError, ValueError, BenchError):
         return None
-    stated = (table.schema.metadata or {}).get(b"medrobustbench_schema", b"")
-    older = stated.isdigit() and int(stated) < SCHEMA_VERSION
-    missing = set(SCHEMA.names) - set(table.schema.names)
-    if set(table.schema.names) - set(SCHEMA.names) or (missing and not older):
-        return None
-    known = {name: table.column(name) for name in table.schema.names}
-    columns = [known.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCHEMA]
-    return pa.Table.from_arrays(columns, names=SCHEMA.names).cast(SCHEMA)
 
 
 def refuse_to_replace_official(path: Path, official: bool) -> None:

@@ -117,8 +117,8 @@ def _broken_look(what: str, look: Callable[[], Evaluation], where: str) -> str:
         told = " ".join(str(error).split())
         if "does not require grad" in told or "does not have a grad_fn" in told or "not have been used" in told:
             return (
-                f"{what}: autograd finds no way from the answer back to the image, so attacks with gradients cannot run; "
-                f"compute {where} in torch without no_grad, detach or numpy, or give a differentiable stand-in "
+                f"{what}: autograd finds no way from the answer back to the image, so attacks with gradients "
+                f"cannot run; compute {where} in torch without no_grad, detach or numpy, or give a stand-in "
                 "(if it has no useful gradient, keep the answer connected, as in 'answer + 0 * logits', and declare "
                 "gradient = false)."
             )
