@@ -13,7 +13,7 @@ from benchmark.task import Classification
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Judgement:
     """What the deployed defense decided on N images, put beside the labels afterwards.
 
     Attributes:
@@ -49,7 +49,7 @@ class Judge:
         self._device = device
         self.draws = draws if defense.stochastic else 1
 
-    def judge(self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]]) -> Verdicts:
+    def judge(self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]]) -> Judgement:
         """Decide, then compare.
 
         Args:
@@ -62,7 +62,7 @@ class Judge:
         """
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
         right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
-        return Verdicts(decisions[0], right, self.draws)
+        return Judgement(decisions[0], right, self.draws)
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from leaderboard.constant import hollow
-from leaderboard.entries import Entry, Required
+from leaderboard.entries import EntryRows, Required
 from leaderboard.metrics import records_of
 from leaderboard.paired import Difference, differences_of
 from leaderboard.published import PublishedNumber
@@ -99,7 +99,7 @@ class Ordering:
     """The claim that ``higher`` is more robust than ``lower``, on one data set.
 
     ``differences`` is keyed by track, of :data:`TRACKS`; one in which an entry lacks a verdict is not there.
-    ``uncounted`` holds the same with the informative attacks, which the ranking leaves out, in the worst case.
+    ``uncounted`` holds the same with the unranked attacks, which the ranking leaves out, in the worst case.
     ``hollow`` names those of the two whose robustness is no diagnosis on this data set.
     """
 
@@ -143,7 +143,7 @@ def _figures(one: Difference) -> str:
 
 
 def orderings(
-    everyone: list[Entry],
+    everyone: list[EntryRows],
     numbers: Iterable[PublishedNumber],
     required: Required | None = None,
     claims: Sequence[tuple[str, str]] = CLAIMS,

@@ -1,11 +1,11 @@
 """Metrics of the clean track: what the deployed defense does to honest images of the whole test split."""
 
 import numpy as np
-import pandas as pd
 
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.clinical import Add, Answers, calibration_error, class_metrics
-from leaderboard.entries import Entry, is_named
+from leaderboard.entries import EntryRows, is_named
+from leaderboard.rows import probabilities
 from leaderboard.verdicts import draw_share
 
 
@@ -23,14 +23,14 @@ def weighted_auc(scores: Floats, positive: Floats, weights: Floats) -> Floats:
         return np.asarray((above * beaten).sum(axis=1) / (above.sum(axis=1) * below.sum(axis=1)), dtype=np.float64)
 
 
-def _macro_auc(probabilities: Floats, labels: Floats, weights: Floats) -> Floats:
+def _macro_auc(scores: Floats, labels: Floats, weights: Floats) -> Floats:
     """AUC of class 1 for two classes, else the mean over classes of one-against-rest."""
-    classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    each = [weighted_auc(probabilities[:, c], (labels == c).astype(np.float64), weights) for c in classes]
+    classes = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+    each = [weighted_auc(scores[:, c], (labels == c).astype(np.float64), weights) for c in classes]
     return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
 
-def clean_metrics(entry: Entry, add: Add) -> None:
+def clean_metrics(entry: EntryRows, add: Add) -> None:
     """Add accuracy, abstention, the figures per class, AUC and calibration error; see :mod:`leaderboard.clinical`.
 
     Accuracy is the mean share of right draws; an abstention is not a right answer, nor is an image without a verdict.
@@ -52,22 +52,11 @@ def clean_metrics(entry: Entry, add: Add) -> None:
     for index, metric in enumerate(("accuracy", "abstention_rate")):
         add(metric, float(plain[:, index].mean()), float(low[index]), float(high[index]), len(labels))
     class_metrics(answers, resamples, add)
-    probabilities = _probabilities(rows["probs"])
-    if probabilities is not None:
-        value = _macro_auc(probabilities, labels, np.ones((1, len(labels))))[0]
+    told = probabilities(rows)
+    if told is not None and told.shape[1] > 1 and np.isfinite(told).all():
+        value = _macro_auc(told, labels, np.ones((1, len(labels))))[0]
         if np.isfinite(value):  # A class without an image has no curve.
-            drawn = np.concatenate([_macro_auc(probabilities, labels, block) for block in resamples.weights()])
+            drawn = np.concatenate([_macro_auc(told, labels, block) for block in resamples.weights()])
             low, high = interval(drawn[:, None])
             add("auc", float(value), float(low[0]), float(high[0]), len(labels))
-        calibration_error(probabilities, answers, resamples, add)
-
-
-def _probabilities(column: pd.Series) -> Floats | None:
-    """Stack the rows' probabilities to (n, classes); None where some row has none."""
-    if column.isna().any():
-        return None
-    stacked = [np.asarray(values, dtype=np.float64) for values in column]
-    if len({len(values) for values in stacked}) != 1 or len(stacked[0]) < 2:
-        return None
-    matrix = np.stack(stacked)
-    return matrix if np.isfinite(matrix).all() else None
+        calibration_error(told, answers, resamples, add)

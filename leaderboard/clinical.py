@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leaderboard.bootstrap import Bootstrap, Floats, interval
-from leaderboard.entries import Entry, is_named
+from leaderboard.entries import EntryRows, is_named
 from leaderboard.verdicts import CellKey, Verdicts, row_scores
 
 Add = Callable[[str, float, float, float, int], None]
@@ -117,7 +118,7 @@ def calibration_error(probabilities: Floats, answers: Answers, resamples: Bootst
     _add(add, "calibration_error", float(value), drawn, int(answered.sum()))
 
 
-def worst_case_answers(entry: Entry, judged: Verdicts, columns: list[int]) -> Answers:
+def worst_case_answers(entry: EntryRows, judged: Verdicts, columns: list[int]) -> Answers:
     """Return what the deployed defense answered each attacked image under its worst cell.
 
     An image that stands is answered rightly; one that is wrong without attack keeps that answer; another gets the
@@ -128,26 +129,15 @@ def worst_case_answers(entry: Entry, judged: Verdicts, columns: list[int]) -> An
         judged: its verdicts.
         columns: the cells of ``judged`` that the worst case is over.
     """
-    rows = entry.rows[is_named(entry.rows)]
-    budgets = sorted({judged.cells[c].eps_255 for c in columns})
-    rows = rows[rows["eps_255"].isin(budgets)]
     turn = {judged.cells[c]: c for c in columns}
-    by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False, dropna=False)
-    turns = [turn.get(CellKey(*key), -1) for key in by_cell.size().index]
-    cell = np.asarray(turns, dtype=np.int64)[by_cell.ngroup().to_numpy()]
-    rows, cell = rows[cell >= 0], cell[cell >= 0]
     index = pd.Index(judged.images)
-    position = index.get_indexer(pd.Index(rows["sample_id"].astype(str)))
     labels = np.full(len(index), np.nan)
-    labelled = rows["label"].notna().to_numpy()
-    labels[position[labelled]] = rows["label"].to_numpy(dtype=np.float64)[labelled]
-    share = judged.worst(columns)[0]
-    answers = rows["pred"].to_numpy(dtype=np.float64)
-    scores = row_scores(rows, entry)
-    wrong = np.isfinite(scores) & np.isfinite(answers) & (answers != labels[position])
+    parts = [_wrong_answers(entry, rows, turn, index, labels) for _, rows in entry.attacks()]
+    position, cell, scores, answers = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.lexsort((cell, scores))
     # Written last to first, so that the row with the fewest right draws has the last word.
-    order = order[wrong[order]][::-1]
+    order = order[::-1]
+    share = judged.worst(columns)[0]
     given = np.full(len(index), np.nan)
     given[position[order]] = answers[order]
     clean = _clean_answers(entry).reindex(index).to_numpy(dtype=np.float64)
@@ -157,7 +147,25 @@ def worst_case_answers(entry: Entry, judged: Verdicts, columns: list[int]) -> An
     return Answers(labels, share, given)
 
 
-def _clean_answers(entry: Entry) -> pd.Series:
+def _wrong_answers(
+    entry: EntryRows, rows: pd.DataFrame, turn: dict[CellKey, int], index: "pd.Index[str]", labels: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
+    """Return place, cell, score and answer of the rows of these cells with a wrong answer; notes labels on the way."""
+    rows = rows[is_named(rows) & rows["eps_255"].isin({cell.eps_255 for cell in turn})]
+    by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False, dropna=False)
+    turns = np.asarray([turn.get(CellKey(*key), -1) for key in by_cell.size().index], dtype=np.int64)
+    cell = turns[by_cell.ngroup().to_numpy()] if len(rows) else np.zeros(0, dtype=np.int64)
+    rows, cell = rows[cell >= 0], cell[cell >= 0]
+    position = np.asarray(index.get_indexer(pd.Index(rows["sample_id"].astype(str))), dtype=np.int64)
+    labelled = rows["label"].notna().to_numpy()
+    labels[position[labelled]] = rows["label"].to_numpy(dtype=np.float64)[labelled]
+    answers = rows["pred"].to_numpy(dtype=np.float64)
+    scores = row_scores(rows, entry)
+    wrong = np.isfinite(scores) & np.isfinite(answers) & (answers != labels[position])
+    return position[wrong], cell[wrong], scores[wrong], answers[wrong]
+
+
+def _clean_answers(entry: EntryRows) -> pd.Series:
     """Return the clean track's answers, of images that it gets wrong by its verdict alone."""
     rows = entry.track("clean")
     rows = rows[(rows["status"] == "ok") & rows["sample_id"].notna() & ~rows["correct"]]

@@ -1,13 +1,13 @@
 """Why an entry cannot be ranked: gaps, missing tracks or images, mixed versions."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, PERTURBATIONS
 from leaderboard.corruption import sequences
-from leaderboard.entries import Entry, is_named, is_unit_wide
+from leaderboard.entries import EntryRows, Required, is_named, is_unit_wide
+from leaderboard.gaps import gap_rows
+from leaderboard.indicators import has_diagnostics, indicators, reasons
 from leaderboard.verdicts import Verdicts
 
 SEVERITIES = 5
@@ -23,36 +23,43 @@ SAME_IMAGES = (("clean",), ("corruption",), ATTACK_TRACKS)
 """Groups of tracks that are judged on the same images, so that their rows must agree in ``dataset_hash``."""
 
 
-def problems(entry: Entry, judged: Verdicts, tracks: Sequence[str]) -> list[str]:
+def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str]:
     """Return the reasons, each a clause, that keep an entry off the ranks; empty for a complete official one.
 
     Args:
         entry: the entry.
         judged: its verdicts.
-        tracks: all tracks that a complete entry has.
+        required: what the matrix asks of a complete entry.
     """
+    tracks = required.tracks
     found = [] if entry.official else ["unofficial run"]
-    present = set(entry.provenance("track"))
+    present = set(entry.tracks)
     found += [f"track {track} is missing" for track in tracks if track not in present]
     found += [
         f"its rows come from {len(entry.provenance(column))} different values of {column}"
         for column in ONE_OF_EACH
         if len(entry.provenance(column)) > 1
     ]
-    found += _mixed_images(entry.rows)
-    found += _gaps(entry.rows)
-    found += _unjudged(judged, entry.rows)
+    gaps = gap_rows(entry)
+    found += _mixed_images(entry)
+    found += _gaps(gaps)
+    found += _unjudged(judged, gaps)
     found += [
         f"track {track} has no cell at the headline budget"
         for track in ATTACK_TRACKS
         if track in present & set(tracks) and track not in _tracks_at_headline(judged)
     ]
     found += _clean_coverage(judged)
+    found += reasons(indicators(entry, judged))
+    if entry.official and required.diagnostics_hash and not has_diagnostics(entry, required.diagnostics_hash):
+        found.append(
+            "the diagnostics of its gradient have not been run (bench evaluate runs them with the adaptive track)"
+        )
     return found + (_corruption_coverage(entry) if entry.official else [])
 
 
-def _mixed_images(rows: pd.DataFrame) -> list[str]:
-    hashes = [(tracks, rows.loc[rows["track"].isin(tracks), "dataset_hash"].nunique()) for tracks in SAME_IMAGES]
+def _mixed_images(entry: EntryRows) -> list[str]:
+    hashes = [(tracks, len(entry.provenance("dataset_hash", tracks))) for tracks in SAME_IMAGES]
     return [
         f"rows of {' and '.join(tracks)} come from {count} different values of dataset_hash"
         for tracks, count in hashes
@@ -60,7 +67,7 @@ def _mixed_images(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _corruption_coverage(entry: Entry) -> list[str]:
+def _corruption_coverage(entry: EntryRows) -> list[str]:
     corrupted = sequences(entry)
     if corrupted is None:
         return []
@@ -75,8 +82,7 @@ def _corruption_coverage(entry: Entry) -> list[str]:
     return []
 
 
-def _gaps(rows: pd.DataFrame) -> list[str]:
-    gaps = rows[(rows["status"] != "ok").to_numpy()]
+def _gaps(gaps: pd.DataFrame) -> list[str]:
     if gaps.empty:
         return []
     whole = is_unit_wide(gaps)
@@ -98,9 +104,8 @@ def _tracks_at_headline(judged: Verdicts) -> set[str]:
     return {cell.track for cell in ranked if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)}
 
 
-def _unjudged(judged: Verdicts, rows: pd.DataFrame) -> list[str]:
+def _unjudged(judged: Verdicts, gaps: pd.DataFrame) -> list[str]:
     """Tell of cells without a verdict on some image where no gap row has told it already."""
-    gaps = rows[(rows["status"] != "ok").to_numpy()]
     told = {(str(row.track), str(row.attack)) for row in gaps[["track", "attack"]].drop_duplicates().itertuples()}
     whole_tracks = {str(track) for track in gaps.loc[is_unit_wide(gaps), "track"].unique()}
     budgets: dict[tuple[str, str, str, int], list[str]] = {}

@@ -66,7 +66,7 @@ def _clean_and_worst(records: Iterable[Record]) -> tuple[dict[str, Record], dict
     clean: dict[str, Record] = {}
     worst: dict[str, Record] = {}
     place = (ALL_TRACKS, WORST_CASE, "linf", HEADLINE_EPS)
-    for record in records:
+    for record in (one for one in records if one.known):
         if record.track == "clean":
             clean[record.metric] = record
         elif (record.track, record.attack, record.norm, record.eps_255) == place:

@@ -4,13 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, is_unit_wide, once_per_entry
-from leaderboard.verdicts import Bools
-
-Integers = NDArray[np.int64]
+from leaderboard.entries import EntryRows, is_unit_wide, once_per_entry
 
 NOISE_SUFFIX = "_noise"
 """Perturbations whose frames are independent draws: each frame is compared with frame 0, not with its neighbour."""
@@ -35,7 +31,7 @@ class Sequences:
 
 
 @once_per_entry
-def sequences(entry: Entry) -> Sequences | None:
+def sequences(entry: EntryRows) -> Sequences | None:
     """Aggregate the corruption rows of an entry per image; None when there are none."""
     rows = entry.track("corruption")
     rows = rows[~is_unit_wide(rows)]
@@ -44,26 +40,17 @@ def sequences(entry: Entry) -> Sequences | None:
     image, images = pd.factorize(rows["sample_id"].astype(str), sort=True)
     kind, kinds = pd.factorize(rows["attack"].astype(str), sort=True)
     severity, severities = pd.factorize(rows["severity"].to_numpy(dtype=np.int64), sort=True)
-    frame = rows["frame"].to_numpy(dtype=np.int64)
+    predicted = _frames(rows["preds"])
+    labels = rows["label"].to_numpy(dtype=np.float64)
+    noise = np.array([name.endswith(NOISE_SUFFIX) for name in kinds])[kind]
+    before = np.where(noise[:, None], predicted[:, :1], predicted[:, :-1])
+    whole = (rows["status"] == "ok").to_numpy() & np.isfinite(predicted).all(axis=1)
     shape = (len(images), len(kinds), len(severities))
-    sequence = np.ravel_multi_index((image, kind, severity), shape)
-    order = np.lexsort((frame, sequence))
-    sequence, frame = sequence[order], frame[order]
-    predicted = rows["pred"].to_numpy(dtype=np.float64)[order]
-    right = predicted == rows["label"].to_numpy(dtype=np.float64)[order]
-    noise = np.array([name.endswith(NOISE_SUFFIX) for name in kinds])[kind[order]]
-    starts = np.r_[True, sequence[1:] != sequence[:-1]]
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(sequence)), 0))
-    before = np.where(noise, first, np.arange(len(sequence)) - 1)
-    flipped = predicted != predicted[before]
-    later = ~starts
-    size = int(np.prod(shape))
-    frames = np.bincount(sequence[later], minlength=size).astype(np.float64)
-    whole = _whole(sequence, frame, (rows["status"] == "ok").to_numpy()[order], size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        flips = np.bincount(sequence[later], flipped[later], size) / frames
-        rights = np.bincount(sequence[later], right[later], size) / frames
-    flips[~whole], rights[~whole] = np.nan, np.nan
+    flips, rights = np.full((2, *shape), np.nan)
+    place = (image[whole], kind[whole], severity[whole])
+    with np.errstate(invalid="ignore"):
+        flips[place] = (predicted[:, 1:] != before).mean(axis=1)[whole]
+        rights[place] = (predicted[:, 1:] == labels[:, None]).mean(axis=1)[whole]
     groups = np.empty(len(images), dtype=object)
     groups[image] = rows["group_id"].astype(object).fillna(rows["sample_id"]).to_numpy()
     return Sequences(
@@ -71,13 +58,17 @@ def sequences(entry: Entry) -> Sequences | None:
         [str(group) for group in groups],
         [str(name) for name in kinds],
         [int(level) for level in severities],
-        flips.reshape(shape),
-        rights.reshape(shape),
-        int((~whole).sum()),
+        flips,
+        rights,
+        int(np.isnan(flips).sum()),
     )
 
 
-def _whole(sequence: Integers, frame: Integers, judged: Bools, size: int) -> Bools:
-    """Tell which sequences are judged on every frame from 0 to the last frame that the track has."""
-    judged_frames = np.bincount(sequence[judged], minlength=size)
-    return np.asarray(judged_frames == int(frame.max()) + 1)
+def _frames(sequences: pd.Series) -> Floats:
+    """Predictions (sequences, frames), NaN where a frame has none; all sequences have as many as the longest."""
+    lengths = [0 if one is None else len(one) for one in sequences]
+    table = np.full((len(lengths), max(lengths, default=0)), np.nan)
+    for place, one in enumerate(sequences):
+        if one is not None:
+            table[place, : len(one)] = np.asarray(one, dtype=np.float64)
+    return table

@@ -1,30 +1,31 @@
-"""Which cells of the matrix decide: the images that a cell felled and that no other counted cell had felled.
+"""Which cells of the matrix decide: the images that a cell broke and that no other counted cell had broken.
 
-In a sparing run a cell attacks only what earlier cells left standing at that budget and below, so whatever it fells it
-felled first: without it, at that point of the run, the worst case would have been better. A cell that felled nobody
-first has changed no worst case. In an ``--individual`` run, where every cell attacks every image, the images count that
-a cell alone felled: no other counted cell of its track and norm did at that budget or below, for balls are nested.
+In a skipping run a cell attacks only images that earlier cells left unbroken at that budget and below, so it is the
+first to break whatever it breaks: without it, at that point of the run, the worst case would have been better. A cell
+that was first on no image has changed no worst case. In an ``--individual`` run, where every cell attacks every image,
+the images count that a cell alone broke: no other counted cell of its track and norm did at that budget or below, for
+balls are nested.
 Informative cells attack every image in both; of them the same is told as if they had counted.
 """
 
-from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
 from benchmark.matrix import Cell, Matrix
 from benchmark.results.schema import ATTACK_TRACKS, NORMS
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, entries, is_unit_wide
-from leaderboard.rows import parquet_files, read_rows
+from leaderboard.entries import EntryRows, entries_in, is_unit_wide
+from leaderboard.rows import parquet_files, read_flag, sources
 from leaderboard.verdicts import Bools, clean_scores, draw_share
 
-_PLACE = ["entry", "track", "norm", "sample_id"]
-"""Where balls are nested: an image of an entry in one track and norm."""
+_PLACE = ["track", "norm", "sample_id"]
+"""Where balls are nested: an image in one track and norm."""
 
 _CELL = ["own_track", "attack", "norm"]
 
@@ -37,10 +38,10 @@ class Evidence:
     ``decided_in`` names every track whose worst case they changed, or would have changed had the cell counted.
 
     Attributes:
-        informative: the matrix keeps the cell out of the worst case.
+        unranked: the matrix keeps the cell out of the worst case.
         attacked: images right when clean that the cell attacked.
-        felled: those among them on which the deployed defense is right in fewer than half of the draws.
-        first: those that decide, see the module's text; of an informative cell, those that no counted cell felled.
+        broken: those among them on which the deployed defense is right in fewer than half of the draws.
+        first: those that decide, see the module's text; of an unranked cell, those that no counted cell broke.
         entries: entries (submission and data set) with such images.
         largest_eps_255: the largest budget with such images, None without any.
         first_at_largest: how many there.
@@ -51,9 +52,9 @@ class Evidence:
     track: str
     attack: str
     norm: str
-    informative: bool
+    unranked: bool
     attacked: int
-    felled: int
+    broken: int
     first: int
     entries: int
     largest_eps_255: float | None
@@ -64,7 +65,7 @@ class Evidence:
     @property
     def idle(self) -> bool:
         """A counted cell that has decided nothing so far."""
-        return not self.informative and self.first == 0
+        return not self.unranked and self.first == 0
 
 
 @dataclass(frozen=True)
@@ -84,53 +85,55 @@ class Study:
     cells: tuple[Evidence, ...]
 
 
-def studies(rows: pd.DataFrame) -> list[Study]:
-    """Sum up what every cell of every matrix decided.
+def studies(members: Iterable[EntryRows]) -> list[Study]:
+    """Sum up what every cell of every matrix decided, entry by entry.
 
     Args:
-        rows: from :func:`leaderboard.rows.read_rows`; sparing and individual ones are told apart.
+        members: entries; rows of skipping and of individual runs are told apart.
     """
-    found = []
-    keys = ["matrix_version", "matrix_hash", "individual"]
-    for (version, digest, individual), part in rows.groupby(keys, observed=True, sort=True):
-        members = [entry for entry in entries(part) if entry.rows["track"].isin(ATTACK_TRACKS).any()]
-        if members:
-            names = dict.fromkeys(f"{entry.submission} on {entry.dataset}" for entry in members)
-            cells = _evidence(members, bool(individual))
-            found.append(Study(str(version), str(digest), bool(individual), tuple(names), cells))
-    return found
+    sums: dict[tuple[str, str, bool], dict[CellName, _Tally]] = {}
+    names: dict[tuple[str, str, bool], dict[str, None]] = {}
+    for entry in members:
+        rows = _attacks(entry)
+        for (version, digest, individual), part in rows.groupby(["version", "hash", "individual"], sort=True):
+            key = (str(version), str(digest), bool(individual))
+            names.setdefault(key, {})[f"{entry.submission} on {entry.dataset}"] = None
+            tallies = sums.setdefault(key, {})
+            for cell, tally in _tallies(part, key[2]).items():
+                tallies.setdefault(cell, _Tally()).add(tally)
+    return [Study(*key, tuple(names[key]), _in_order(tallies)) for key, tallies in sorted(sums.items())]
 
 
-def read_runs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a results folder in which sparing and individual rows of one entry may lie; return them in this order.
+def runs_in(folder: Path) -> tuple[list[EntryRows], list[EntryRows]]:
+    """Find a results folder's entries of skipping and of individual runs, of which it may hold both; in this order.
 
     Raises:
-        BenchError: as :func:`leaderboard.rows.read_rows` has it, for either kind of rows.
+        BenchError: a file cannot be read, or rows of one kind occur twice.
     """
     files = parquet_files(folder)
-    alone = [bool(read_rows([file])["individual"].any()) for file in files]
-    sparing, individual = (
-        _read_once(folder, [file for file, own in zip(files, alone, strict=True) if own == kind])
+    alone = [any(read_flag(file, "individual")) for file in files]
+    skipping, individual = (
+        _entries_once(folder, [file for file, own in zip(files, alone, strict=True) if own == kind])
         for kind in (False, True)
     )
-    return sparing, individual
+    return skipping, individual
 
 
-def _read_once(folder: Path, files: list[Path]) -> pd.DataFrame:
-    rows = read_rows(files)
-    if len(rows) < sum(pq.ParquetFile(file).metadata.num_rows for file in files):
+def _entries_once(folder: Path, files: list[Path]) -> list[EntryRows]:
+    units = Counter(source.key for file in files for source in sources([file]))
+    if any(count > 1 for count in units.values()):
         raise BenchError(f"some rows occur twice in {folder}; delete the older file, or name a folder inside it.")
-    return rows
+    return entries_in(files)
 
 
 @dataclass(frozen=True)
-class Standing:
+class OfficialEvidence:
     """What the official rows say of the counted cells of one matrix.
 
     Attributes:
         entries: the entries with rows under it, as ``submission on data set``; empty as long as there are none.
         counted: number of counted cells.
-        idle: counted cells that have felled nobody first, with their evidence; None for one that no entry met.
+        idle: counted cells that were first on no image, with their evidence, None without an entry evaluated with one.
     """
 
     entries: tuple[str, ...]
@@ -146,22 +149,23 @@ class Standing:
         return any((cell.track, cell.name) == (other.track, other.name) for other, one in self.idle if one is None)
 
 
-def official_standing(rows: pd.DataFrame, matrix: Matrix, digest: str) -> Standing:
+def official_evidence(members: Iterable[EntryRows], matrix: Matrix, digest: str) -> OfficialEvidence:
     """Find the counted cells of a matrix that changed no worst case in the official rows made with it.
 
     Args:
-        rows: any rows; unofficial ones and those of other matrices are left out.
+        members: any entries; unofficial ones and those of other matrices are left out.
         matrix: the matrix.
         digest: its sha256.
     """
-    mine = rows["official"].to_numpy(dtype=bool) & (rows["matrix_hash"].astype(object) == digest).to_numpy(dtype=bool)
-    counted = [cell for cell in matrix.cell if not cell.informative]
-    study = next((study for study in studies(rows[mine]) if not study.individual), None)
-    if study is None:
-        return Standing((), len(counted), ())
-    told = {(one.track, one.attack): one for one in study.cells}
+    counted = [cell for cell in matrix.cell if not cell.unranked]
+    mine = [entry for entry in members if entry.official and digest in entry.provenance("matrix_hash")]
+    found = [study for study in studies(mine) if study.matrix_hash == digest and not study.individual]
+    if not found:
+        return OfficialEvidence((), len(counted), ())
+    told = {(one.track, one.attack): one for one in found[0].cells}
     idle = [(cell, told.get((cell.track, cell.name))) for cell in counted]
-    return Standing(study.entries, len(counted), tuple((cell, one) for cell, one in idle if one is None or one.idle))
+    unbroken = tuple((cell, one) for cell, one in idle if one is None or one.idle)
+    return OfficialEvidence(found[0].entries, len(counted), unbroken)
 
 
 def noted(one: Evidence | None) -> str:
@@ -170,77 +174,115 @@ def noted(one: Evidence | None) -> str:
         return ""
     if not one.attacked:
         return "nothing was left for it to attack"
-    told = f"it felled none of the {one.attacked:,} images that it attacked, counted once at each budget"
+    told = f"it broke none of the {one.attacked:,} images that it attacked, counted once at each budget"
     if one.lowered:
-        told += f", but has the lowest share of right draws of a randomised defense on {one.lowered} standing ones"
+        told += f", but has the lowest share of right draws of a randomised defense on {one.lowered} robust ones"
     return told
 
 
-def _evidence(members: Iterable[Entry], individual: bool) -> tuple[Evidence, ...]:
-    rows = pd.concat([_attacks(entry) for entry in members], ignore_index=True)
-    counted = ~rows["informative"].to_numpy(dtype=bool)
+CellName = tuple[str, str, str]
+"""(track that computed it, attack, norm)."""
+
+
+@dataclass
+class _Tally:
+    """What one cell did, summed over entries; ``decided`` counts images that decide by budget."""
+
+    unranked: bool = True
+    attacked: int = 0
+    broken: int = 0
+    decided: Counter[float] = field(default_factory=Counter)
+    entries: int = 0
+    lowered: int = 0
+    tracks: set[str] = field(default_factory=set)
+
+    def add(self, other: "_Tally") -> None:
+        self.unranked &= other.unranked
+        self.attacked += other.attacked
+        self.broken += other.broken
+        self.decided += other.decided
+        self.entries += other.entries
+        self.lowered += other.lowered
+        self.tracks |= other.tracks
+
+
+def _tallies(rows: pd.DataFrame, individual: bool) -> dict[CellName, _Tally]:
+    """Tell of one entry what each cell did."""
+    counted = ~rows["unranked"].to_numpy(dtype=bool)
     ran, wrong = rows["ran"].to_numpy(dtype=bool), rows["wrong"].to_numpy(dtype=bool)
-    fell = ran & wrong
+    broke = ran & wrong
     before = np.nan_to_num(_lowest_of_others(rows, counted & wrong, _PLACE, "eps_255"), nan=np.inf)
-    # A sparing run asks a counted cell only where no other had felled the image: being asked is the proof.
-    decided = fell & ((counted & (not individual)) | (before > rows["eps_255"].to_numpy()))
+    # A skipping run asks a counted cell only where no other had broken the image: being asked is the proof.
+    decided = broke & ((counted & (not individual)) | (before > rows["eps_255"].to_numpy()))
     lowest = np.nan_to_num(_lowest_of_others(rows, counted & ran, [*_PLACE, "eps_255"], "share"), nan=1.0)
     fallen = (before <= rows["eps_255"].to_numpy()) | wrong
     lowered = ran & ~fallen & (rows["share"].to_numpy() < lowest)
-    rows = rows.assign(fell=fell, decided=decided, lowered=lowered)
+    rows = rows.assign(broke=broke, decided=decided, lowered=lowered)
     tracks = rows[rows["decided"]].groupby(_CELL, sort=False)["track"].agg(set).to_dict()
-    attacks = rows.sort_values("ran", ascending=False, kind="stable").drop_duplicates(
-        ["entry", *_CELL, "eps_255", "sample_id"]
-    )
-    found = [_summed(key, part, tracks.get(key, ())) for key, part in attacks.sort_index().groupby(_CELL, sort=False)]
+    attacks = rows.sort_values("ran", ascending=False, kind="stable").drop_duplicates([*_CELL, "eps_255", "sample_id"])
+    found = {}
+    for key, part in attacks.sort_index().groupby(_CELL, sort=False):
+        track, attack, norm = map(str, key)
+        budgets = Counter(float(eps) for eps in part.loc[part["decided"], "eps_255"])
+        found[(track, attack, norm)] = _Tally(
+            bool(part["unranked"].all()), int(part["ran"].sum()), int(part["broke"].sum()), budgets,
+            int(bool(budgets)), int(part["lowered"].sum()), set(tracks.get(key, ())),
+        )  # fmt: skip
+    return found
+
+
+def _in_order(tallies: Mapping[CellName, _Tally]) -> tuple[Evidence, ...]:
+    found = [_evidence(cell, tally) for cell, tally in tallies.items()]
     return tuple(sorted(found, key=lambda one: (ATTACK_TRACKS.index(one.track), NORMS.index(one.norm))))
 
 
-def _summed(key: tuple[Hashable, ...], part: pd.DataFrame, tracks: Collection[str]) -> Evidence:
-    track, attack, norm = map(str, key)
-    decided = part[part["decided"]]
-    largest = float(decided["eps_255"].max()) if len(decided) else None
+def _evidence(cell: CellName, tally: _Tally) -> Evidence:
+    largest = max(tally.decided, default=None)
     return Evidence(
-        track,
-        attack,
-        norm,
-        informative=bool(part["informative"].all()),
-        attacked=int(part["ran"].sum()),
-        felled=int(part["fell"].sum()),
-        first=len(decided),
-        entries=int(decided["entry"].nunique()),
+        *cell,
+        unranked=tally.unranked,
+        attacked=tally.attacked,
+        broken=tally.broken,
+        first=tally.decided.total(),
+        entries=tally.entries,
         largest_eps_255=largest,
-        first_at_largest=int((decided["eps_255"] == largest).sum()),
-        lowered=int(part["lowered"].sum()),
-        decided_in=tuple(name for name in ATTACK_TRACKS if name in tracks),
+        first_at_largest=0 if largest is None else tally.decided[largest],
+        lowered=tally.lowered,
+        decided_in=tuple(name for name in ATTACK_TRACKS if name in tally.tracks),
     )
 
 
-def _attacks(entry: Entry) -> pd.DataFrame:
+def _attacks(entry: EntryRows) -> pd.DataFrame:
     """Return the verdicts of an entry's cells on images, the few columns that evidence needs."""
-    rows = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
+    parts = [_attacks_of(entry, rows) for _, rows in entry.attacks()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["version", "hash", "individual"])
+
+
+def _attacks_of(entry: EntryRows, rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[~is_unit_wide(rows) & (rows["status"] == "ok")]
     track = rows["track"].astype(str)
     lent = rows["same_as"].astype(object).fillna("").astype(str)
     right_when_clean = _right_when_clean(rows, entry)
     return pd.DataFrame(
         {
-            "entry": f"{entry.submission} on {entry.dataset}, {'official' if entry.official else 'unofficial'}",
+            "version": rows["matrix_version"].astype(str),
+            "hash": rows["matrix_hash"].astype(str),
+            "individual": rows["individual"].astype(bool),
             "track": track,
             "own_track": track.where(~lent.isin(ATTACK_TRACKS), lent),
             "attack": rows["attack"].astype(str),
             "norm": rows["norm"].astype(str),
             "eps_255": rows["eps_255"],
             "sample_id": rows["sample_id"].astype(str),
-            "informative": rows["informative"],
-            "ran": ~rows["spared"] & right_when_clean,
+            "unranked": rows["unranked"],
+            "ran": ~rows["skipped"] & right_when_clean,
             "wrong": ~rows["correct"] & right_when_clean,
             "share": draw_share(rows),
         }
     )
 
 
-def _right_when_clean(rows: pd.DataFrame, entry: Entry) -> Bools:
+def _right_when_clean(rows: pd.DataFrame, entry: EntryRows) -> Bools:
     """Tell which rows belong to images that are right when clean: the clean track decides, without it the row."""
     clean = clean_scores(entry)
     share = clean[~clean.index.duplicated()].reindex(rows["sample_id"].astype(str).to_numpy()).to_numpy()

@@ -1,6 +1,7 @@
 """From rows to records: every number of the board with its bootstrap interval."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
 from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
-from leaderboard.entries import Entry, Required, entries
+from leaderboard.entries import EntryRows, Required, entries
+from leaderboard.gaps import Gaps
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
@@ -33,11 +35,19 @@ def records(rows: pd.DataFrame, required: Required | None = None, baseline: str 
     return records_of(entries(rows), required, baseline)
 
 
-def records_of(everyone: list[Entry], required: Required | None = None, baseline: str = BASELINE) -> list[Record]:
-    """Compute what :func:`records` does from rows that are split into entries already."""
+def records_of(
+    everyone: Sequence[EntryRows],
+    required: Required | None = None,
+    baseline: str = BASELINE,
+    only: Sequence[str] = (),
+) -> list[Record]:
+    """Compute what :func:`records` does from rows that are split into entries already.
+
+    With ``only``, just those submissions have records; the others may serve as their baseline.
+    """
     found: list[Record] = []
     required = required or in_force()
-    for entry in everyone:
+    for entry in (one for one in everyone if not only or one.submission in only):
         found += _clean_records(entry)
         found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
@@ -61,7 +71,7 @@ def headline(found: Iterable[Record], submission: str, dataset: str, official: b
 
 
 def _record(
-    entry: Entry,
+    entry: EntryRows,
     track: str,
     metric: str,
     value: float,
@@ -72,43 +82,45 @@ def _record(
     norm: str = "",
     eps_255: float | None = None,
     severity: int | None = None,
-    complete: bool = True,
+    missing: str = "",
 ) -> Record:
-    low, high = bounds
+    """Return a record; one for which something is ``missing`` has no value: what did not run is no zero."""
+    low, high = (math.nan, math.nan) if missing else bounds
     return Record(
         entry.submission, entry.dataset, track, attack, norm, eps_255, severity, metric,
-        float(value), float(low), float(high), n, entry.official, complete,
+        math.nan if missing else float(value), float(low), float(high), n, entry.official, not missing, missing,
     )  # fmt: skip
 
 
-def _clean_records(entry: Entry) -> list[Record]:
+def _clean_records(entry: EntryRows) -> list[Record]:
     found: list[Record] = []
 
-    whole = bool((entry.track("clean")["status"] == "ok").all())
+    missing = Gaps.of(entry).in_track("clean")
 
     def add(metric: str, value: float, low: float, high: float, n: int) -> None:
-        found.append(_record(entry, "clean", metric, value, (low, high), n, complete=whole))
+        found.append(_record(entry, "clean", metric, value, (low, high), n, missing=missing))
 
     clean_metrics(entry, add)
     return found
 
 
-def _attack_records(entry: Entry, judged: Verdicts, asked: tuple[str, ...]) -> list[Record]:
+def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) -> list[Record]:
     """Worst case per track and over all, every suite and cell, per norm and eps; clean on the same images.
 
-    Cells that are informative only have a line of their own and enter no worst case.
+    Cells that are unranked only have a line of their own and enter no worst case.
     """
     if not judged.images:
         return []
     named: list[tuple[str, str, str, float, str]] = []
     scores: list[Floats] = []
-    complete: list[bool] = []
+    missing: list[str] = []
+    gaps = Gaps.of(entry)
 
     def take(track: str, attack: str, norm: str, eps: float, columns: list[int], metric: str) -> None:
         worst, sure = judged.worst(columns)
         named.append((track, attack, norm, eps, metric))
         scores.append(worst)
-        complete.append(bool(sure.all()))
+        missing.append("" if sure.all() else gaps.among([judged.cells[c] for c in columns]))
 
     for norm, eps in sorted({(cell.norm, cell.eps_255) for cell in judged.cells}):
         here = [c for c, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == (norm, eps)]
@@ -134,18 +146,20 @@ def _attack_records(entry: Entry, judged: Verdicts, asked: tuple[str, ...]) -> l
     low, high = interval(resamples.means(table))
     found = [
         _record(entry, track, metric, table[:, i].mean(), (low[i], high[i]), len(table),
-                attack=attack, norm=norm, eps_255=eps, complete=complete[i])
+                attack=attack, norm=norm, eps_255=eps, missing=missing[i])
         for i, (track, attack, norm, eps, metric) in enumerate(named)
     ]  # fmt: skip
     return found + _worst_case_per_class(entry, judged, resamples, asked) + _clean_on_subset(entry, judged, resamples)
 
 
 def _cell_metric(judged: Verdicts, columns: list[int]) -> str:
-    """Name the metric: where other cells spared images from these, the figure counts their falls too."""
+    """Name the metric: where other cells skipped images from these, the figure counts their falls too."""
     return HEADLINE if all(judged.individual[column] for column in columns) else f"{HEADLINE}_cumulative"
 
 
-def _worst_case_per_class(entry: Entry, judged: Verdicts, resamples: Bootstrap, asked: tuple[str, ...]) -> list[Record]:
+def _worst_case_per_class(
+    entry: EntryRows, judged: Verdicts, resamples: Bootstrap, asked: tuple[str, ...]
+) -> list[Record]:
     """Figures per class under the worst case over all tracks at the headline budget, where there is one."""
     at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
     columns = judged.ranked(at_headline)
@@ -154,13 +168,14 @@ def _worst_case_per_class(entry: Entry, judged: Verdicts, resamples: Bootstrap, 
     answers = worst_case_answers(entry, judged, columns)
     if not np.isfinite(answers.labels).all():
         return []
-    whole = bool(judged.worst(columns)[1].all())
+    if not judged.worst(columns)[1].all():
+        return []
     found: list[Record] = []
 
     def add(metric: str, value: float, low: float, high: float, n: int) -> None:
         found.append(
             _record(entry, ALL_TRACKS, metric, value, (low, high), n,
-                    attack=WORST_CASE, norm="linf", eps_255=HEADLINE_EPS, complete=whole)
+                    attack=WORST_CASE, norm="linf", eps_255=HEADLINE_EPS)
         )  # fmt: skip
 
     class_metrics(answers, resamples, add)
@@ -170,7 +185,7 @@ def _worst_case_per_class(entry: Entry, judged: Verdicts, resamples: Bootstrap, 
     return found
 
 
-def _clean_on_subset(entry: Entry, judged: Verdicts, resamples: Bootstrap) -> list[Record]:
+def _clean_on_subset(entry: EntryRows, judged: Verdicts, resamples: Bootstrap) -> list[Record]:
     if np.isnan(judged.clean).any():
         return []
     low, high = interval(resamples.means(judged.clean[:, None]))
@@ -178,10 +193,10 @@ def _clean_on_subset(entry: Entry, judged: Verdicts, resamples: Bootstrap) -> li
     return [_record(entry, "clean", "accuracy_on_attacked_subset", value, (low[0], high[0]), n)]
 
 
-def _query_records(entry: Entry) -> list[Record]:
+def _query_records(entry: EntryRows) -> list[Record]:
     """Median number of queries per black-box cell over the images that the cell really attacked."""
     rows = entry.track("black-box")
-    rows = rows[(rows["status"] == "ok") & ~rows["spared"] & (rows["queries"] > 0)]
+    rows = rows[(rows["status"] == "ok") & ~rows["skipped"] & (rows["queries"] > 0)]
     found = []
     by_cell = rows.groupby(["attack", "norm", "eps_255"], observed=True, sort=True)
     for (attack, norm, eps), part in by_cell:
@@ -196,7 +211,7 @@ def _query_records(entry: Entry) -> list[Record]:
     return found
 
 
-def _vote_records(entry: Entry) -> list[Record]:
+def _vote_records(entry: EntryRows) -> list[Record]:
     found: list[Record] = []
 
     def add(track: str, metric: str, value: float, low: float, high: float, n: int) -> None:
@@ -214,14 +229,14 @@ def _weighted_median(values: Floats, weights: Floats) -> Floats:
     return np.asarray(values[order][place], dtype=np.float64)
 
 
-def _baseline_of(entry: Entry, everyone: list[Entry], name: str) -> Entry | None:
+def _baseline_of(entry: EntryRows, everyone: Sequence[EntryRows], name: str) -> EntryRows | None:
     """Find the baseline judged under the same mark, else the official one."""
     same = [other for other in everyone if (other.submission, other.dataset) == (name, entry.dataset)]
     same.sort(key=lambda other: (other.official != entry.official, not other.official))
     return same[0] if same else None
 
 
-def _corruption_records(entry: Entry, baseline: Entry | None) -> list[Record]:
+def _corruption_records(entry: EntryRows, baseline: EntryRows | None) -> list[Record]:
     own = sequences(entry)
     if own is None:
         return []
@@ -251,9 +266,10 @@ def _grid_names(own: Sequences) -> list[tuple[str, int | None]]:
     return [*each, (MEAN, None)]
 
 
-def _flip_records(entry: Entry, own: Sequences) -> list[Record]:
-    """Flip probability and accuracy; images whose sequence is missing are left out and the record marked so."""
+def _flip_records(entry: EntryRows, own: Sequences) -> list[Record]:
+    """Flip probability and accuracy; where the sequence of an image is missing there is no value."""
     found = []
+    told = Gaps.of(entry).in_track("corruption")
     resamples = bootstrap(own.groups)
     for metric, values in (("flip_probability", own.flips), ("accuracy", own.right)):
         grid = _grids(values)
@@ -267,12 +283,13 @@ def _flip_records(entry: Entry, own: Sequences) -> list[Record]:
             name = f"mean_{metric}" if attack == MEAN and metric == "flip_probability" else metric
             found.append(
                 _record(entry, "corruption", name, filled[:, i].sum() / count[i], (low[i], high[i]), int(count[i]),
-                        attack=attack, severity=severity, complete=bool(known[:, i].all()))
+                        attack=attack, severity=severity,
+                        missing="" if known[:, i].all() else told or "some sequences are missing")
             )  # fmt: skip
     return found
 
 
-def _relative_records(entry: Entry, own: Sequences, reference: Sequences) -> list[Record]:
+def _relative_records(entry: EntryRows, own: Sequences, reference: Sequences) -> list[Record]:
     """FP(model) / FP(baseline), resampled together; left out where the baseline never flips or images are missing."""
     above, below = _grids(own.flips), _grids(reference.flips)
     resamples = bootstrap(own.groups)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
-from leaderboard.entries import Entry, Required, entries
+from leaderboard.entries import EntryRows, Required, entries
 from leaderboard.record import ALL_TRACKS
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, clean_scores, verdicts
@@ -59,13 +59,13 @@ def differences(rows: pd.DataFrame, first: str, second: str, required: Required 
 
 
 def differences_of(
-    everyone: list[Entry], first: str, second: str, required: Required | None = None, uncounted: bool = False
+    everyone: list[EntryRows], first: str, second: str, required: Required | None = None, uncounted: bool = False
 ) -> list[Difference]:
     """Compare as :func:`differences` does, from rows that are split into entries already.
 
-    With ``uncounted`` the worst case is over the informative cells too, which the ranking leaves out.
+    With ``uncounted`` the worst case is over the unranked cells too, which the ranking leaves out.
     """
-    chosen: dict[tuple[str, str], Entry] = {}
+    chosen: dict[tuple[str, str], EntryRows] = {}
     for entry in everyone:
         chosen.setdefault((entry.dataset, entry.submission), entry)
     datasets = sorted({dataset for dataset, _ in chosen})
@@ -77,7 +77,7 @@ def differences_of(
     return found
 
 
-def _clean(one: Entry, other: Entry) -> list[Difference]:
+def _clean(one: EntryRows, other: EntryRows) -> list[Difference]:
     if any((entry.track("clean")["status"] != "ok").any() for entry in (one, other)):
         return []
     scores = [clean_scores(entry) for entry in (one, other)]
@@ -90,7 +90,7 @@ def _clean(one: Entry, other: Entry) -> list[Difference]:
     return _difference(one.dataset, "clean", values, [str(group) for group in groups])
 
 
-def _attacked(one: Entry, other: Entry, required: Required | None, uncounted: bool) -> list[Difference]:
+def _attacked(one: EntryRows, other: EntryRows, required: Required | None, uncounted: bool) -> list[Difference]:
     if any(one.provenance(column) != other.provenance(column) for column in ("matrix_hash", "profile")):
         return []
     required = required or in_force()

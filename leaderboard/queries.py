@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.bootstrap import bootstrap, interval
-from leaderboard.entries import Entry
+from leaderboard.entries import EntryRows
 
 BUDGETS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
 """Query budgets at which curves are read."""
@@ -27,11 +27,11 @@ class QueryCurve:
     n: int
 
 
-def query_curves(entry: Entry) -> list[QueryCurve]:
+def query_curves(entry: EntryRows) -> list[QueryCurve]:
     """Return the curve of every black-box cell that really attacked images at the headline budget, in L-inf."""
     rows = entry.track("black-box")
     at_headline = (rows["eps_255"] == HEADLINE_EPS) & (rows["norm"] == "linf")
-    rows = rows[at_headline & (rows["status"] == "ok") & ~rows["spared"] & (rows["queries"] > 0)]
+    rows = rows[at_headline & (rows["status"] == "ok") & ~rows["skipped"] & (rows["queries"] > 0)]
     found = []
     for attack, part in rows.groupby("attack", observed=True, sort=False):
         spent = part["queries"].to_numpy(dtype=np.float64)

@@ -1,5 +1,6 @@
 """Who is ranked, where, and why somebody is not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.completeness import problems
-from leaderboard.entries import Entry, Required, entries
+from leaderboard.entries import EntryRows, Required, entries
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
 
@@ -52,18 +53,18 @@ def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]
     return rank_of(entries(rows), required)
 
 
-def rank_of(everyone: list[Entry], required: Required | None = None) -> list[Standing]:
+def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> list[Standing]:
     """Rank as :func:`rank` does, from rows that are split into entries already."""
-    by_dataset: dict[str, list[Entry]] = {}
+    by_dataset: dict[str, list[EntryRows]] = {}
     for entry in everyone:
         by_dataset.setdefault(entry.dataset, []).append(entry)
     asked = required or in_force()
     return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]
 
 
-def _board(members: list[Entry], required: Required) -> list[Standing]:
+def _board(members: list[EntryRows], required: Required) -> list[Standing]:
     judged = [verdicts(entry, required) for entry in members]
-    reasons = [problems(entry, verdict, required.tracks) for entry, verdict in zip(members, judged, strict=True)]
+    reasons = [problems(entry, verdict, required) for entry, verdict in zip(members, judged, strict=True)]
     candidates = [i for i, why in enumerate(reasons) if not why]
     for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates], required.matrix_hash):
         reasons[candidates[outsider]] = ["judged on other images or another matrix than the rest of this board"]
@@ -74,12 +75,12 @@ def _board(members: list[Entry], required: Required) -> list[Standing]:
     for i, entry in enumerate(members):
         place = ranks[candidates.index(i)] if i in candidates else None
         low = high = np.array([np.nan])
-        if len(worst[i]):
+        if _complete(judged[i]) and len(worst[i]):
             low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
         standings.append(
             Standing(
                 entry.submission, entry.dataset, entry.official, place, place is not None and ranks.count(place) > 1,
-                float(worst[i].mean()) if len(worst[i]) else float("nan"),
+                float(worst[i].mean()) if _complete(judged[i]) and len(worst[i]) else float("nan"),
                 float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
             )
         )  # fmt: skip
@@ -97,16 +98,25 @@ def _order(standing: Standing) -> tuple[bool, int, float, str, bool]:
     )
 
 
+def _complete(judged: Verdicts) -> bool:
+    """Whether every counted cell at the headline budget has a verdict on every image."""
+    return bool(judged.worst(_at_headline(judged))[1].all())
+
+
+def _at_headline(judged: Verdicts) -> list[int]:
+    here = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    return judged.ranked(here)
+
+
 def _headline_scores(judged: Verdicts) -> Floats:
-    at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
-    columns = judged.ranked(at_headline)
+    columns = _at_headline(judged)
     return judged.worst(columns)[0] if columns else np.zeros(0)
 
 
 Setting = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
-def _setting(entry: Entry, judged: Verdicts) -> Setting:
+def _setting(entry: EntryRows, judged: Verdicts) -> Setting:
     """What must be equal for two entries to stand on one board."""
     return (tuple(judged.images), tuple(entry.provenance("dataset_hash")), tuple(entry.provenance("matrix_hash")))
 

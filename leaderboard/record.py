@@ -26,8 +26,8 @@ class Record:
     """A value with its 95 % interval.
 
     ``eps_255`` is in the units of the norm (:data:`benchmark.results.schema.NORMS`); shares lie in [0, 1]; ``n`` counts
-    the images behind the value. ``complete`` is false where some image lacked a verdict: it then counts against the
-    defense, and the entry is not ranked.
+    the images behind the value. ``complete`` is false where some image lacked a verdict: then there is no value (NaN,
+    null in JSON), ``reason`` says why, and the entry is not ranked.
     """
 
     submission: str
@@ -44,9 +44,15 @@ class Record:
     n: int
     official: bool
     complete: bool = True
+    reason: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value."""
+        return math.isfinite(self.value)
 
 
-def _existing(record: Record) -> dict[str, Any]:
+def plain(record: Record) -> dict[str, Any]:
     """The record's values, None for a number that does not exist."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -56,7 +62,7 @@ def _existing(record: Record) -> dict[str, Any]:
 
 def as_json(records: Iterable[Record]) -> str:
     """Return the records as a JSON list of objects; a value that does not exist is null."""
-    plain = [_existing(record) for record in records]
+    plain = [plain(record) for record in records]
     # A record a line reads better than a value a line, and json's fast encoder cannot indent.
     return "[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in plain) + "\n]\n"
 
@@ -67,5 +73,5 @@ def as_csv(records: Iterable[Record]) -> str:
     names = [field.name for field in fields(Record)]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in _existing(record).items()} for record in records)
+    writer.writerows({k: "" if v is None else v for k, v in plain(record).items()} for record in records)
     return text.getvalue()

@@ -1,12 +1,14 @@
 """Which cells an entry must have verdicts for: those of the matrix it was run under."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 
 from benchmark.matrix import Matrix, load_matrix
+from benchmark.matrix.diagnostics import load_diagnostics
 from benchmark.results.schema import ATTACK_TRACKS
-from leaderboard.entries import Entry, Required, is_unit_wide
+from leaderboard.entries import EntryRows, Required, is_unit_wide
 
 
 def required(matrix: Matrix, digest: str) -> Required:
@@ -17,17 +19,16 @@ def required(matrix: Matrix, digest: str) -> Required:
         digest: its sha256, which rows carry as ``matrix_hash``.
     """
 
-    def rule(entry: Entry) -> set[tuple[str, str, str, float]]:
+    def rule(entry: EntryRows) -> set[tuple[str, str, str, float]]:
         profiles = entry.provenance("profile")
         if entry.provenance("matrix_hash") != [digest] or len(profiles) != 1 or profiles[0] not in matrix.profile:
             return set()
-        attacked = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
         # The judge repeats draws for randomised defenses alone, so the rows themselves tell the kind.
-        stochastic = bool((attacked["draws"] > 1).any())
-        # What only some defenses meet is asked of those whose rows show that they met it.
-        ran = set(attacked[["track", "attack"]].drop_duplicates().astype(str).itertuples(index=False, name=None))
-        has = {cell.needs for cell in matrix.cell if (cell.track, cell.name) in ran}
-        computed_as = _computed_as(attacked)
+        seen = {track: _seen(rows) for track, rows in entry.attacks()}
+        stochastic = any(one.repeated for one in seen.values())
+        # What only some defenses are evaluated with is asked of those whose rows show that they were.
+        has = {cell.needs for cell in matrix.cell if cell.track in seen and cell.name in seen[cell.track].attacks}
+        computed_as = {track: one.lent_by or track for track, one in seen.items()}
         return {
             (track, cell.name, cell.norm, float(eps))
             for track in matrix.attack_tracks
@@ -37,19 +38,32 @@ def required(matrix: Matrix, digest: str) -> Required:
             for eps in cell.eps_255
         }
 
-    return Required(digest, matrix.tracks, rule)
+    return Required(digest, matrix.tracks, rule, load_diagnostics()[1])
 
 
-def _computed_as(attacked: pd.DataFrame) -> dict[str, str]:
-    """Return for each track with rows the one whose cells they are: a plain classifier's adaptive are its white-box."""
+@dataclass(frozen=True)
+class _Seen:
+    """What the rows of a track show: whether the judge repeated draws, the attacks, and whose cells they all are."""
+
+    repeated: bool
+    attacks: frozenset[str]
+    lent_by: str
+
+
+def _seen(rows: pd.DataFrame) -> _Seen:
+    return _Seen(
+        bool((rows["draws"] > 1).any()), frozenset(rows["attack"].dropna().astype(str).unique()), lent_by(rows)
+    )
+
+
+def lent_by(rows: pd.DataFrame) -> str:
+    """Return the track whose rows all rows of a track repeat, empty where some are its own.
+
+    A plain classifier's adaptive rows are its white-box ones.
+    """
     # The gap of a whole unit names no cell, nor whose cells they would have been.
-    celled = attacked.loc[~is_unit_wide(attacked), ["track", "same_as"]].drop_duplicates().astype(object).fillna("")
-    lent = {
-        str(track): str(given.iloc[0])
-        for track, given in celled.groupby("track", sort=False)["same_as"]
-        if len(given) == 1 and given.iloc[0] in ATTACK_TRACKS
-    }
-    return {str(track): lent.get(str(track), str(track)) for track in attacked["track"].unique()}
+    given = rows.loc[~is_unit_wide(rows), "same_as"].astype(object).fillna("").unique()
+    return str(given[0]) if len(given) == 1 and given[0] in ATTACK_TRACKS else ""
 
 
 @lru_cache(maxsize=1)

@@ -1,39 +1,30 @@
-"""Read result rows: Parquet files of any accepted schema version into one pandas table."""
+"""Read result rows: Parquet files of any accepted schema version, some columns or all, one file or many."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from benchmark.errors import BenchError
-from benchmark.results.schema import ATTACK_TRACKS, SCHEMA, SCHEMA_VERSION
+from benchmark.results.migrate import upgraded, version_of
+from benchmark.results.schema import ATTACK_TRACKS, ESSENTIAL, SCHEMA, SCHEMA_VERSION
 
-VERSION_KEY = b"medrobustbench_schema"
-
-_FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "spared", "informative")
+_FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "skipped", "unranked")
 """Truth columns: a row without a verdict is not correct; ``status`` tells that it is a gap."""
 
-Unit = tuple[str, str, str, bool]
+UnitKey = tuple[str, str, str, bool]
 """(submission, data set, track, official)."""
 
 _UNIT = ["submission", "dataset", "track", "official"]
 
-IDENTITY = (
-    "submission",
-    "dataset",
-    "official",
-    "track",
-    "attack",
-    "norm",
-    "eps_255",
-    "severity",
-    "frame",
-    "sample_id",
-)
-"""Columns that together name one row of an entry."""
+IDENTITY = (*_UNIT, "attack", "norm", "eps_255", "severity", "sample_id")
+"""Columns that together name one row."""
 
 
 def read_rows(folders: Iterable[Path | str]) -> pd.DataFrame:
@@ -43,24 +34,101 @@ def read_rows(folders: Iterable[Path | str]) -> pd.DataFrame:
     Where two folders hold the same (submission, data set, track) with the same ``official`` mark, the later folder
     wins, so a fresh run replaces a stale one and no image is ever counted twice.
 
+    All rows of a large board take gigabytes of memory: commands go entry by entry (:mod:`leaderboard.entries`).
+
     Raises:
         BenchError: a folder is missing, or a file is truncated, foreign, of a newer schema, repeats rows, or holds
             attacks without a budget.
     """
-    tables = [(order, _read(path)) for order, folder in enumerate(folders) for path in parquet_files(Path(folder))]
-    if not tables:
+    held = sources(folders)
+    if not held:
         return to_frame(SCHEMA.empty_table())
-    units = [_units(table) for _, table in tables]
-    # Folders come in order, so the last one that holds a unit is the one that stays.
-    newest = {unit: order for (order, _), held in zip(tables, units, strict=True) for unit in held}
-    kept = [
-        _only(table, held, {unit for unit in held if newest[unit] == order})
-        for (order, table), held in zip(tables, units, strict=True)
-    ]
-    rows = to_frame(pa.concat_tables(kept))
+    rows = to_frame(pa.concat_tables([_read_source(one) for one in held]))
     _refuse_placeless(rows)
     _refuse_repeats(rows)
     return rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of one unit in one file; a file may hold several."""
+
+    path: Path
+    submission: str
+    dataset: str
+    track: str
+    official: bool
+
+    @property
+    def key(self) -> UnitKey:
+        """The unit."""
+        return (self.submission, self.dataset, self.track, self.official)
+
+
+def sources(
+    folders: Iterable[Path | str], datasets: Sequence[str] = (), submissions: Sequence[str] = ()
+) -> list[Source]:
+    """List the units in some folders, of a later folder in place of an earlier one's; rows are not read.
+
+    Args:
+        folders: results folders, or single files.
+        datasets: only these data sets; all when empty. Files at ``DATASET/SUBMISSION/TRACK.parquet`` of others are not
+            even opened.
+        submissions: only these submissions; all when empty.
+
+    Raises:
+        BenchError: as :func:`read_rows`, but for the rows themselves.
+    """
+
+    def wanted(dataset: str, submission: str) -> bool:
+        return (not datasets or dataset in datasets) and (not submissions or submission in submissions)
+
+    found: dict[UnitKey, tuple[int, list[Source]]] = {}
+    for order, folder in enumerate(map(Path, folders)):
+        for path in parquet_files(folder):
+            place = path.relative_to(folder).parts
+            if len(place) == 3 and not wanted(place[0], place[1]):
+                continue
+            for source in _sources_of(path):
+                if not wanted(source.dataset, source.submission):
+                    continue
+                known = found.get(source.key)
+                if known is None or known[0] < order:
+                    found[source.key] = (order, [source])
+                else:
+                    known[1].append(source)
+    return [source for _, held in found.values() for source in held]
+
+
+def read_track(held: Sequence[Source]) -> pd.DataFrame:
+    """Read all rows of one unit, as :func:`read_rows` does.
+
+    Raises:
+        BenchError: as :func:`read_rows`.
+    """
+    rows = to_frame(pa.concat_tables([_read_source(one) for one in held]))
+    _refuse_placeless(rows)
+    _refuse_repeats(rows)
+    return rows
+
+
+def read_columns(held: Sequence[Source], columns: Sequence[str]) -> dict[str, list[str]]:
+    """Distinct, non-empty values of some text columns over the rows of one unit, each sorted."""
+    values: dict[str, set[str]] = {name: set() for name in columns}
+    for source in held:
+        table = _read_source(source, [*_UNIT, *columns])
+        for name in columns:
+            values[name].update(str(value) for value in pc.unique(table.column(name)).to_pylist() if value is not None)
+    return {name: sorted(found - {""}) for name, found in values.items()}
+
+
+def read_flag(path: Path, column: str) -> list[bool]:
+    """Distinct values of a truth column of a file, null as false.
+
+    Raises:
+        BenchError: as :func:`read_rows`.
+    """
+    return [bool(value) for value in pc.unique(_read(path, [*_UNIT, column]).column(column)).to_pylist()]
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -91,56 +159,81 @@ def to_table(rows: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
 
 
-def _read(path: Path) -> pa.Table:
+def probabilities(rows: pd.DataFrame) -> NDArray[np.float64] | None:
+    """Deployed probabilities (n, classes) of rows, NaN for a row without any; None where no row has some.
+
+    Raises:
+        ValueError: rows of data sets with different numbers of classes.
+    """
+    whole = [None if value is None else np.asarray(value, dtype=np.float64) for value in rows["probs"]]
+    partly = [None if value is None else np.asarray(value, dtype=np.float64) for value in rows["probs_but_last"]]
+    told = [
+        all_of if all_of is not None else None if but_last is None else np.append(but_last, 1 - but_last.sum())
+        for all_of, but_last in zip(whole, partly, strict=True)
+    ]
+    sizes = {len(values) for values in told if values is not None}
+    if not sizes:
+        return None
+    if len(sizes) > 1:
+        raise ValueError(f"rows have probabilities of {sorted(sizes)} classes")
+    nothing = np.full(sizes.pop(), np.nan)
+    return np.stack([nothing if values is None else values for values in told])
+
+
+def _open(path: Path) -> tuple[pq.ParquetFile, int]:
     try:
-        table = pq.ParquetFile(path).read()
+        file = pq.ParquetFile(path)
+        version = version_of(file)
     except (pa.ArrowException, OSError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BenchError(f"{path} cannot be read as Parquet ({why}); delete it and evaluate again.") from None
-    stated = (table.schema.metadata or {}).get(VERSION_KEY)
-    if stated is None or not stated.isdigit():
+        raise _unreadable(path, error) from None
+    if version is None:
         raise BenchError(f"{path} is not a MedRobustBench result file; move it out of the results folder.")
-    version = int(stated)
     if version > SCHEMA_VERSION:
         raise BenchError(
             f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} known here; update medrobustbench."
         )
-    return _conform(path, table, version)
+    for name in ESSENTIAL:
+        if name not in file.schema_arrow.names:
+            raise BenchError(f"{path} lacks the column '{name}'; evaluate again to replace it.")
+    return file, version
 
 
-def _conform(path: Path, table: pa.Table, version: int) -> pa.Table:
-    """Bring an older table to today's columns: new columns are null."""
-    columns = []
-    for field in SCHEMA:
-        if field.name in table.column_names:
-            try:
-                columns.append(table.column(field.name).cast(field.type))
-            except pa.ArrowException:
-                raise BenchError(
-                    f"{path}: column '{field.name}' has type {table.schema.field(field.name).type}, not {field.type}; "
-                    "evaluate again with this version of medrobustbench."
-                ) from None
-        elif version == SCHEMA_VERSION:
-            raise BenchError(f"{path} lacks the column '{field.name}'; evaluate again to replace it.")
-        else:
-            columns.append(pa.nulls(table.num_rows, field.type))
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+def _unreadable(path: Path, error: Exception) -> BenchError:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return BenchError(f"{path} cannot be read as Parquet ({why}); delete it and evaluate again.")
 
 
-def _unit_columns(table: pa.Table) -> list[Unit]:
-    columns = (table.column(name).to_pylist() for name in _UNIT)
-    return list(zip(*columns, strict=True))
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a file under today's schema; of today's version only these columns, all others then being null."""
+    file, version = _open(path)
+    wanted = None
+    if columns is not None and version == SCHEMA_VERSION:
+        wanted = [name for name in columns if name in file.schema_arrow.names]
+    try:
+        return upgraded(file.read(wanted), version)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}; evaluate again with this version of medrobustbench.") from None
 
 
-def _units(table: pa.Table) -> set[Unit]:
-    return set(_unit_columns(table.group_by(_UNIT).aggregate([])))
+def _sources_of(path: Path) -> list[Source]:
+    file, _ = _open(path)
+    try:
+        table = file.read(_UNIT)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    units = table.group_by(_UNIT).aggregate([]).to_pylist()
+    keys = [(str(one["submission"]), str(one["dataset"]), str(one["track"]), bool(one["official"])) for one in units]
+    return [Source(path, *key) for key in sorted(keys)]
 
 
-def _only(table: pa.Table, held: set[Unit], wanted: set[Unit]) -> pa.Table:
-    if wanted == held:
-        return table
-    mask = [unit in wanted for unit in _unit_columns(table)]
-    return table.filter(pa.array(mask, pa.bool_()))
+def _read_source(source: Source, columns: Sequence[str] | None = None) -> pa.Table:
+    table = _read(source.path, columns)
+    mask = pc.equal(pc.fill_null(table.column("official"), False), source.official)
+    for name in ("submission", "dataset", "track"):
+        mask = pc.and_(mask, pc.equal(table.column(name).cast(pa.string()), getattr(source, name)))
+    return table.filter(mask)
 
 
 def _refuse_placeless(rows: pd.DataFrame) -> None:

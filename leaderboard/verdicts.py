@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.bootstrap import Floats
-from leaderboard.entries import Entry, Required, is_named, is_unit_wide, once_per_entry
+from leaderboard.entries import EntryRows, Required, is_named, is_unit_wide, once_per_entry
 from leaderboard.requirements import in_force
 
 Bools = NDArray[np.bool_]
@@ -33,7 +32,7 @@ class CellKey:
 class Verdicts:
     """Scores of an entry's attacked images: ``scores`` is (images, cells), see the module's text.
 
-    ``individual`` tells of each cell whether it attacked every image by itself, ``informative`` whether it stays out of
+    ``individual`` tells of each cell whether it attacked every image by itself, ``unranked`` whether it stays out of
     the worst case.
     """
 
@@ -42,13 +41,13 @@ class Verdicts:
     cells: list[CellKey]
     suites: list[str]
     individual: list[bool]
-    informative: list[bool]
+    unranked: list[bool]
     scores: Floats
     clean: Floats
 
     def ranked(self, columns: Iterable[int]) -> list[int]:
         """Return the cells among these that enter the worst case."""
-        return [column for column in columns if not self.informative[column]]
+        return [column for column in columns if not self.unranked[column]]
 
     def worst(self, columns: Iterable[int]) -> tuple[Floats, Bools]:
         """Return per image the worst score over some cells and whether each of them gave a verdict.
@@ -72,14 +71,14 @@ def draw_share(rows: pd.DataFrame) -> Floats:
 
 
 @once_per_entry
-def clean_scores(entry: Entry) -> pd.Series:
+def clean_scores(entry: EntryRows) -> pd.Series:
     """Return the share of right draws on each clean image, indexed by sample id; images without a verdict left out."""
     rows = entry.track("clean")
     rows = rows[(rows["status"] == "ok") & ~is_unit_wide(rows)]
     return pd.Series(draw_share(rows), index=rows["sample_id"].astype(str).to_numpy(), dtype=np.float64)
 
 
-def _wrong_when_clean(rows: pd.DataFrame, entry: Entry) -> Bools:
+def _wrong_when_clean(rows: pd.DataFrame, entry: EntryRows) -> Bools:
     """Tell which rows belong to images that the deployed defense gets wrong without any attack.
 
     The clean track decides by its verdict; without a clean row the attack row's own clean label does.
@@ -93,10 +92,10 @@ def _wrong_when_clean(rows: pd.DataFrame, entry: Entry) -> Bools:
     return np.where(known, ~by_track.fillna(True).to_numpy(dtype=bool), own)
 
 
-def row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
+def row_scores(rows: pd.DataFrame, entry: EntryRows) -> Floats:
     """Score each attack row of an entry, (rows,): share of right draws, 0 when wrong clean, NaN for gaps.
 
-    A spared row repeats the draws of the row that its verdict follows from. That is a measurement at the budget at
+    A skipped row repeats the draws of the row that its verdict follows from. That is a measurement at the budget at
     which the image fell, but at larger budgets it is only known to have fallen: there it scores 0, since what was not
     measured never counts for the defense.
     """
@@ -105,41 +104,82 @@ def row_scores(rows: pd.DataFrame, entry: Entry) -> Floats:
     codes, texts = pd.factorize(rows["broken_by"])
     budgets = pd.to_numeric(pd.Series([*map(str, texts), ""]).str.rpartition("@")[2], "coerce")
     fell_at = budgets.to_numpy(dtype=np.float64)[codes]
-    fallen_before = rows["spared"] & ~rows["correct"] & ~(fell_at >= rows["eps_255"])
+    fallen_before = rows["skipped"] & ~rows["correct"] & ~(fell_at >= rows["eps_255"])
     scores[fallen_before.to_numpy(dtype=bool) | _wrong_when_clean(rows, entry)] = 0.0
     scores[(rows["status"] != "ok").to_numpy()] = np.nan
     return scores
 
 
 @once_per_entry
-def verdicts(entry: Entry, required: Required | None = None) -> Verdicts:
+def verdicts(entry: EntryRows, required: Required | None = None) -> Verdicts:
     """Collect an entry's verdicts; a required cell without rows becomes a column without a verdict.
 
     ``required`` defaults to the matrix in force.
     """
     needed = (required or in_force()).cells(entry)
-    rows = entry.rows[entry.rows["track"].isin(ATTACK_TRACKS)]
-    rows = rows[is_named(rows)]
-    samples, image_index = np.unique(rows["sample_id"].astype(str).to_numpy(), return_inverse=True)
-    groups = np.empty(len(samples), dtype=object)
-    groups[image_index] = rows["group_id"].astype(object).fillna(rows["sample_id"]).to_numpy()
-    celled = ~is_unit_wide(rows).to_numpy(dtype=bool)
-    rows, image_index = rows[celled], image_index[celled]
-    by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False)
-    about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"), beside=("informative", "all"))
-    found = [CellKey(str(t), str(a), str(n), float(e)) for t, a, n, e in about.index]
-    cells = sorted({*found, *(CellKey(*cell) for cell in needed)})
-    position = {cell: index for index, cell in enumerate(cells)}
+    parts = [_of_track(entry, rows) for _, rows in entry.attacks()]
+    groups = {name: group for part in parts for name, group in part.groups.items()}
+    samples = sorted(groups)
+    about = {cell: one for part in parts for cell, one in part.cells.items()}
+    cells = sorted({*about, *(CellKey(*cell) for cell in needed)})
     scores = np.full((len(samples), len(cells)), np.nan)
-    suites, individual, informative = [""] * len(cells), [True] * len(cells), [False] * len(cells)
-    for cell, suite, alone, beside in zip(found, about["suite"], about["individual"], about["beside"], strict=True):
-        suites[position[cell]] = suite if isinstance(suite, str) else ""
-        individual[position[cell]] = bool(alone or beside)
-        informative[position[cell]] = bool(beside)
-    if len(rows):
-        column = np.array([position[cell] for cell in found])[by_cell.ngroup().to_numpy()]
-        scores[image_index, column] = row_scores(rows, entry)
+    position = {cell: index for index, cell in enumerate(cells)}
+    row = pd.Index(samples)
+    for part in parts:
+        columns = np.array([position[cell] for cell in part.cells], dtype=np.int64)
+        if len(part.scores):
+            scores[row.get_indexer(pd.Index(part.samples)), columns[part.column]] = part.scores
+    unknown = About("", True, False)
+    told = [about.get(cell, unknown) for cell in cells]
     clean = clean_scores(entry)
     on_subset = clean[~clean.index.duplicated()].reindex(samples).to_numpy(dtype=np.float64)
-    names = [str(group) for group in groups]
-    return Verdicts(samples.tolist(), names, cells, suites, individual, informative, scores, on_subset)
+    return Verdicts(
+        samples,
+        [groups[name] for name in samples],
+        cells,
+        [one.suite for one in told],
+        [one.individual for one in told],
+        [one.unranked for one in told],
+        scores,
+        on_subset,
+    )
+
+
+@dataclass(frozen=True)
+class About:
+    """What the rows of a cell have in common."""
+
+    suite: str
+    individual: bool
+    unranked: bool
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Verdicts of one track: one score per row, at (sample, column of ``cells``)."""
+
+    groups: dict[str, str]
+    cells: dict[CellKey, About]
+    samples: list[str]
+    column: NDArray[np.int64]
+    scores: Floats
+
+
+def _of_track(entry: EntryRows, rows: pd.DataFrame) -> _Part:
+    rows = rows[is_named(rows)]
+    group = rows["group_id"].astype(object).fillna(rows["sample_id"]).astype(str)
+    groups = dict(zip(rows["sample_id"].astype(str), group, strict=True))
+    rows = rows[~is_unit_wide(rows).to_numpy(dtype=bool)]
+    by_cell = rows.groupby(["track", "attack", "norm", "eps_255"], observed=True, sort=False)
+    about = by_cell.agg(suite=("suite", "first"), individual=("individual", "all"), beside=("unranked", "all"))
+    cells = {
+        CellKey(str(t), str(a), str(n), float(e)): About(
+            suite if isinstance(suite, str) else "", bool(alone or beside), bool(beside)
+        )
+        for (t, a, n, e), suite, alone, beside in zip(
+            about.index, about["suite"], about["individual"], about["beside"], strict=True
+        )
+    }
+    column = np.asarray(by_cell.ngroup().to_numpy() if len(rows) else [], dtype=np.int64)
+    scores = row_scores(rows, entry) if len(rows) else np.zeros(0)
+    return _Part(groups, cells, rows["sample_id"].astype(str).tolist(), column, scores)

@@ -11,7 +11,7 @@ from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
 from benchmark.attacks.norms import radius
-from benchmark.attacks.standing import Standing
+from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -92,7 +92,7 @@ class OnePixel:
 
 
 @dataclass(frozen=True)
-class _State(Standing):
+class _State(Remaining):
     """The images still attacked, all (n, ...); ``rows`` lies on the CPU."""
 
     members: Tensor

@@ -13,7 +13,7 @@ from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import ascent_signs, choose
 from benchmark.attacks.confirm import Purse, still_right
 from benchmark.attacks.norms import distance, project
-from benchmark.attacks.standing import Standing
+from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -91,7 +91,7 @@ class HopSkipJump:
 
 
 @dataclass(frozen=True)
-class _State(Standing):
+class _State(Remaining):
     """The images still attacked, all (n, ...): ``rows`` on the CPU, ``point`` a wrong image near the boundary."""
 
     point: Tensor

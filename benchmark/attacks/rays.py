@@ -10,7 +10,7 @@ from benchmark.access import LabelView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import choose, project_linf
 from benchmark.attacks.confirm import Purse, still_right
-from benchmark.attacks.standing import Standing
+from benchmark.attacks.remaining import Remaining
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -65,7 +65,7 @@ class Rays:
 
 
 @dataclass(frozen=True)
-class _State(Standing):
+class _State(Remaining):
     """The images still searched; all (n, ...)."""
 
     signs: Tensor

@@ -11,7 +11,7 @@ from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
 from benchmark.attacks.norms import project, radius
-from benchmark.attacks.standing import Standing
+from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -77,7 +77,7 @@ class Zoo:
 
 
 @dataclass(frozen=True)
-class _State(Standing):
+class _State(Remaining):
     """The images still attacked; ``rows`` on the CPU, the others (n, D) flat."""
 
     change: Tensor

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli.output import table_of, wide_console
-from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
+from benchmark.cli.rows import Results, entries_beside, entries_of
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.results.schema import HEADLINE_EPS
@@ -42,21 +42,19 @@ def report_command(
     """Print the board as a table, or every number as JSON."""
     from benchmark.data.card import all_cards
     from leaderboard.constant import marks
-    from leaderboard.metrics import headline, records
-    from leaderboard.ranking import rank
+    from leaderboard.metrics import headline, records_of
+    from leaderboard.ranking import rank_of
 
     root = root_of(context)
-    rows = read_folders(results or official_folders(root))
-    if dataset is not None:
-        rows = only_dataset(rows, dataset)
-    found = records(rows)
+    entries = entries_of(root, results, dataset) if results else entries_beside(root, None, dataset)
+    found = records_of(entries)
     if as_json:
         from leaderboard.record import as_json as to_json
 
         typer.echo(to_json(found), nl=False)
         return
     console = wide_console()
-    standings = rank(rows)
+    standings = rank_of(entries)
     cards = all_cards(root.datasets)
     for name in dict.fromkeys(standing.dataset for standing in standings):
         title = f"{name}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval"
@@ -150,25 +148,21 @@ def _briefly(reasons: Sequence[str]) -> str:
     return f"{shown}; and {len(reasons) - 2} more" if len(reasons) > 2 else shown
 
 
-def build_and_tell(root: Root, results: Path | None, out: Path, console: Console) -> Path:
-    """Build the site from official rows and, beside them, a run's own; print where it is."""
+def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, console: Console) -> Path:
+    """Build the site from official rows and, beside them, the user's own; print where it is."""
     from leaderboard.site import build_site
 
-    official = read_folders(official_folders(root))
-    own = results is not None and results.is_dir() and results.resolve() != root.official_results.resolve()
-    page = build_site(official, root, out, fresh_results=read_folders([results]) if own and results else None)
+    page = build_site(entries_beside(root, results), root, out)
     console.print(f"The site is at {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
     return page
 
 
 def site_command(
     context: typer.Context,
-    results: Annotated[Path | None, typer.Option(help="Your own rows, shown beside the official ones.")] = None,
+    results: Results = None,
     out: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("site"),
 ) -> None:
     """Build the static leaderboard; it needs no server."""
-    if results is not None and not results.is_dir():
-        raise BenchError(f"there is no results folder {results}; run 'bench evaluate --results {results}' first.")
     if out.exists() and not out.is_dir():
         raise BenchError(f"--out {out} is a file; give a folder.")
     build_and_tell(root_of(context), results, out, Console())
@@ -176,7 +170,7 @@ def site_command(
 
 def serve_command(
     context: typer.Context,
-    results: Annotated[Path | None, typer.Option(help="Your own rows, shown beside the official ones.")] = None,
+    results: Results = None,
     out: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("site"),
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8000,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,

@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli.output import print_json, table_of, wide_console
-from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
+from benchmark.cli.rows import Results, entries_beside, official_folders
 from benchmark.cli.state import root_of
-from benchmark.errors import BenchError, did_you_mean
+from benchmark.errors import BenchError
 from benchmark.results.schema import HEADLINE_EPS
 from benchmark.root import Root
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from leaderboard.entries import EntryRows
     from leaderboard.paired import Difference
     from leaderboard.published import EntryKey, Experiment
     from leaderboard.record import Record
@@ -51,7 +50,8 @@ def compare_command(
     as_json: Annotated[bool, typer.Option("--json", help="The pairs of numbers as JSON.")] = False,
 ) -> None:
     """Put two submissions side by side, number by number, or entries beside what papers print or claim."""
-    from leaderboard.metrics import records
+    from leaderboard.entries import entries_in
+    from leaderboard.metrics import BASELINE, records_of
 
     names = submissions or []
     if claims and (names or published):
@@ -63,25 +63,18 @@ def compare_command(
             "bench compare takes two submissions, with --published any number of them, with --claims none."
         )
     root = root_of(context)
-    rows = read_folders(results or official_folders(root))
-    if dataset is not None:
-        rows = only_dataset(rows, dataset)
+    entries = entries_beside(root, results, dataset, names)
     if claims:
-        _compare_claims(rows, as_json)
+        _compare_claims(entries, as_json)
         return
-    found = records(rows)
-    known = sorted({record.submission for record in found})
-    for name in names:
-        if name not in known:
-            if (root.submissions / name).is_dir():
-                raise BenchError(f"these results hold no rows of '{name}' yet; run 'bench evaluate {name}'.")
-            raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, known)}")
+    if names and BASELINE not in names:
+        # Relative flip probabilities refer to it.
+        entries += entries_in(official_folders(root), [dataset] if dataset else [], [BASELINE])
+    found = records_of(entries, only=names)
     if published:
-        _compare_published(
-            root, [record for record in found if not names or record.submission in names], family, as_json
-        )
+        _compare_published(root, found, family, as_json)
     else:
-        _compare_two(rows, found, names[0], names[1], as_json)
+        _compare_two(entries, found, names[0], names[1], as_json)
 
 
 def _budget(record: "Record") -> str:
@@ -90,10 +83,11 @@ def _budget(record: "Record") -> str:
     return "" if record.eps_255 is None else budget(record.eps_255, record.norm)
 
 
-def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second: str, as_json: bool) -> None:
+def _compare_two(entries: list["EntryRows"], found: list["Record"], first: str, second: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from leaderboard.paired import differences
+    from leaderboard.paired import differences_of
+    from leaderboard.record import WORST_CASE, plain
 
     # An official number comes last, so that it stands where an unofficial run gave one too.
     ordered = sorted(found, key=lambda record: record.official)
@@ -106,11 +100,11 @@ def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second
         for name in (first, second)
     ]
     shared = [key for key in tables[0] if key in tables[1]]
-    paired = differences(rows, first, second)
+    paired = differences_of(entries, first, second)
     if as_json:
         told = {_place(one): asdict(one) | {"verdict": one.verdict} for one in paired}
         pairs = [
-            {first: asdict(tables[0][k]), second: asdict(tables[1][k])} | ({"paired": told[k]} if k in told else {})
+            {first: plain(tables[0][k]), second: plain(tables[1][k])} | ({"paired": told[k]} if k in told else {})
             for k in shared
         ]
         typer.echo(json.dumps(pairs, indent=1))
@@ -122,10 +116,21 @@ def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second
         one, other = tables[0][key], tables[1][key]
         if one.track == "corruption" and one.severity is not None:
             continue
-        values = f"{one.value:.3f}", f"{other.value:.3f}", f"{one.value - other.value:+.3f}"
+        both = one.known and other.known
+        values = (_number(one), _number(other), f"{one.value - other.value:+.3f}" if both else "–")
         table.add_row(one.dataset, one.track, one.attack, _budget(one), one.metric, *values)
-    wide_console().print(table)
     _print_differences(paired, first, second)
+    wide_console().print(table)
+    for key in shared:
+        for record in (tables[0][key], tables[1][key]):
+            if record.attack == WORST_CASE and not record.known:
+                _print_line(
+                    wide_console(), f"– {record.submission} on {record.dataset}, {record.track}: {record.reason}"
+                )
+
+
+def _number(record: "Record") -> str:
+    return f"{record.value:.3f}" if record.known else "–"
 
 
 def _place(one: "Difference") -> tuple[object, ...]:
@@ -150,14 +155,13 @@ def _print_differences(paired: Sequence["Difference"], first: str, second: str) 
     wide_console().print(table)
 
 
-def _compare_claims(rows: "pd.DataFrame", as_json: bool) -> None:
+def _compare_claims(entries: list["EntryRows"], as_json: bool) -> None:
     from dataclasses import asdict
 
     from leaderboard.claims import HOLLOW, HOLLOW_MEANS, TRACKS, orderings
-    from leaderboard.entries import entries
     from leaderboard.published import read_published
 
-    found = orderings(entries(rows), read_published())
+    found = orderings(entries, read_published())
     if as_json:
         verdicts = [{track: one.verdict(track) for track in one.differences if track != "clean"} for one in found]
         print_json([asdict(one) | {"verdicts": told} for one, told in zip(found, verdicts, strict=True)])

@@ -86,7 +86,7 @@ def evaluate_command(
     if site:
         from benchmark.cli.board import build_and_tell
 
-        build_and_tell(root, results, Path("site"), console)
+        build_and_tell(root, [results], Path("site"), console)
     if failures:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""``bench matrix --evidence``: which cells change a worst case, and what sparing work changes."""
+"""``bench matrix --evidence``: which cells change a worst case, and what skipping work changes."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmark.cli.output import print_json, table_of, wide_console
 
 if TYPE_CHECKING:
     from leaderboard.evidence import Evidence, Study
-    from leaderboard.sparing import Comparison, Spent
+    from leaderboard.skipping import Comparison, Spent
 
 
 def print_evidence(results: Path, as_json: bool) -> None:
@@ -22,12 +22,12 @@ def print_evidence(results: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from benchmark.matrix.model import load_matrix
-    from leaderboard.evidence import read_runs, studies
-    from leaderboard.sparing import compare
+    from leaderboard.evidence import runs_in, studies
+    from leaderboard.skipping import compare
 
-    sparing, individual = read_runs(results)
-    found = [*studies(sparing), *studies(individual)]
-    compared = compare(sparing, individual)
+    skipping, individual = runs_in(results)
+    found = [*studies(skipping), *studies(individual)]
+    compared = compare(skipping, individual)
     if as_json:
         told = [
             {**asdict(study), "cells": [{**asdict(cell), "idle": cell.idle} for cell in study.cells]} for study in found
@@ -45,32 +45,32 @@ def print_evidence(results: Path, as_json: bool) -> None:
 
 def _print_study(study: "Study", in_force: bool) -> None:
     table = table_of(
-        *("Track", "Cell", "Norm", "Attacked", "Felled", "Alone" if study.individual else "First"),
+        *("Track", "Cell", "Norm", "Attacked", "Broken", "Alone" if study.individual else "First"),
         *("Entries", "Largest eps", "There", "Lowered", "Decides in", "So far"),
         whole=("Track", "Cell", "So far"),
     )
     for one in study.cells:
         largest = "–" if one.largest_eps_255 is None else f"{one.largest_eps_255:g}"
         table.add_row(
-            *(one.track, one.attack, one.norm, str(one.attacked), str(one.felled), str(one.first), str(one.entries)),
+            *(one.track, one.attack, one.norm, str(one.attacked), str(one.broken), str(one.first), str(one.entries)),
             *(largest, str(one.first_at_largest), str(one.lowered), ", ".join(one.decided_in)),
             _so_far(one, study.individual),
         )
     mark = "" if in_force else ", not the one in force"
-    kind = "every cell on every image" if study.individual else "sparing runs"
+    kind = "every cell on every image" if study.individual else "skipping runs"
     table.title = f"Matrix version {study.matrix_version}{mark}: {kind}"
     wide_console().print(table)
     decisive = (
-        "Alone: felled by no other counted cell of the track, at that budget or below."
+        "Alone: broken by no other counted cell of the track, at that budget or below."
         if study.individual
-        else "First: felled by no cell run before; of informative cells, by no counted cell of the track."
+        else "First: broken by no cell run before; of unranked cells, by no counted cell of the track."
     )
     _say(f"{', '.join(study.entries)}. Images count once at each budget. {decisive}")
 
 
 def _so_far(one: "Evidence", individual: bool) -> str:
-    if one.informative:
-        return "informative, would have decided" if one.first else "informative"
+    if one.unranked:
+        return "not ranked, would have decided" if one.first else "not ranked"
     if one.idle:
         return "never alone" if individual else "idle"
     return "decides"
@@ -78,20 +78,20 @@ def _so_far(one: "Evidence", individual: bool) -> str:
 
 def _print_comparison(compared: Sequence["Comparison"]) -> None:
     table = table_of(
-        *("Track", "Norm", "Eps", "Entries", "Images", "Fell only in individual", "Fell only in sparing"),
+        *("Track", "Norm", "Eps", "Entries", "Images", "Broken only in individual", "Broken only in skipping"),
         *("Seconds", "Queries", "Gradients"),
         whole=("Track",),
     )
-    table.title = "Sparing against --individual"
+    table.title = "Skipping against --individual"
     for one in compared:
-        spent = (one.sparing, one.individual)
+        spent = (one.skipping, one.individual)
         table.add_row(
             *(one.track, one.norm, f"{one.eps_255:g}", str(one.entries), str(one.images)),
-            *(str(one.missed), str(one.only_sparing), _ratio(*spent, lambda part: part.seconds)),
+            *(str(one.missed), str(one.only_skipping), _ratio(*spent, lambda part: part.seconds)),
             *(_ratio(*spent, lambda part: part.queries), _ratio(*spent, lambda part: part.gradients)),
         )
     wide_console().print(table)
-    _say("Worst case over the counted cells. Seconds, queries, gradients: what the sparing run spent, as a share.")
+    _say("Worst case over the counted cells. Seconds, queries, gradients: what the skipping run spent, as a share.")
 
 
 def _ratio(part: "Spent", whole: "Spent", of: Callable[["Spent"], float]) -> str:

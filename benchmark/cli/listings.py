@@ -199,14 +199,13 @@ def evidence_text(official_results: Path) -> str:
     """Return what BENCHMARK.md says of the cells of the matrix in force that decide in the official rows."""
     from benchmark.matrix.markdown import render_evidence
     from benchmark.matrix.model import load_matrix
-    from leaderboard.evidence import noted, official_standing
-    from leaderboard.rows import read_rows
+    from leaderboard.entries import entries_in
+    from leaderboard.evidence import noted, official_evidence
 
     matrix, digest = load_matrix()
-    rows = read_rows([official_results] if official_results.is_dir() else [])
-    standing = official_standing(rows, matrix, digest)
-    idle = [(cell, noted(one)) for cell, one in standing.idle]
-    return render_evidence(matrix.version, standing.entries, standing.counted, idle)
+    found = official_evidence(entries_in([official_results] if official_results.is_dir() else []), matrix, digest)
+    idle = [(cell, noted(one)) for cell, one in found.idle]
+    return render_evidence(matrix.version, found.entries, found.counted, idle)
 
 
 def _print_costs(results: Path, as_json: bool) -> None:
@@ -214,21 +213,21 @@ def _print_costs(results: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from leaderboard.costs import costs
-    from leaderboard.rows import read_rows
+    from leaderboard.entries import entries_in
 
-    found = costs(read_rows([results]))
+    found = costs(entries_in([results]))
     if as_json:
         print_json([asdict(cost) for cost in found])
         return
     table = table_of(
-        *("Data set", "Submission", "Track", "Cell", "Norm", "Run", "Spared", "Seconds in all"),
+        *("Data set", "Submission", "Track", "Cell", "Norm", "Run", "Skipped", "Seconds in all"),
         *("ms each", "Forward each", "Backward each"),
         whole=("Data set", "Submission", "Track", "Cell"),
     )
     for one in found:
         each = 1000 * one.seconds / one.attacked if one.attacked else 0.0
         table.add_row(
-            *(one.dataset, one.submission, one.track, one.attack, one.norm, str(one.attacked), str(one.spared)),
+            *(one.dataset, one.submission, one.track, one.attack, one.norm, str(one.attacked), str(one.skipped)),
             *(f"{one.seconds:.1f}", f"{each:.1f}", f"{one.queries:.0f}", f"{one.gradients:.0f}"),
         )
     wide_console().print(table)

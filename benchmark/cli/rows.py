@@ -1,5 +1,6 @@
-"""Result rows as commands ask for them."""
+"""Result rows as commands ask for them: the official ones, and the user's own beside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,26 +10,15 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from leaderboard.entries import EntryRows
+
+OWN = Path("results")
+"""Where ``bench evaluate`` writes, and other commands look for the user's own rows."""
 
 Results = Annotated[
     list[Path] | None,
-    typer.Option("--results", help="Folder of result rows; repeat for several. The official ones when not given."),
+    typer.Option("--results", help="Folder of your own rows; repeat for several; 'results' when not given."),
 ]
-
-
-def read_folders(folders: list[Path]) -> "pd.DataFrame":
-    """Read the result rows of some folders.
-
-    Raises:
-        BenchError: a folder is not there, or holds rows that cannot be read.
-    """
-    from leaderboard.rows import read_rows
-
-    for folder in folders:
-        if not folder.exists():
-            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
-    return read_rows(folders)
 
 
 def official_folders(root: Root) -> list[Path]:
@@ -36,13 +26,74 @@ def official_folders(root: Root) -> list[Path]:
     return [root.official_results] if root.official_results.is_dir() else []
 
 
-def only_dataset(rows: "pd.DataFrame", dataset: str) -> "pd.DataFrame":
-    """Leave the rows of one data set.
+def own_folders(root: Root, given: Sequence[Path] | None) -> list[Path]:
+    """The user's results folders: those given, else ``results`` where it exists; the official one is not among them.
 
     Raises:
-        BenchError: there are none.
+        BenchError: a given folder does not exist.
     """
-    known = sorted(rows["dataset"].astype(str).unique())
-    if dataset not in known:
-        raise BenchError(f"these results hold no rows of data set '{dataset}'.{did_you_mean(dataset, known)}")
-    return rows[rows["dataset"].astype(str) == dataset]
+    for folder in given or ():
+        if not folder.exists():
+            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
+    chosen = list(given) if given else [OWN] if OWN.is_dir() else []
+    return [folder for folder in chosen if folder.resolve() != root.official_results.resolve()]
+
+
+def entries_beside(
+    root: Root, given: Sequence[Path] | None, dataset: str | None = None, submissions: Sequence[str] = ()
+) -> "list[EntryRows]":
+    """Find the official entries and, beside them as unofficial ones, the user's own.
+
+    Args:
+        root: the project.
+        given: the user's results folders, as for :func:`own_folders`.
+        dataset: only this data set.
+        submissions: only these submissions.
+
+    Raises:
+        BenchError: a folder is not there or holds something else than rows, or there are no rows of the data set or of
+            a submission.
+    """
+    from leaderboard.entries import entries_in
+
+    official, own = official_folders(root), own_folders(root, given)
+    chosen = [dataset] if dataset else []
+    found = entries_in(official, chosen, submissions, unofficial=own)
+    _refuse_absent(root, [*official, *own], found, dataset, submissions)
+    return found
+
+
+def entries_of(
+    root: Root, folders: Sequence[Path], dataset: str | None = None, submissions: Sequence[str] = ()
+) -> "list[EntryRows]":
+    """Find the entries in these folders alone, official where their rows say so; errors as :func:`entries_beside`."""
+    from leaderboard.entries import entries_in
+
+    for folder in folders:
+        if not folder.exists():
+            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
+    found = entries_in(folders, [dataset] if dataset else [], submissions)
+    _refuse_absent(root, folders, found, dataset, submissions)
+    return found
+
+
+def _refuse_absent(
+    root: Root, folders: Sequence[Path], found: "Sequence[EntryRows]", dataset: str | None, submissions: Sequence[str]
+) -> None:
+    """Say which data set or submission has no rows, and what there is; only then are all files looked at."""
+    from leaderboard.rows import sources
+
+    there = {entry.submission for entry in found}
+    absent = [name for name in submissions if name not in there]
+    if not absent and (dataset is None or found):
+        return
+    known = sources(folders)
+    datasets, names = sorted({one.dataset for one in known}), sorted({one.submission for one in known})
+    if dataset is not None and dataset not in datasets:
+        raise BenchError(f"these results hold no rows of data set '{dataset}'.{did_you_mean(dataset, datasets)}")
+    for name in absent:
+        if name in names:
+            raise BenchError(f"these results hold no rows of '{name}' on '{dataset}'; run 'bench evaluate {name}'.")
+        if (root.submissions / name).is_dir():
+            raise BenchError(f"these results hold no rows of '{name}' yet; run 'bench evaluate {name}'.")
+        raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, names)}")

@@ -1,6 +1,7 @@
-"""A track with an attacker: cells in the order that spares the most work, and a row for every image of each."""
+"""A track with an attacker: cells in the order that skips the most work, and a row for every image of each."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -16,15 +17,15 @@ from benchmark.results.schema import NORMS
 
 
 def order(cells: list[Cell], individual: bool) -> Iterator[tuple[Cell, float]]:
-    """Per norm cheap cells with eps rising, then dear ones from the largest eps down; last what spares no work."""
-    ranked = [] if individual else [cell for cell in cells if not cell.informative]
+    """Per norm cheap cells with eps rising, then dear ones from the largest eps down; last what skips no work."""
+    ranked = [] if individual else [cell for cell in cells if not cell.unranked]
     for norm in NORMS:
-        cheap = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "cheap")]
+        cheap = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "inexpensive")]
         for eps in sorted({eps for cell in cheap for eps in cell.eps_255}):
             yield from ((cell, eps) for cell in cheap if eps in cell.eps_255)
-        dear = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "dear")]
+        dear = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "expensive")]
         yield from ((cell, eps) for cell in dear for eps in reversed(cell.eps_255))
-    yield from ((cell, eps) for cell in cells if individual or cell.informative for eps in cell.eps_255)
+    yield from ((cell, eps) for cell in cells if individual or cell.unranked for eps in cell.eps_255)
 
 
 class AttackTrack:
@@ -70,7 +71,7 @@ class AttackTrack:
 
     def _alone(self, cell: Cell) -> bool:
         """Whether the cell attacks every image, whatever others have done to it."""
-        return cell.informative or self._workplace.settings.individual
+        return cell.unranked or self._workplace.settings.individual
 
     def _to_attack(self, image: int, cell: Cell, eps: float) -> bool:
         if self._alone(cell):
@@ -85,7 +86,7 @@ class AttackTrack:
 
         Without such a fall it has to try: an attack that could not run above must not pass for one that failed.
         """
-        if self._workplace.matrix.descend == "standing" or cell.cost == "cheap":
+        if self._workplace.matrix.descend == "standing" or cell.cost == "inexpensive":
             return False
         others = ladder.felled_above(eps)
         return bool(others) and cell.name not in others and ladder.survival(eps) is not None
@@ -93,17 +94,17 @@ class AttackTrack:
     def _shots(self, cell: Cell, eps: float, targets: list[int]) -> list[Shot]:
         elsewhere = self._shared(cell) if cell.same_as and targets else None
         if elsewhere is not None:
-            return [elsewhere[(eps, self._split.ids[image])] for image in targets]
+            return [replace(elsewhere[(eps, self._split.ids[image])], same_as=cell.lender) for image in targets]
         return self._run.shots(cell, eps, targets)
 
     def _record(self, cell: Cell, eps: float, shots: dict[int, Shot]) -> None:
-        """Write one row per image: attacked here, or spared with the reason why."""
+        """Write one row per image: attacked here, or skipped with the reason why."""
         common = {
             "attack": cell.name,
             "suite": cell.suite,
             "norm": cell.norm,
             "eps_255": eps,
-            "informative": cell.informative,
+            "unranked": cell.unranked,
         }
         for image, clean in enumerate(self._clean):
             ladder = self._ladders[cell.norm][image]
@@ -117,8 +118,7 @@ class AttackTrack:
                 ladder.record(cell.name, eps, shot.outcome)
 
     def _follows(self, image: int, ladder: Ladder, cell: Cell, eps: float) -> Shot:
-        """The verdict on an image that the cell was spared, from what is known of it."""
-        seed = self._run.seed(cell, eps, image)
+        """The verdict on an image that the cell was skipped, from what is known of it."""
         fall: Fall | None = ladder.falls[0] if self._alone(cell) else ladder.fall_at(eps)
         outcome = fall.outcome if fall else ladder.survival_of(cell.name, eps) or ladder.survival(eps)
-        return Shot(outcome, "", seed, spared=True, broken_by=fall.text if fall else "")
+        return Shot(outcome, "", skipped=True, broken_by=fall.text if fall else "")

@@ -103,7 +103,7 @@ class CellRun:
                 # A failed attack must never look like a strong defense.
                 reason = f"{type(error).__name__}: {error}"
                 LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
-                found += [Shot(None, reason, self.seed(cell, eps, image)) for image in batch]
+                found += [Shot(None, reason) for _ in batch]
         return found
 
     def answer(self, cell: Cell, eps: float, batch: list[int]) -> tuple[Answer, Verified]:
@@ -131,12 +131,11 @@ class CellRun:
         part = self._split.subset(batch)
         purposes = [(part.dataset, name, cell.method, f"{eps:g}", "adversarial") for name in part.ids]
         labels = part.labels.to(self._workplace.device)
-        judged = outcomes(self.judge.judge(checked.images, labels, purposes), part.labels)
+        judged = outcomes(self.judge.judge(checked.images, labels, purposes))
         shots = [
             Shot(
                 None if rejected else outcome,
                 note,
-                self.seed(cell, eps, image),
                 linf,
                 l2,
                 pixels,
@@ -144,11 +143,10 @@ class CellRun:
                 gradients,
                 answer.seconds,
             )
-            for outcome, rejected, note, image, linf, l2, pixels, queries, gradients in zip(
+            for outcome, rejected, note, linf, l2, pixels, queries, gradients in zip(
                 judged,
                 checked.rejected.tolist(),
                 checked.notes,
-                batch,
                 checked.linf.tolist(),
                 checked.l2.tolist(),
                 checked.pixels.tolist(),
@@ -178,14 +176,14 @@ class CellRun:
         if knowledge != "scores" and knowledge != "labels":
             return self._gradient_view(cell, knowledge, look)
         target = self.target
-        if self._unit.track == "white-box" and not target.plain:
+        if cell.track == "white-box" and not target.plain:
             # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
             target = self._undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
     def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
-        workplace, track = self._workplace, self._unit.track
+        workplace, track = self._workplace, cell.track
         if track == "no-box":
             surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate)
             return no_box(surrogate.to(workplace.device), self._task.num_classes, look)

@@ -11,6 +11,7 @@ from benchmark.engine.run_unit import draws_on, gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.results.schema import DIAGNOSTIC
 from benchmark.results.store import read_table, refuse_to_replace_official, write_table
 
 WEIGHT = {
@@ -21,6 +22,7 @@ WEIGHT = {
     "gray-box": 5,
     "white-box": 25,
     "adaptive": 30,
+    DIAGNOSTIC: 2,
 }
 """Rough cost of a unit of each track, for the estimate of the progress bar."""
 
@@ -43,9 +45,13 @@ def plan(
             or a submission that no data set suits.
     """
     submissions = _distinct(workplace, submissions)
+    known = (*workplace.matrix.tracks, DIAGNOSTIC)
     for track in tracks:
-        if track not in workplace.matrix.tracks:
-            raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, workplace.matrix.tracks)}")
+        if track not in known:
+            raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, known)}")
+    if "adaptive" in tracks:
+        # Whether the adaptive attacker's gradient can be believed is asked whenever it is followed.
+        tracks = [*tracks, DIAGNOSTIC]
     for dataset in datasets:
         workplace.card(dataset)
     pairs = [
@@ -71,7 +77,7 @@ def plan(
             workplace.check_surrogates(dataset)
     return [
         Unit(submission, dataset, track, chunk)
-        for track in workplace.matrix.tracks
+        for track in known
         if track in tracks
         for submission, dataset in pairs
         for chunk in range(workplace.chunks(dataset, track))

@@ -26,8 +26,7 @@ def make_judge(workplace: Workplace, unit: Unit) -> Judge:
 def judge_clean(judge: Judge, split: Split, workplace: Workplace) -> list[Outcome]:
     """What the deployed system says to the clean images; the same in every track."""
     purposes = [(split.dataset, name, "clean") for name in split.ids]
-    verdicts = judge.judge(split.images.to(workplace.device), split.labels.to(workplace.device), purposes)
-    return outcomes(verdicts, split.labels)
+    return outcomes(judge.judge(split.images.to(workplace.device), split.labels.to(workplace.device), purposes))
 
 
 def run_clean(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
@@ -35,8 +34,7 @@ def run_clean(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
     for image, outcome in enumerate(judge_clean(make_judge(workplace, unit), split, workplace)):
-        seed = content_seed(split.dataset, split.ids[image], "clean")
-        book.add(image, outcome, outcome.pred, outcome.right, attack="none", seed=seed, linf=0.0, l2=0.0)
+        book.add(image, outcome, outcome.pred, outcome.right, attack="none")
     progress(1.0)
     return book.table()
 
@@ -55,26 +53,22 @@ def run_corruption(workplace: Workplace, unit: Unit, progress: Progress) -> pa.T
         for severity in severities:
             seeds = [content_seed(split.dataset, sample, "corruption", name, severity) for sample in split.ids]
             draw = Randomness(seeds, workplace.device)
+            answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]
-                verdicts = judge.judge(frame, labels, purposes)
-                distance = (frame - images).flatten(1)
-                linf, l2 = distance.abs().amax(dim=1).tolist(), distance.norm(dim=1).tolist()
-                for image, outcome in enumerate(outcomes(verdicts, split.labels)):
-                    book.add(
-                        image,
-                        outcome,
-                        clean[image].pred,
-                        outcome.right,
-                        attack=name,
-                        severity=severity,
-                        frame=number,
-                        seed=seeds[image],
-                        # Three decimals are enough for a curve and keep the committed files small.
-                        prob_true=round(outcome.prob_true, 3),
-                        probs=None,
-                        linf=round(linf[image], 3),
-                        l2=round(l2[image], 3),
-                    )
+                answers.append(outcomes(judge.judge(frame, labels, purposes)))
+            for image in range(len(split)):
+                sequence = [answer[image] for answer in answers]
+                book.add(image, None, clean[image].pred, None, attack=name, severity=severity, **_lists(sequence))
         progress((place + 1) / len(PERTURBATIONS))
     return book.table()
+
+
+def _lists(sequence: list[Outcome]) -> dict[str, list[int] | list[float | None] | list[int | None] | None]:
+    """Columns of a sequence from the answers to its frames."""
+    scores, copies = [frame.score for frame in sequence], [frame.copies for frame in sequence]
+    return {
+        "preds": [frame.pred for frame in sequence],
+        "scores": scores if any(score is not None for score in scores) else None,
+        "copies_taken": copies if any(taken is not None for taken in copies) else None,
+    }

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from torch import Tensor
 
 from benchmark import __version__
 from benchmark.data.split import Split
+from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
-from benchmark.judge import Verdicts
+from benchmark.judge import Judgement
+from benchmark.results.compact import compacted
+from benchmark.results.migrate import value_type
 from benchmark.results.schema import SCHEMA
 
 
@@ -25,8 +27,7 @@ class Outcome:
     draws: int
     abstained: bool
     score: float | None
-    prob_true: float
-    probs: list[float]
+    probs: list[float] | None
     copies: int | None = None
 
     @property
@@ -35,16 +36,16 @@ class Outcome:
         return self.right_draws * 2 >= self.draws
 
 
-def outcomes(verdicts: Verdicts, labels: Tensor) -> list[Outcome]:
+def outcomes(judgement: Judgement) -> list[Outcome]:
     """One outcome per image."""
-    first = verdicts.first
-    scores = [None] * len(labels) if first.score is None else first.score.tolist()
-    copies = [None] * len(labels) if first.copies is None else first.copies.tolist()
+    first, count = judgement.first, len(judgement.right_draws)
+    scores = [None] * count if first.score is None else first.score.tolist()
+    copies = [None] * count if first.copies is None else first.copies.tolist()
     probs = first.probs.tolist()
     return [
-        Outcome(pred, right, verdicts.draws, pred == -1, score, row[label], row, taken)
-        for pred, right, score, row, taken, label in zip(
-            first.label.tolist(), verdicts.right_draws.tolist(), scores, probs, copies, labels.tolist(), strict=True
+        Outcome(pred, right, judgement.draws, pred == -1, score, row, taken)
+        for pred, right, score, row, taken in zip(
+            first.label.tolist(), judgement.right_draws.tolist(), scores, probs, copies, strict=True
         )
     ]
 
@@ -60,11 +61,14 @@ class RowBook:
         self._rows: list[dict[str, Any]] = []
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def add(self, image: int, outcome: Outcome | None, pred_clean: int | None, correct: bool, **cell: Any) -> None:
-        """Add the row of one image; ``outcome`` is None where there is nothing to report (a gap)."""
+    def add(
+        self, image: int, outcome: Outcome | None, pred_clean: int | None, correct: bool | None, **cell: Any
+    ) -> None:
+        """Add the row of one image; ``outcome`` is None for a gap and for a sequence, whose answers are in lists."""
         row: dict[str, Any] = {
             "sample_id": self._split.ids[image],
-            "group_id": self._split.groups[image],
+            # Nobody's patient: the image stands for itself.
+            "group_id": group if (group := self._split.groups[image]) != self._split.ids[image] else None,
             "label": self._labels[image],
             "pred_clean": pred_clean,
             "correct": correct,
@@ -72,7 +76,7 @@ class RowBook:
             "reason": "",
             "suite": "",
             "norm": "",
-            "spared": False,
+            "skipped": False,
             "broken_by": "",
             "same_as": "",
             "queries": 0,
@@ -86,7 +90,6 @@ class RowBook:
                 "draws": outcome.draws,
                 "right_draws": outcome.right_draws,
                 "score": outcome.score,
-                "prob_true": outcome.prob_true,
                 "probs": outcome.probs,
                 "copies": outcome.copies,
             }
@@ -108,28 +111,25 @@ class RowBook:
             "dataset_hash": workplace.split(unit.dataset, unit.track).content_hash,
             "split": self._split.name,
             "task": workplace.card(unit.dataset).task,
-            "matrix_version": workplace.matrix.version,
-            "matrix_hash": workplace.matrix_hash,
+            "matrix_version": workplace.version_of(unit.track),
+            "matrix_hash": workplace.hash_of(unit.track),
             "profile": workplace.settings.profile,
             "official": workplace.official,
             "individual": workplace.settings.individual,
             "track": unit.track,
             "device": workplace.device.type,
+            "made_by": code_hash()[:16],
             "harness_version": __version__,
             "git_commit": workplace.git_commit,
             "started_at": self._started,
         }
-        return to_table([common | row for row in self._rows])
+        return compacted(to_table([common | row for row in self._rows]))
 
 
 def to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows under the schema; a column that a row does not name is null."""
     columns = {
-        field.name: pa.array([row.get(field.name) for row in rows], _plain(field.type)).cast(field.type)
+        field.name: pa.array([row.get(field.name) for row in rows], value_type(field.type)).cast(field.type)
         for field in SCHEMA
     }
     return pa.table(columns, schema=SCHEMA)
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.diagnostics import run_diagnostics
 from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import PARTS, Unit
@@ -15,6 +16,8 @@ from benchmark.engine.shots import Shot, shots_of
 from benchmark.engine.workplace import Workplace
 from benchmark.interpreter import restored
 from benchmark.matrix import Cell
+from benchmark.results.compact import compacted
+from benchmark.results.schema import DIAGNOSTIC
 from benchmark.results.store import read_table, write_table
 
 
@@ -37,7 +40,7 @@ def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
     if unit.track == "adaptive" and kind.plain:
         tracks = {"white-box"}
     elif kind.plain if unit.track == "white-box" else not kind.stochastic:
-        tracks = {cell.same_as.split("/")[0] for cell in workplace.cells_of(unit) if cell.same_as}
+        tracks = {cell.lender for cell in workplace.cells_of(unit) if cell.same_as}
     else:
         tracks = set()
     return frozenset(replace(unit, track=track) for track in tracks)
@@ -60,6 +63,8 @@ def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
         return run_clean(workplace, unit, progress)
     if unit.track == "corruption":
         return run_corruption(workplace, unit, progress)
+    if unit.track == DIAGNOSTIC:
+        return run_diagnostics(workplace, unit, progress)
     if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
         (white_box,) = draws_on(workplace, unit)
         return _as_adaptive(run_unit(workplace, white_box, progress))
@@ -67,14 +72,14 @@ def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
 
 
 def _as_adaptive(white_box: pa.Table) -> pa.Table:
-    """A plain classifier has nothing to adapt to: its white-box rows count as its adaptive ones, and say so."""
-    size = white_box.num_rows
+    """A plain classifier has nothing to adapt to: its white-box verdicts count as its adaptive ones, and say so."""
     changed = {"track": "adaptive", "same_as": "white-box"}
     for name, value in changed.items():
         field = white_box.schema.field(name)
         place = white_box.schema.get_field_index(name)
-        white_box = white_box.set_column(place, field, pa.array([value] * size).cast(field.type))
-    return white_box
+        told = pa.array([value] * white_box.num_rows).cast(field.type)
+        white_box = white_box.set_column(place, field, told)
+    return compacted(white_box)
 
 
 def _shared(workplace: Workplace, unit: Unit) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:

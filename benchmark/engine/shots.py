@@ -15,25 +15,26 @@ class Shot:
         outcome: None for a gap.
         reason: why there is a gap, or how the candidate was projected.
         broken_by: set on a shot whose verdict follows from another cell, which was therefore not run.
+        same_as: track of the unit that computed the shot, where it was not this one.
     """
 
     outcome: Outcome | None
     reason: str
-    seed: int
     linf: float = 0.0
     l2: float = 0.0
     pixels: int = 0
     queries: int = 0
     gradients: int = 0
     seconds: float = 0.0
-    spared: bool = False
+    skipped: bool = False
     broken_by: str = ""
+    same_as: str = ""
 
     @property
     def columns(self) -> dict[str, object]:
         """Its columns of the row, besides the outcome."""
-        told = ["seed", "spared", "broken_by"]
-        if not self.spared:
+        told = ["skipped", "broken_by", "same_as"]
+        if not self.skipped:
             told += ["linf", "l2", "pixels", "queries", "gradients", "seconds"]
         return {name: getattr(self, name) for name in told}
 
@@ -52,21 +53,19 @@ def shots_of(table: pa.Table, cell_name: str) -> dict[tuple[float, str], Shot]:
                 row["draws"],
                 row["abstained"],
                 row["score"],
-                row["prob_true"],
-                row["probs"],
+                None,
                 row["copies"],
             )
         shots[(row["eps_255"], row["sample_id"])] = Shot(
             outcome,
             row["reason"],
-            row["seed"],
             row["linf"] or 0.0,
             row["l2"] or 0.0,
             row["pixels"] or 0,
-            row["queries"],
-            row["gradients"],
-            row["seconds"],
-            row["spared"],
+            row["queries"] or 0,
+            row["gradients"] or 0,
+            row["seconds"] or 0.0,
+            row["skipped"],
             row["broken_by"],
         )
     return shots

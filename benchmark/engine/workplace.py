@@ -16,7 +16,9 @@ from benchmark.defense import Defense
 from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
+from benchmark.matrix.diagnostics import load_diagnostics
 from benchmark.randomness import content_seed
+from benchmark.results.schema import DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import load_surrogate, surrogate_hash
@@ -100,8 +102,18 @@ class Workplace:
         offers = {"alternative-backward": defense.alternative_backward, "detector": defense.detects}
         return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 
+    def version_of(self, track: str) -> str:
+        """Version of the file that a track's cells come from."""
+        return load_diagnostics()[0].version if track == DIAGNOSTIC else self.matrix.version
+
+    def hash_of(self, track: str) -> str:
+        """sha256 of that file."""
+        return load_diagnostics()[1] if track == DIAGNOSTIC else self.matrix_hash
+
     def cells_of(self, unit: Unit) -> list[Cell]:
-        """The cells that the unit's defense meets in the unit's track, within the run's profile."""
+        """The cells that the unit's defense is evaluated with in the unit's track, within the run's profile."""
+        if unit.track == DIAGNOSTIC:
+            return load_diagnostics()[0].cell
         kind = self.kind(unit.submission, unit.dataset)
         profile = self.settings.profile
         return self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
@@ -128,6 +140,9 @@ class Workplace:
         official = official_subset(card, test)
         if track == "corruption":
             bounds += [self.matrix.corruption.images, self.profile.corruption_images]
+        if track == DIAGNOSTIC:
+            diagnostics = load_diagnostics()[0]
+            bounds.append(diagnostics.images if self.profile.official else diagnostics.quick_images)
         count = min([len(official), *(bound for bound in bounds if bound)])
         return official.by_ids(stratified_ids(official, count, []))
 
@@ -161,7 +176,7 @@ class Workplace:
         """
         parts = (
             code_hash(),
-            self.matrix_hash,
+            self.hash_of(unit.track),
             self.settings.profile,
             self.settings.individual,
             self.settings.limit,

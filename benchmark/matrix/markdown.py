@@ -14,7 +14,7 @@ EVIDENCE_END = "<!-- evidence:end -->"
 """What stands between these lines of BENCHMARK.md is written by ``bench matrix --write``."""
 
 UNDECIDED = "counted; has decided no image yet"
-"""The mark of a counted cell that felled no image first; 'informative' is said of uncounted cells alone."""
+"""The mark of a counted cell that felled no image first; 'unranked' is said of uncounted cells alone."""
 
 UNMET = "counted; no entry has met it"
 """The mark of a counted cell that no entry with official rows has met."""
@@ -78,7 +78,7 @@ def meets(cell: Cell) -> str:
 
 def cost(cell: Cell) -> str:
     """Return ``cheap`` or ``dear``, and whether the cell stays out of the worst case."""
-    return f"{cell.cost}, informative" if cell.informative else cell.cost
+    return f"{cell.cost}, unranked" if cell.unranked else cell.cost
 
 
 def norm(cell: Cell) -> str:

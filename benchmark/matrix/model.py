@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
@@ -27,8 +27,9 @@ class Cell(Strict):
         method: the attack's name in the attack registry; ``params`` are its parameters.
         suite: group reported together, such as ``autoattack``; empty for a single attack.
         eps_255: budgets, ascending, in the units of the norm (:data:`benchmark.results.schema.NORMS`).
-        cost: ``cheap`` cells run with eps rising on what still stands, ``dear`` ones from the largest eps down.
-        informative: the cell attacks every image that is right when clean, for tables like the papers', and stays out
+        cost: ``inexpensive`` cells run with eps rising on images not yet broken, ``expensive`` ones from the largest
+            eps down. (Version 1 of the file calls them cheap and dear, and ``unranked`` informative.)
+        unranked: the cell attacks every image that is right when clean, for tables like the papers', and stays out
             of the worst case; cells that never changed one are marked so.
         when: kind of defense that meets the cell: one without randomness, one with, or both.
         needs: what only some defenses have: stages whose backward pass can also be the identity, or a detector's score.
@@ -45,8 +46,8 @@ class Cell(Strict):
     suite: str = ""
     norm: Literal["linf", "l2", "l0"] = "linf"
     eps_255: Annotated[list[float], Field(min_length=1)]
-    cost: Literal["cheap", "dear"]
-    informative: bool = False
+    cost: Literal["inexpensive", "expensive"]
+    unranked: bool = Field(default=False, validation_alias=AliasChoices("unranked", "informative"))
     when: Literal["always", "deterministic", "stochastic"] = "always"
     needs: Literal["", "alternative-backward", "detector"] = ""
     surrogate: str = "mobilenetv2"
@@ -58,13 +59,25 @@ class Cell(Strict):
     objective: str
     source: str
 
+    model_config = ConfigDict(populate_by_name=True)
+
+    @field_validator("cost", mode="before")
+    @classmethod
+    def _words_of_version_1(cls, value: object) -> object:
+        return {"cheap": "inexpensive", "dear": "expensive"}.get(str(value), value)
+
     @model_validator(mode="after")
     def _eps_ascending(self) -> "Cell":
         if self.eps_255 != sorted(set(self.eps_255)) or self.eps_255[0] <= 0:
             raise ValueError(f"cell '{self.name}': eps_255 must be positive and ascending, not {self.eps_255}")
-        if self.norm == "linf" and not self.informative and HEADLINE_EPS not in self.eps_255:
+        if self.norm == "linf" and not self.unranked and HEADLINE_EPS not in self.eps_255:
             raise ValueError(f"cell '{self.track}/{self.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
         return self
+
+    @property
+    def lender(self) -> str:
+        """Track of the cell that this one is the same as; empty without one."""
+        return self.same_as.partition("/")[0]
 
     def applies(self, stochastic: bool, has: Collection[str] = ()) -> bool:
         """Whether a defense of this kind meets the cell; ``has`` names what it offers of :attr:`needs`."""

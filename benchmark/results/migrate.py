@@ -6,10 +6,11 @@ Versions 1 to 3 had a row per frame of a corruption sequence, and two columns by
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmark.errors import BenchError
-from benchmark.results.schema import SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import EMPTY, FALSE, SCHEMA, SCHEMA_VERSION
 
 VERSION_KEY = b"medrobustbench_schema"
 
@@ -26,9 +27,9 @@ _SEQUENCE = ("submission", "dataset", "official", "attack", "severity", "sample_
 """What frames of one sequence have in common."""
 
 
-def version_of(schema: pa.Schema) -> int | None:
+def version_of(file: pq.ParquetFile) -> int | None:
     """Schema version that a file states; None where it is not one of ours."""
-    stated = (schema.metadata or {}).get(VERSION_KEY, b"")
+    stated = (file.metadata.metadata or {}).get(VERSION_KEY, b"")
     return int(stated) if stated.isdigit() else None
 
 
@@ -59,7 +60,8 @@ def conformed(table: pa.Table) -> pa.Table:
     columns = []
     for field in SCHEMA:
         if field.name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, field.type))
+            default = "" if field.name in EMPTY else False if field.name in FALSE else None
+            columns.append(pa.array([default] * table.num_rows, value_type(field.type)).cast(field.type))
             continue
         try:
             columns.append(table.column(field.name).cast(field.type))
@@ -67,6 +69,11 @@ def conformed(table: pa.Table) -> pa.Table:
             found = table.schema.field(field.name).type
             raise BenchError(f"column '{field.name}' has type {found}, not {field.type}") from None
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a column's values: text instead of a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _without_what_repeats(table: pa.Table) -> pa.Table:
@@ -97,9 +104,7 @@ def _sequences(table: pa.Table) -> pa.Table:
 
 def _loose(schema: pa.Schema) -> pa.Schema:
     """Plain text instead of dictionaries, which differ between tables."""
-    return pa.schema(
-        [pa.field(one.name, one.type.value_type if pa.types.is_dictionary(one.type) else one.type) for one in schema]
-    )
+    return pa.schema([pa.field(one.name, value_type(one.type)) for one in schema])
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:

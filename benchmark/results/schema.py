@@ -62,8 +62,8 @@ SCHEMA = pa.schema(
         _column("dataset", _TEXT, "name of the data set card"),
         _column("dataset_hash", _TEXT, "sha256 over the split's images, labels and ids"),
         _column("split", _TEXT, "split of the data set, 'test' for official rows"),
-        _column("sample_id", _TEXT, "id of the image inside the data set"),
-        _column("group_id", _TEXT, "patient; absent where no patient is known"),
+        _column("sample_id", pa.string(), "id of the image inside the data set"),
+        _column("group_id", pa.string(), "patient; absent where no patient is known"),
         _column("task", _TEXT, "binary or multiclass"),
         _column("matrix_version", _TEXT, "version of the threat-model matrix, of the diagnostics in their track"),
         _column("matrix_hash", _TEXT, "sha256 of that file"),
@@ -113,8 +113,8 @@ SCHEMA = pa.schema(
         _column(
             "probs_but_last",
             pa.list_(pa.float32()),
-            "deployed probabilities (first draw) to three decimals, of all classes but the last, which has the rest; in "
-            "attack tracks; null in skipped and repeated rows",
+            "deployed probabilities (first draw), three decimals, of all classes but the last, which has the rest to "
+            "1; in attack tracks; null in skipped and repeated rows",
         ),
         _column("copies", pa.int32(), "random copies that the vote took (first draw); null without a vote"),
         _column("copies_taken", pa.list_(pa.int32()), "the same of each frame of a corruption sequence"),
@@ -128,8 +128,8 @@ SCHEMA = pa.schema(
         _column("linf", pa.float32(), "L-inf distance to the clean image in [0, 1], three decimals; under this norm"),
         _column("l2", pa.float32(), "L2 distance to the clean image, three decimals; under this norm"),
         _column("pixels", pa.int32(), "pixels that differ from the clean image; under L0"),
-        _column("queries", pa.int64(), "forward passes that the attack spent on this image"),
-        _column("gradients", pa.int64(), "backward passes that the attack spent on this image"),
+        _column("queries", pa.int64(), "forward passes that the attack spent on this image; null where not run"),
+        _column("gradients", pa.int64(), "backward passes that the attack spent on this image; null where not run"),
         _column("seconds", pa.float32(), "attack time divided by the images of its batch, two significant digits"),
         _column("device", _TEXT, "cpu or cuda"),
         _column("isolation", _TEXT, "how the entry's code was shut in; null for none"),
@@ -139,7 +139,13 @@ SCHEMA = pa.schema(
         _column("started_at", _TEXT, "UTC start of the unit, ISO 8601"),
     ]
 )
-"""The columns. A file leaves out those that are null throughout; readers fill them in."""
+"""The columns. A file leaves out those that are null, empty or false throughout; readers fill them in."""
+
+EMPTY = ("suite", "norm", "reason", "broken_by", "same_as")
+"""Text columns in which an absent value is an empty text."""
+
+FALSE = ("individual", "abstained", "skipped", "unranked")
+"""Truth columns in which an absent value is false."""
 
 REPEATED = ("score", "probs_but_last", "copies", "linf", "l2", "pixels", "queries", "gradients", "seconds")
 """Columns that a row with ``same_as`` leaves to the row that it repeats."""

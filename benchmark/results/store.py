@@ -4,18 +4,19 @@ import io
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
-from benchmark.results.migrate import VERSION_KEY, upgraded, version_of
+from benchmark.results.migrate import VERSION_KEY, upgraded, value_type, version_of
 from benchmark.results.schema import ESSENTIAL, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write rows as compressed Parquet, in one move.
 
-    Columns that are null throughout are left out; nothing else of the table is.
+    Columns that are null, empty or false throughout are left out; nothing else of the table is.
     """
     write_atomically(path, to_bytes(table))
 
@@ -23,25 +24,30 @@ def write_table(table: pa.Table, path: Path) -> None:
 def to_bytes(table: pa.Table) -> bytes:
     """The Parquet file of some rows; the same rows give the same bytes."""
     table = table.cast(SCHEMA)
-    kept = [name for name in SCHEMA.names if name in ESSENTIAL or table.column(name).null_count < table.num_rows]
+    kept = [name for name in SCHEMA.names if name in ESSENTIAL or not _tells_nothing(table.column(name))]
     # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
-    plain = pa.schema([pa.field(name, _plain(SCHEMA.field(name).type)) for name in kept])
-    told = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
+    plain = pa.schema([pa.field(name, value_type(SCHEMA.field(name).type)) for name in kept])
     sink = io.BytesIO()
-    pq.write_table(
-        table.select(kept).cast(plain).replace_schema_metadata(told),
-        sink,
-        compression="zstd",
-        compression_level=19,
-        store_schema=False,
-        write_statistics=False,
-        row_group_size=1 << 20,
-    )
+    with new_writer(sink, plain, level=19) as writer:
+        writer.write_table(table.select(kept).cast(plain), row_group_size=1 << 20)
     return sink.getvalue()
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def new_writer(sink: io.BytesIO | Path, schema: pa.Schema, level: int) -> pq.ParquetWriter:
+    """A writer of rows that states their schema version and little else beside them."""
+    writer = pq.ParquetWriter(
+        sink, schema, compression="zstd", compression_level=level, store_schema=False, write_statistics=False
+    )
+    writer.add_key_value_metadata({VERSION_KEY: str(SCHEMA_VERSION).encode()})
+    return writer
+
+
+def _tells_nothing(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds nulls, empty texts or false alone, which is what readers take an absent one for."""
+    if pa.types.is_list(column.type):
+        return bool(column.null_count == len(column))
+    values = pc.unique(column.cast(value_type(column.type))).to_pylist()
+    return all(value is None or value == "" or value is False for value in values)
 
 
 def read_table(path: Path) -> pa.Table | None:
@@ -49,9 +55,9 @@ def read_table(path: Path) -> pa.Table | None:
     if not path.is_file():
         return None
     try:
-        table = pq.ParquetFile(path).read()
-        version = version_of(table.schema)
-        return None if version is None or version > SCHEMA_VERSION else upgraded(table, version)
+        file = pq.ParquetFile(path)
+        version = version_of(file)
+        return None if version is None or version > SCHEMA_VERSION else upgraded(file.read(), version)
     except (pa.ArrowException, OSError, KeyError, ValueError, BenchError):
         return None
 

@@ -12,7 +12,7 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.interpreter import restored
 from benchmark.root import Root
 from benchmark.submission.checks import attackable, behaviour, folder, outputs
-from benchmark.submission.checks.outcome import Outcome, Status, failed, ok, skipped
+from benchmark.submission.checks.finding import Finding, Status, failed, ok, skipped
 from benchmark.submission.checks.probe import Probe, sample
 from benchmark.submission.entry import Entry
 from benchmark.submission.manifest import Manifest, find_folder, read_manifest
@@ -71,7 +71,7 @@ class Step:
     """A check of a built defense and the checks without whose success it would say nothing new."""
 
     name: str
-    check: Callable[[Probe], Outcome]
+    check: Callable[[Probe], Finding]
     needs: tuple[str, ...]
 
 
@@ -148,13 +148,13 @@ class _Run:
         self.report = report
         self._on_check = on_check
 
-    def note(self, name: str, dataset: str, outcome: Outcome, seconds: float = 0.0) -> Outcome:
+    def note(self, name: str, dataset: str, outcome: Finding, seconds: float = 0.0) -> Finding:
         check = Check(name, dataset, outcome.status, outcome.message, round(seconds, 3))
         self.report.checks.append(check)
         self._on_check(check)
         return outcome
 
-    def attempt(self, name: str, dataset: str, check: Callable[[], Outcome]) -> Outcome:
+    def attempt(self, name: str, dataset: str, check: Callable[[], Finding]) -> Finding:
         """Make a check; an exception of the submission's code is a failure, not a crash of ours."""
         start = perf_counter()
         try:
@@ -177,7 +177,7 @@ def _check_on(run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | 
     weights = run.attempt("weights", card.name, lambda: folder.weights(entry.folder, manifest, card))
     built: list[Probe] = []
 
-    def build() -> Outcome:
+    def build() -> Finding:
         try:
             built.append(Probe(entry, card, images))
         except BenchError as error:

@@ -16,7 +16,7 @@ from benchmark.data.official import stratified_ids
 from benchmark.data.registry import find_card, load_split, official_subset
 from benchmark.defense import Backward, Defense, Stage
 from benchmark.defense.stages import BinomialVote
-from benchmark.judge import Judge, Verdicts
+from benchmark.judge import Judge, Judgement
 from benchmark.randomness import Randomness, content_seed
 from benchmark.root import Root
 from benchmark.submission import find_entry
@@ -121,7 +121,7 @@ class Bench:
             return self.split.images
         return self.blind(entry) if attacker == BLIND else self.aware(entry, defense)
 
-    def _judged(self, defense: Defense, images: Tensor) -> Verdicts:
+    def _judged(self, defense: Defense, images: Tensor) -> Judgement:
         draws = JUDGE_DRAWS if defense.vote is None else 1
         purposes = [(self.card.name, name, "ablations") for name in self.split.ids]
         return Judge(defense, self.task, draws, torch.device("cpu")).judge(images, self.split.labels, purposes)

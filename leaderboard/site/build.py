@@ -2,13 +2,10 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
 
 from benchmark.data.card import Card, all_cards
 from benchmark.errors import BenchError
@@ -16,13 +13,12 @@ from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.claims import CLAIMS, Ordering, orderings
-from leaderboard.entries import Entry, entries
-from leaderboard.evidence import official_standing
+from leaderboard.entries import EntryRows
+from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import Standing, rank_of
 from leaderboard.requirements import required
-from leaderboard.rows import to_frame, to_table
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
@@ -43,7 +39,7 @@ class Site:
     """Everything the pages are made from."""
 
     book: Book
-    entries: dict[tuple[str, str, bool], Entry]
+    entries: dict[tuple[str, str, bool], EntryRows]
     manifests: dict[str, Manifest]
     cards: dict[str, Card]
     matrix: MatrixView
@@ -71,32 +67,24 @@ class Site:
         return " to ".join(f"{size}×{size}" for size in dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
-def build_site(
-    rows: pd.DataFrame,
-    root: Root,
-    out_dir: Path,
-    fresh_results: pd.DataFrame | None = None,
-    matrix: tuple[Matrix, str] | None = None,
-) -> Path:
+def build_site(found: Sequence[EntryRows], root: Root, out_dir: Path, matrix: tuple[Matrix, str] | None = None) -> Path:
     """Build the whole site into ``out_dir`` and return its first page, ``out_dir/index.html``.
 
     Args:
-        rows: official rows, from :func:`leaderboard.rows.read_rows`.
+        found: entries; official ones, and the reader's own, which are shown beside them and never ranked.
         root: where manifests and data set cards are found.
         out_dir: made if needed; files of an earlier site in it are replaced.
-        fresh_results: rows of the reader's own runs: shown beside the official ones, marked unofficial, never ranked.
         matrix: the threat-model matrix and its sha256, by default the one in force.
 
     Raises:
         BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
     """
     in_force, digest = matrix or load_matrix()
-    view = MatrixView(in_force, digest, official_standing(rows, in_force, digest))
-    asked = required(view.matrix, view.hash)
-    together = _side_by_side(rows, fresh_results)
-    found = entries(together)
+    found = list(found)
     for entry in found:
         _check_names(entry)
+    view = MatrixView(in_force, digest, official_evidence(found, in_force, digest))
+    asked = required(view.matrix, view.hash)
     book = Book(records_of(found, asked), rank_of(found, asked))
     manifests = _manifests(root, {entry.submission for entry in found})
     cards = all_cards(root.datasets)
@@ -120,18 +108,7 @@ def build_site(
     return out_dir / "index.html"
 
 
-def _side_by_side(rows: pd.DataFrame, fresh: pd.DataFrame | None) -> pd.DataFrame:
-    """Join official and fresh rows; a fresh run is unofficial whatever it says and replaces older unofficial ones."""
-    if fresh is None or fresh.empty:
-        return rows
-    units = ["submission", "dataset"]
-    ran = set(fresh[units].astype(object).drop_duplicates().itertuples(index=False, name=None))
-    again = [pair in ran for pair in rows[units].astype(object).itertuples(index=False, name=None)]
-    kept = rows[rows["official"].to_numpy(dtype=bool) | ~pd.Series(again, dtype=bool).to_numpy()]
-    return to_frame(pa.concat_tables([to_table(kept), to_table(fresh.assign(official=False))]))
-
-
-def _check_names(entry: Entry) -> None:
+def _check_names(entry: EntryRows) -> None:
     for kind, name in (("submission", entry.submission), ("dataset", entry.dataset)):
         if not _SAFE_NAME.match(name):
             raise BenchError(f"result rows name the {kind} '{name}', which cannot be a file name; correct the rows.")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from leaderboard.entries import Entry
+from benchmark.results.migrate import value_type
+from benchmark.results.schema import DIAGNOSTIC, SCHEMA
+from benchmark.results.store import new_writer
+from leaderboard.entries import EntryRows
 from leaderboard.published.table import PUBLISHED
 from leaderboard.record import as_csv, as_json
 from leaderboard.rows import to_table
@@ -28,7 +30,7 @@ class Download:
     official: bool = True
 
 
-def write_downloads(out_dir: Path, found: list[Entry], book: Book, rules: Path) -> tuple[Download, ...]:
+def write_downloads(out_dir: Path, found: list[EntryRows], book: Book, rules: Path) -> tuple[Download, ...]:
     """Write ``data/`` and list what is in it; the file of the rules is copied where there is one."""
     folder = out_dir / "data"
     folder.mkdir(parents=True)
@@ -36,9 +38,9 @@ def write_downloads(out_dir: Path, found: list[Entry], book: Book, rules: Path) 
     for official in (True, False):
         word = "official" if official else "unofficial"
         for dataset in sorted({entry.dataset for entry in found if entry.official == official}):
-            parts = [entry.rows for entry in found if (entry.dataset, entry.official) == (dataset, official)]
+            members = [entry for entry in found if (entry.dataset, entry.official) == (dataset, official)]
             path = folder / (f"{dataset}.parquet" if official else f"{dataset}-unofficial.parquet")
-            pq.write_table(pa.concat_tables([to_table(part) for part in parts]), path, compression="zstd")
+            _write_rows(members, path)
             text = f"Every {word} row on {dataset}: one row per image and cell"
             made.append(Download(f"data/{path.name}", text, path.stat().st_size, dataset, official))
         some = [record for record in book.records if record.official == official]
@@ -55,3 +57,14 @@ def write_downloads(out_dir: Path, found: list[Entry], book: Book, rules: Path) 
         path = Path(shutil.copyfile(rules, out_dir / RULES))
         made.append(Download(RULES, "The rules, with every attack, its budget and its source", path.stat().st_size))
     return tuple(made)
+
+
+def _write_rows(members: list[EntryRows], path: Path) -> None:
+    """Write the rows of several entries into one file, track by track."""
+    plain = pa.schema([pa.field(one.name, value_type(one.type)) for one in SCHEMA])
+    with new_writer(path, plain, level=9) as writer:
+        for entry in members:
+            for track in (*entry.tracks, DIAGNOSTIC):
+                rows = entry.track(track)
+                if len(rows):
+                    writer.write_table(to_table(rows).cast(plain))

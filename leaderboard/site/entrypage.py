@@ -8,15 +8,16 @@ from markupsafe import Markup
 
 from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
 from benchmark.submission.manifest import ClaimedNumber
-from leaderboard.entries import Entry
+from leaderboard.entries import EntryRows
 from leaderboard.queries import query_curves
 from leaderboard.ranking import Standing
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
+from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
-from leaderboard.votes import COPIES, LARGEST, METRIC, over
+from leaderboard.votes import COPIES, LARGEST, METRIC, most_copies, over
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class MatrixRow:
     kind: str
     numbers: tuple[Record | None, ...]
     queries: tuple[Record | None, ...] = ()
-    informative: bool = False
+    unranked: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ PROVENANCE = (
 
 
 def section(
-    book: Book, standing: Standing, entry: Entry, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
+    book: Book, standing: Standing, entry: EntryRows, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
 ) -> Section:
     """Collect what one data set contributes to a submission's page."""
     key = (standing.submission, standing.dataset, standing.official)
@@ -134,16 +135,16 @@ def section(
         severities=severities,
         corruption=_corruption(book, key, mine, severities),
         votes=_votes(book, key),
-        most_copies=int(entry.rows["copies"].fillna(0).max()),
+        most_copies=most_copies(entry),
         claims=tuple(_claim(book, key, claim) for claim in claims if claim.dataset == standing.dataset),
         provenance=_provenance(entry),
     )
 
 
-def _same_as(entry: Entry) -> tuple[tuple[str, str], ...]:
+def _same_as(entry: EntryRows) -> tuple[tuple[str, str], ...]:
     """Tracks whose rows are those of another track, with that track."""
-    pairs = entry.rows[["track", "same_as"]].dropna().drop_duplicates().astype(str)
-    return tuple((track, other) for track, other in pairs.itertuples(index=False) if other in TRACK_TEXT)
+    pairs = [(track, lent_by(rows)) for track, rows in entry.attacks()]
+    return tuple((track, other) for track, other in pairs if other)
 
 
 def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
@@ -155,9 +156,11 @@ def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
     return ClaimLine(claim, text, same, book.worst(key, eps=claim.eps_255))
 
 
-def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tuple[MatrixBlock, ...]:
+def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: EntryRows) -> tuple[MatrixBlock, ...]:
     attacked = [record for record in mine if record.eps_255 is not None]
-    cells = entry.rows[["track", "attack", "suite", "informative"]].drop_duplicates().astype(object).fillna("")
+    columns = ["attack", "suite", "unranked"]
+    cells = {track: rows[columns].drop_duplicates().astype(object).fillna("") for track, rows in entry.attacks()}
+    cells[ALL_TRACKS] = pd.DataFrame(columns=columns)
     blocks = []
     for norm in [norm for norm in NORMS if any(record.norm == norm for record in attacked)]:
         here = [record for record in attacked if record.norm == norm]
@@ -165,9 +168,9 @@ def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: Entry) -> tupl
         for track in (*ATTACK_TRACKS, ALL_TRACKS):
             names = {record.attack for record in here if record.track == track}
             if names:
-                own = cells[cells["track"] == track]
+                own = cells[track]
                 # Cells outside the worst case.
-                beside = set(own.loc[own["informative"].to_numpy(dtype=bool), "attack"])
+                beside = set(own.loc[own["unranked"].to_numpy(dtype=bool), "attack"])
                 lines = _lines(own, names)
                 rows = tuple(_row(book, key, (track, name, norm), eps, kind, name in beside) for name, kind in lines)
                 blocks.append(MatrixBlock(track, norm, eps, rows))
@@ -186,13 +189,13 @@ def _lines(cells: pd.DataFrame, names: set[str]) -> list[tuple[str, str]]:
 
 
 def _row(
-    book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], kind: str, informative: bool
+    book: Book, key: EntryKey, cell: tuple[str, str, str], eps: tuple[float, ...], kind: str, unranked: bool
 ) -> MatrixRow:
     track, attack, norm = cell
     numbers = tuple(book.cell(key, track, attack, norm, one) for one in eps)
     queries = tuple(book.get(key, track, "queries_median", attack, norm, one) for one in eps)
     name = {"worst": "worst case", "suite": f"{attack}, worst of:"}.get(kind, attack)
-    return MatrixRow(name, kind, numbers, queries if any(queries) else (), informative)
+    return MatrixRow(name, kind, numbers, queries if any(queries) else (), unranked)
 
 
 def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) -> Markup:
@@ -212,7 +215,7 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) ->
     return curves(series, title)
 
 
-def _query_chart(entry: Entry) -> Markup:
+def _query_chart(entry: EntryRows) -> Markup:
     series = [Series(f"{curve.attack} (n = {curve.n})", curve.points) for curve in query_curves(entry)]
     title = f"Images of {entry.dataset} on which {entry.submission} still stands, against queries per image, at 8/255"
     return curves(series, title, "queries per image")
@@ -252,20 +255,20 @@ def _votes(book: Book, key: EntryKey) -> tuple[VoteLine, ...]:
     return tuple(lines)
 
 
-def _provenance(entry: Entry) -> tuple[tuple[str, str], ...]:
+def _provenance(entry: EntryRows) -> tuple[tuple[str, str], ...]:
     found = [(words, ", ".join(entry.provenance(column)) or "unknown") for column, words in PROVENANCE]
     dates = entry.provenance("started_at")
     if dates:
         found.append(("Evaluated (UTC)", dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"))
-    seeds = entry.rows["seed"].dropna()
-    if len(seeds):
-        found.append(
-            ("Seeds", f"{seeds.nunique()} distinct, one per image and cell, from content; in the column 'seed'")
-        )
-    draws = entry.rows["draws"].dropna()
-    if len(draws):
-        found.append(("Judge's draws per image", f"{int(draws.max())}"))
-    images = entry.rows.loc[entry.rows["track"].isin(ATTACK_TRACKS), "sample_id"].nunique()
-    found.append(("Images", f"{entry.track('clean')['sample_id'].nunique()} clean, {images} attacked"))
-    found.append(("Rows", f"{len(entry.rows):,}"))
+    images, counts = set[str](), 0
+    draws = 1
+    for track, rows in entry.everything():
+        counts += len(rows)
+        if track in ATTACK_TRACKS:
+            images.update(rows["sample_id"].dropna().astype(str).unique())
+            draws = max(draws, int(rows["draws"].max() if rows["draws"].notna().any() else 1))
+    found.append(("Seeds", "one per image and cell, from the names of data set, image, attack, parameters and budget"))
+    found.append(("Judge's draws per image", f"{draws}"))
+    found.append(("Images", f"{entry.track('clean')['sample_id'].nunique()} clean, {len(images)} attacked"))
+    found.append(("Rows", f"{counts:,}"))
     return tuple(found)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from leaderboard.entries import Entry
+from leaderboard.entries import EntryRows
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Footing:
     harness: tuple[str, ...]
 
 
-def footing(found: Iterable[Entry]) -> Footing:
+def footing(found: Iterable[EntryRows]) -> Footing:
     """Read the footing off official entries: off the rows alone, so that the same rows give the same pages."""
     official = [entry for entry in found if entry.official]
     days = [when[:10] for entry in official for when in entry.provenance("started_at")]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from benchmark.matrix import Cell, Matrix
 from benchmark.results.schema import ATTACK_TRACKS
-from leaderboard.evidence import Standing
+from leaderboard.evidence import OfficialEvidence
 
 WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stochastic": "randomised ones"}
 """Words for the kind of defense that meets a cell."""
@@ -16,7 +16,7 @@ class MatrixView:
 
     matrix: Matrix
     hash: str
-    standing: Standing
+    evidence: OfficialEvidence
 
     @property
     def tracks(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What sparing saves: the default run beside ``--individual``, same verdicts; ratios stand in ``extra_info``."""
+"""What skipping saves: the default run beside ``--individual``, same verdicts; ratios stand in ``extra_info``."""
 
 import time
 
@@ -13,7 +13,7 @@ def passes(result):
     return int(sum(result.rows("plain", track)[["queries", "gradients"]].sum().sum() for track in TRACKS))
 
 
-@pytest.mark.parametrize("individual", [False, True], ids=["spared", "individual"])
+@pytest.mark.parametrize("individual", [False, True], ids=["skipped", "individual"])
 def test_time_of_a_run(benchmark, run, individual):  # noqa: F811
     result = benchmark.pedantic(run, (["plain"], TRACKS), {"individual": individual}, rounds=3)
     benchmark.extra_info["passes"] = passes(result)
@@ -24,12 +24,12 @@ def test_sparing_needs_less_than_half_of_the_passes(benchmark, run):  # noqa: F8
     started = time.perf_counter()
     full = run(["plain"], TRACKS, individual=True)
     seconds = time.perf_counter() - started
-    spared = benchmark.pedantic(run, (["plain"], TRACKS), rounds=1)
-    benchmark.extra_info["passes of a spared run per pass of an individual one"] = passes(spared) / passes(full)
-    benchmark.extra_info["seconds of a spared run per second of an individual one"] = (
+    skipped = benchmark.pedantic(run, (["plain"], TRACKS), rounds=1)
+    benchmark.extra_info["passes of a skipped run per pass of an individual one"] = passes(skipped) / passes(full)
+    benchmark.extra_info["seconds of a skipped run per second of an individual one"] = (
         benchmark.stats.stats.mean / seconds if benchmark.stats else None
     )
-    assert passes(spared) < passes(full) / 2
+    assert passes(skipped) < passes(full) / 2
 
 
 def test_a_finished_run_costs_only_the_reading(benchmark, run, tmp_path):  # noqa: F811

@@ -83,8 +83,8 @@ def result_row(cell, image, eps, **changes):
     made = dict.fromkeys(SCHEMA.names)
     made.update(
         submission="cushion_jpeg80", dataset="pneumoniamnist", sample_id=image, group_id=image, track=cell.track,
-        attack=cell.name, norm=cell.norm, eps_255=eps, informative=cell.informative, status="ok", same_as="",
-        spared=False, official=True, individual=False, abstained=False, correct=True, queries=21, gradients=20,
+        attack=cell.name, norm=cell.norm, eps_255=eps, unranked=cell.unranked, status="ok", same_as="",
+        skipped=False, official=True, individual=False, abstained=False, correct=True, queries=21, gradients=20,
         seconds=0.5,
     )  # fmt: skip
     return made | changes
@@ -92,10 +92,10 @@ def result_row(cell, image, eps, **changes):
 
 def test_the_cost_of_every_cell_in_the_rows_is_told(here, tmp_path):
     """Of every cell that meets a deterministic defense: image a attacked at each budget, image b at none."""
-    spared = {"spared": True, "queries": 0, "gradients": 0, "seconds": 0.0}
+    skipped = {"skipped": True, "queries": 0, "gradients": 0, "seconds": 0.0}
     cells = {(cell.track, cell.name): cell for cell in load_matrix()[0].cell if cell.applies(stochastic=False)}
     rows = [result_row(cell, "a", eps) for cell in cells.values() for eps in cell.eps_255]
-    rows += [result_row(cell, "b", eps, **spared) for cell in cells.values() for eps in cell.eps_255]
+    rows += [result_row(cell, "b", eps, **skipped) for cell in cells.values() for eps in cell.eps_255]
     for seed, row in enumerate(rows):
         row["seed"] = seed
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "rows.parquet")
@@ -104,7 +104,7 @@ def test_the_cost_of_every_cell_in_the_rows_is_told(here, tmp_path):
     for one in found:
         cell = cells[one["track"], one["attack"]]
         budgets = len(cell.eps_255)
-        assert (one["norm"], one["attacked"], one["spared"]) == (cell.norm, budgets, budgets)
+        assert (one["norm"], one["attacked"], one["skipped"]) == (cell.norm, budgets, budgets)
         assert (one["seconds"], one["queries"], one["gradients"]) == (0.5 * budgets, 21, 20)
 
 

@@ -22,7 +22,7 @@ def test_the_official_rows_tell_of_cells_what_they_decided(here):
     assert document["studies"]
     for study in document["studies"]:
         assert not study["individual"]
-        assert all(cell["idle"] == (cell["first"] == 0 and not cell["informative"]) for cell in study["cells"])
+        assert all(cell["idle"] == (cell["first"] == 0 and not cell["unranked"]) for cell in study["cells"])
         assert all(cell["first"] <= cell["felled"] <= cell["attacked"] for cell in study["cells"])
         assert any(cell["first"] for cell in study["cells"])
 
@@ -32,7 +32,7 @@ def test_the_table_names_the_matrix_and_says_how_each_cell_fares(here):
     assert answer.code == 0, answer.err
     assert "decides" in answer.out
     assert "First: felled by no cell run before" in answer.out
-    assert "Sparing against --individual" not in answer.out
+    assert "Skipping against --individual" not in answer.out
 
 
 def test_no_rows_are_said_to_be_none(here, tmp_path):

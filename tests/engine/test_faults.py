@@ -72,7 +72,7 @@ def plant_attack(monkeypatch):
 
 
 def fgsm_and_others(rows):
-    return rows[(rows.attack == "fgsm") & ~rows.spared], rows[rows.attack != "fgsm"]
+    return rows[(rows.attack == "fgsm") & ~rows.skipped], rows[rows.attack != "fgsm"]
 
 
 def test_a_worker_that_dies_is_replaced_and_its_unit_reported_as_a_gap(run, plant, whole):
@@ -256,7 +256,7 @@ def test_the_judge_asks_a_copy_that_no_attack_has_touched(run, plant, whole):
     honest = whole.rows("plain", "white-box")
     assert rows.pred_clean.tolist() == honest.pred_clean.tolist()
     # A blinded judge would answer class 0 to everything; this one still sees all the classes.
-    assert set(rows[~rows.spared].pred) == {0, 1, 2}
+    assert set(rows[~rows.skipped].pred) == {0, 1, 2}
 
 
 def test_the_judges_labels_are_compared_after_the_decision():

@@ -17,7 +17,12 @@ def cell(name, cost, eps=(1, 8)):
     return Cell(track="white-box", name=name, method="pgd", eps_255=list(eps), cost=cost, **facts)
 
 
-CELLS = [cell("dear-one", "dear"), cell("cheap-one", "cheap"), cell("cheap-two", "cheap", (1, 4, 8)), cell("d", "dear")]
+CELLS = [
+    cell("dear-one", "expensive"),
+    cell("cheap-one", "inexpensive"),
+    cell("cheap-two", "inexpensive", (1, 4, 8)),
+    cell("d", "expensive"),
+]
 
 
 def test_cheap_cells_come_first_with_eps_rising_then_each_dear_cell_from_the_largest_eps_down():

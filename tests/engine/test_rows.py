@@ -94,7 +94,7 @@ def test_the_draws_of_a_random_defense_differ(whole):
 
 def test_attacked_rows_lie_in_the_ball_and_count_their_cost(whole, submission):
     for track in ("no-box", "black-box", "gray-box", "white-box", "adaptive"):
-        fired = whole.rows(submission, track).query("not spared")
+        fired = whole.rows(submission, track).query("not skipped")
         linf = fired[fired.norm == "linf"]
         assert (linf.linf <= linf.eps_255 / 255 + 1e-6).all()
         l2 = fired[fired.norm == "l2"]
@@ -110,21 +110,21 @@ def test_an_informative_cell_attacks_every_image_that_is_right_when_clean(whole,
     """And no row of another cell owes its verdict to it."""
     rows = whole.rows("plain", track)
     beside = rows.attack.isin(["bim", "fea"])
-    assert (rows.informative == beside).all()
-    assert (rows[beside].spared == (rows[beside].pred_clean != rows[beside].label)).all()
+    assert (rows.unranked == beside).all()
+    assert (rows[beside].skipped == (rows[beside].pred_clean != rows[beside].label)).all()
     assert not rows.broken_by.str.startswith(("bim", "fea")).any()
 
 
 def test_the_white_box_track_looks_into_the_undefended_classifier_alone(whole):
     """An attack on features costs one pass a look there, however many copies the defense votes over."""
-    fired = whole.rows("voting", "white-box").query("attack == 'fea' and not spared")
+    fired = whole.rows("voting", "white-box").query("attack == 'fea' and not skipped")
     assert set(fired.gradients) == {2 + 1}
 
 
 def test_budgets_of_different_norms_spare_each_other_nothing(whole):
     rows = whole.rows("plain", "white-box")
     first = rows[(rows.attack == "pgd-l2") & (rows.eps_255 == 2)]
-    assert (first.spared == (first.pred_clean != first.label)).all()
+    assert (first.skipped == (first.pred_clean != first.label)).all()
     assert not rows[rows.norm == "linf"].broken_by.str.startswith("pgd-l2").any()
 
 
@@ -139,13 +139,13 @@ def test_the_identity_backward_pass_is_tried_only_where_it_may_differ(whole, run
 
 def test_a_fitted_attack_gives_every_chunk_the_same_perturbation(whole):
     """Fitted once per entry and budget, its cost is spread evenly over the images."""
-    fired = whole.rows("plain", "gray-box").query("not spared")
+    fired = whole.rows("plain", "gray-box").query("not skipped")
     assert fired.groupby("eps_255").queries.nunique().tolist() == [1, 1]
     assert len(list((whole.results / ".parts" / "toy" / "plain").glob("fit-uap-*.safetensors"))) == 2
 
 
 def test_eot_costs_as_many_passes_as_it_averages(whole):
-    fired = whole.rows("voting", "adaptive").query("attack == 'pgd' and not spared")
+    fired = whole.rows("voting", "adaptive").query("attack == 'pgd' and not skipped")
     assert set(fired.gradients) == {4 * 3}
 
 

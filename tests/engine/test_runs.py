@@ -182,7 +182,7 @@ def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heal
 
 def test_another_batch_size_changes_no_verdict(whole, run):
     other = run(SHIPPED, ATTACKS, batch_size=3)
-    verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "spared", "broken_by", "seed", "queries"]
+    verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "skipped", "broken_by", "seed", "queries"]
     for submission in SHIPPED:
         for track in ATTACKS:
             assert_frame_equal(whole.rows(submission, track)[verdict], other.rows(submission, track)[verdict])

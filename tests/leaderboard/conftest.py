@@ -41,7 +41,7 @@ def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -
         split="test", sample_id=f"{image:05d}", group_id=f"p{image:05d}", task="binary", matrix_version="1",
         matrix_hash="a" * 64, profile="official", official=True, individual=False, suite="", norm="", seed=image,
         status="ok", reason="", label=label, pred_clean=label, pred=label, correct=True, abstained=False, draws=1,
-        right_draws=1, spared=False, informative=False, broken_by="", device="cpu",
+        right_draws=1, skipped=False, unranked=False, broken_by="", device="cpu",
         harness_version="0.1.0", git_commit="c" * 40, started_at="2026-01-01T00:00:00Z", queries=0, gradients=0,
         seconds=0.01, linf=0.0, l2=0.0,
     )  # fmt: skip
@@ -79,11 +79,11 @@ class Pretend:
         return [{**one, **self.changes} for one in made]
 
     def rows_with_uncounted(self, falling: int) -> list[dict[str, Any]]:
-        """The rows, and those of an informative white-box attack that fells the first ``falling`` images."""
+        """The rows, and those of an unranked white-box attack that fells the first ``falling`` images."""
         made = self.rows()
         first, _ = CELLS["white-box"][0]
         return made + [
-            {**one, "attack": "tim", "suite": "", "informative": True, "spared": False, "broken_by": ""}
+            {**one, "attack": "tim", "suite": "", "unranked": True, "skipped": False, "broken_by": ""}
             | ({"correct": False, "right_draws": 0} if int(one["sample_id"]) < falling else {})
             for one in made
             if (one["track"], one["attack"]) == ("white-box", first)
@@ -126,8 +126,8 @@ class Pretend:
                 for attack, suite in CELLS[track]:
                     wrong = image in self.wrong_clean
                     standing = not wrong and eps < self.falls.get((track, attack, image), NEVER)
-                    spared = self.spare and (wrong or bool(broken))
-                    right = standing and not (spared and broken)
+                    skipped = self.spare and (wrong or bool(broken))
+                    right = standing and not (skipped and broken)
                     made.append(
                         self._row(
                             image,
@@ -138,10 +138,10 @@ class Pretend:
                             eps_255=eps,
                             correct=right,
                             right_draws=int(right),
-                            spared=spared,
-                            broken_by=broken if spared else "",
+                            skipped=skipped,
+                            broken_by=broken if skipped else "",
                             pred=self.labels[image] if right else 1 - self.labels[image],
-                            queries=0 if spared else 100 * (image + 1),
+                            queries=0 if skipped else 100 * (image + 1),
                             individual=not self.spare,
                         )
                     )

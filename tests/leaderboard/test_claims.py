@@ -86,7 +86,7 @@ def test_an_attack_that_is_not_counted_and_changes_no_verdict_is_not_told(table,
 def test_a_gap_in_an_uncounted_attack_takes_no_verdict_away(table, pretend):
     def attacked_alone(name):
         rows = [row for row in pretend(name).rows_with_uncounted(falling=2) if row["track"] == "white-box"]
-        return [row | {"status": "gap", "correct": None} if row["informative"] else row for row in rows]
+        return [row | {"status": "gap", "correct": None} if row["unranked"] else row for row in rows]
 
     (found,) = orderings(entries(table(attacked_alone("one"), attacked_alone("other"))), [], claims=ORDER)
     assert found.verdict("white-box") == "not told apart"

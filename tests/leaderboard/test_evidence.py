@@ -1,12 +1,12 @@
-"""Which cells decide: who felled an image first, who alone, and what sparing changes."""
+"""Which cells decide: who felled an image first, who alone, and what skipping changes."""
 
 import pytest
 
 from benchmark.errors import BenchError
 from benchmark.matrix.model import load_matrix
-from leaderboard.evidence import noted, official_standing, read_runs, studies
+from leaderboard.evidence import noted, official_evidence, read_runs, studies
 from leaderboard.rows import read_rows
-from leaderboard.sparing import compare
+from leaderboard.skipping import compare
 
 from .conftest import Pretend, row
 
@@ -104,11 +104,11 @@ def test_an_informative_cell_is_told_what_no_counted_cell_felled(table):
     falls = {("no-box", "pgd-20", 0): 2.0, ("no-box", "cw-linf", 0): 8.0, ("no-box", "cw-linf", 1): 8.0}
     rows = Pretend("one", falls=falls, spare=False).rows()
     for one in rows:
-        one["informative"] = (one["track"], one["attack"]) == ("no-box", "cw-linf")
+        one["unranked"] = (one["track"], one["attack"]) == ("no-box", "cw-linf")
     found = cells(table(rows))
     beside, counted = found["no-box", "cw-linf"], found["no-box", "pgd-20"]
-    assert (beside.informative, beside.felled, beside.first, beside.idle) == (True, 2, 1, False)
-    # What an informative cell felled takes nothing from a counted one.
+    assert (beside.unranked, beside.felled, beside.first, beside.idle) == (True, 2, 1, False)
+    # What an unranked cell felled takes nothing from a counted one.
     assert counted.first == counted.felled == 3
 
 
@@ -133,9 +133,9 @@ def test_rows_of_two_matrices_are_two_studies(table):
 
 
 def test_the_standing_lists_idle_cells_and_those_that_nobody_met(table):
-    standing = official_standing(table(Pretend("one", falls=FGSM_THEN_PGD)), MATRIX, HASH)
+    standing = official_evidence(table(Pretend("one", falls=FGSM_THEN_PGD)), MATRIX, HASH)
     idle = {(cell.track, cell.name): one for cell, one in standing.idle}
-    assert standing.counted == sum(not cell.informative for cell in MATRIX.cell)
+    assert standing.counted == sum(not cell.unranked for cell in MATRIX.cell)
     assert ("white-box", "fgsm") not in idle
     assert noted(idle["white-box", "apgd-ce"]).startswith("it felled none of the ")
     assert noted(idle["adaptive", "apgd-dlr"]) == ""
@@ -143,7 +143,7 @@ def test_the_standing_lists_idle_cells_and_those_that_nobody_met(table):
 
 @pytest.mark.parametrize("changes", [{"official": False}, {"matrix_hash": "b" * 64}, {"individual": True}])
 def test_only_official_sparing_rows_of_the_matrix_mark_its_cells(table, changes):
-    standing = official_standing(table(Pretend("one", changes=changes)), MATRIX, HASH)
+    standing = official_evidence(table(Pretend("one", changes=changes)), MATRIX, HASH)
     assert (standing.entries, standing.idle) == ((), ())
 
 
@@ -154,12 +154,12 @@ def test_no_rows_are_no_studies():
 
 
 def test_a_folder_with_both_kinds_of_runs_is_read_apart(tmp_path, save):
-    save(tmp_path / "sparing", Pretend("one").rows())
+    save(tmp_path / "skipping", Pretend("one").rows())
     save(tmp_path / "individual", Pretend("one", spare=False, changes={"individual": True}).rows())
-    sparing, individual = read_runs(tmp_path)
-    assert not sparing["individual"].any()
+    skipping, individual = read_runs(tmp_path)
+    assert not skipping["individual"].any()
     assert individual["individual"].all()
-    assert len(sparing) == len(individual) > 0
+    assert len(skipping) == len(individual) > 0
 
 
 def test_two_runs_of_one_kind_in_one_folder_are_refused(tmp_path, save):
@@ -176,7 +176,7 @@ def seeded(pretend):
 
 @pytest.fixture
 def both(table):
-    """A sparing run in which image 3 survived what felled it where every cell attacked every image."""
+    """A skipping run in which image 3 survived what felled it where every cell attacked every image."""
     falls = {**FGSM_THEN_PGD, ("white-box", "apgd-ce", 3): 4.0}
     individual = Pretend("one", falls=falls, spare=False, attacked=8, changes={"official": False})
     return table(seeded(Pretend("one", falls=FGSM_THEN_PGD))), table(seeded(individual))
@@ -192,11 +192,11 @@ def test_worst_cases_are_compared_image_by_image_over_the_images_of_both_runs(bo
 def test_what_both_runs_spent_is_summed_over_the_same_images(both):
     at_headline = {one.track: one for one in compare(*both) if one.eps_255 == 8.0}["black-box"]
     # Nothing fell to Square: image i cost 100 (i + 1) queries in either run.
-    assert at_headline.sparing.queries == at_headline.individual.queries == 3600
+    assert at_headline.skipping.queries == at_headline.individual.queries == 3600
     fallen = {one.track: one for one in compare(*both) if one.eps_255 == 8.0}["white-box"]
-    assert 0 < fallen.sparing.queries < fallen.individual.queries
+    assert 0 < fallen.skipping.queries < fallen.individual.queries
 
 
 def test_runs_of_another_entry_are_not_compared(table):
-    sparing, individual = table(Pretend("one")), table(Pretend("three", spare=False))
-    assert compare(sparing, individual) == []
+    skipping, individual = table(Pretend("one")), table(Pretend("three", spare=False))
+    assert compare(skipping, individual) == []

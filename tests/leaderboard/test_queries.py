@@ -39,7 +39,7 @@ def test_costs_count_what_was_run_and_what_was_spared(table, pretend):
     for number, row in enumerate(rows):
         row["seed"] = number
     square = {(cost.track, cost.attack): cost for cost in costs(table(rows))}[("black-box", "square")]
-    assert (square.attacked, square.spared) == (36, 4)
+    assert (square.attacked, square.skipped) == (36, 4)
     assert square.seconds == pytest.approx(36 * 0.01)
     assert square.queries == pytest.approx(500)
 

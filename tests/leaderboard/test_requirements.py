@@ -74,7 +74,7 @@ def plain(pretend):
         return [
             {
                 **model, "sample_id": f"{image:05d}", "group_id": f"{image:05d}", "attack": cell.name,
-                "norm": cell.norm, "eps_255": eps, "informative": cell.informative, "matrix_hash": DIGEST,
+                "norm": cell.norm, "eps_255": eps, "unranked": cell.unranked, "matrix_hash": DIGEST,
                 "same_as": "" if source == track else source,
             }
             for image in range(2) for cell in cells for eps in cell.eps_255

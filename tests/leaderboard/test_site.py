@@ -162,7 +162,7 @@ def test_the_data_set_with_the_most_ranked_entries_comes_first(tmp_path, project
 
 
 def test_the_recompute_script_gives_the_number_that_ranks(tmp_path, project, table, small):
-    """With a stochastic entry, images wrong clean, spared work and a gap."""
+    """With a stochastic entry, images wrong clean, skipped work and a gap."""
     falls = {("white-box", "fgsm", 1): 2.0, ("adaptive", "apgd-ce", 2): 8.0, ("no-box", "cw-linf", 3): 8.0}
     vote = small("vote", falls=falls, wrong_clean=frozenset({4})).rows()
     for one in vote:
@@ -240,7 +240,7 @@ def test_the_matrix_page_marks_the_cells_that_changed_no_worst_case(tmp_path, pr
     rows = small("natural", falls={("white-box", "fgsm", 0): 4.0})
     matrix, digest = load_matrix()
     site = build_site(table(rows), project.root, tmp_path / "site", matrix=(matrix, "a" * 64)).parent
-    counted = [cell for cell in matrix.cell if not cell.informative]
+    counted = [cell for cell in matrix.cell if not cell.unranked]
     page = text_of(site / "matrix.html")
     assert page.count(UNDECIDED) + page.count(UNMET) == len(counted) - 1
     assert page.count(f"{UNMET} (needs a detector)") == sum(cell.needs == "detector" for cell in counted)
@@ -311,7 +311,7 @@ def test_no_page_claims_an_interval_for_every_number(tmp_path, project, table, s
 def test_an_entrys_page_tells_informative_lines_from_those_that_hold_earlier_falls(tmp_path, project, table, small):
     rows = small("natural").rows()
     for one in rows:
-        one["informative"] = (one["track"], one["attack"]) == ("white-box", "fgsm")
+        one["unranked"] = (one["track"], one["attack"]) == ("white-box", "fgsm")
     site = build_site(table(rows), project.root, tmp_path / "site").parent
     line = re.search(r'<th scope="row">fgsm(.*?)</th>', text_of(site / "entries" / "natural.html")).group(1)
     assert "its own falls alone" in line

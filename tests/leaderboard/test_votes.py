@@ -33,7 +33,7 @@ def test_clean_images_count_once_each(table, pretend):
 
 
 def test_an_attacked_image_counts_as_often_as_it_was_judged(table, pretend):
-    """Image 0 falls at 1/255 to the first cell and is spared what follows: one answer of eight."""
+    """Image 0 falls at 1/255 to the first cell and is skipped what follows: one answer of eight."""
     told = figures(records(table(voting(pretend, falls={("no-box", "pgd-20", 0): 1.0}))), "no-box")
     answers = {0: 1} | dict.fromkeys(range(1, 10), 8)
     total = sum(10 * (image + 1) * count for image, count in answers.items())

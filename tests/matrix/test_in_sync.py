@@ -51,7 +51,7 @@ def test_a_cell_that_no_entry_met_says_so_and_what_it_needs() -> None:
 
 
 def test_informative_is_said_of_no_counted_cell() -> None:
-    assert "informative" not in UNDECIDED + UNMET
+    assert "unranked" not in UNDECIDED + UNMET
 
 
 def test_entries_are_named_by_data_set() -> None:

@@ -11,14 +11,14 @@ from torch import Tensor
 from benchmark.access import Evaluation, FeatureView, References, adaptive, white_box
 from benchmark.access.features import Features
 from benchmark.defense import Backward, Defense
-from benchmark.submission.checks.outcome import Outcome, failed, ok, warning
+from benchmark.submission.checks.finding import Finding, failed, ok, warning
 from benchmark.submission.checks.probe import Probe
 
 COPIES = 2
 """Random copies of an image that one look at a randomised defense averages here."""
 
 
-def gradient(probe: Probe) -> Outcome:
+def gradient(probe: Probe) -> Finding:
     """Both gradient views have a finite gradient; the adaptive one is not zero if and only if one is declared."""
     wrong = _broken_look(
         "the classifier", lambda: white_box(probe.defense, probe.draw()).evaluate(*_question(probe)), "forward"
@@ -50,7 +50,7 @@ def gradient(probe: Probe) -> Outcome:
     return ok()
 
 
-def features(probe: Probe) -> Outcome:
+def features(probe: Probe) -> Finding:
     """Attacks on features find some, of the deployed pipeline and of the bare classifier, and can follow them."""
     defense = probe.defense
     bare = Defense(defense.classifier, defense.num_classes)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from benchmark.defense import Decision
-from benchmark.submission.checks.outcome import Outcome, failed, ok, warning
+from benchmark.submission.checks.finding import Finding, failed, ok, warning
 from benchmark.submission.checks.probe import GlobalState, Probe, seed_everything
 
 
-def eval_mode(probe: Probe) -> Outcome:
+def eval_mode(probe: Probe) -> Finding:
     """Every module is in eval mode, and stays so after predicting."""
     probe.predict()
     training = [name or "the defense" for name, module in probe.defense.named_modules() if module.training]
@@ -20,7 +20,7 @@ def eval_mode(probe: Probe) -> Outcome:
     return ok()
 
 
-def untouched_state(probe: Probe) -> Outcome:
+def untouched_state(probe: Probe) -> Finding:
     """Predicting changes no parameter and no buffer."""
     now = probe.state()
     changed = [name for name, value in probe.state_before.items() if not torch.equal(value, now[name])]
@@ -32,7 +32,7 @@ def untouched_state(probe: Probe) -> Outcome:
     return ok()
 
 
-def determinism(probe: Probe) -> Outcome:
+def determinism(probe: Probe) -> Finding:
     """One draw gives one decision; other draws may differ only where the manifest declares it."""
     declared, built = probe.entry.manifest.stochastic, probe.defense.stochastic
     seed_everything(3)
@@ -62,7 +62,7 @@ def determinism(probe: Probe) -> Outcome:
     return ok("randomised, as declared" if declared else "deterministic, as declared")
 
 
-def global_randomness(probe: Probe) -> Outcome:
+def global_randomness(probe: Probe) -> Finding:
     """Predicting neither listens to nor disturbs the global generators; what building does to them is undone."""
     seed_everything(4)
     before = GlobalState.now()
@@ -81,7 +81,7 @@ def global_randomness(probe: Probe) -> Outcome:
     return ok()
 
 
-def same_build(probe: Probe) -> Outcome:
+def same_build(probe: Probe) -> Finding:
     """A second build is the same defense: the judge gets a copy of its own."""
     other = probe.rebuild()
     mine, theirs = probe.state_before, other.state_dict()
@@ -96,7 +96,7 @@ def same_build(probe: Probe) -> Outcome:
     return ok()
 
 
-def untouched_input(probe: Probe) -> Outcome:
+def untouched_input(probe: Probe) -> Finding:
     """Neither predicting nor the classifier writes into the images."""
     original = probe.sample.images
     for what in ("predict", "the classifier", "adaptive_logits"):
@@ -115,7 +115,7 @@ def untouched_input(probe: Probe) -> Outcome:
     return ok()
 
 
-def batch_independence(probe: Probe) -> Outcome:
+def batch_independence(probe: Probe) -> Finding:
     """An image's decision depends neither on its neighbours nor on its place."""
     count = len(probe.sample.images)
     whole = probe.decision

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmark.data.card import Card
 from benchmark.errors import BenchError
-from benchmark.submission.checks.outcome import Outcome, failed, ok, skipped, warning
+from benchmark.submission.checks.finding import Finding, failed, ok, skipped, warning
 from benchmark.submission.manifest import Manifest, weights_path
 from benchmark.submission.snapshot import snapshot
 from benchmark.submission.weights import MAX_BYTES, read_weights
@@ -14,7 +14,7 @@ _PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".h5",
 """Endings of weight files that are refused: most can run code when they are loaded."""
 
 
-def contents(folder: Path, manifest: Manifest) -> Outcome:
+def contents(folder: Path, manifest: Manifest) -> Finding:
     """Nothing that points elsewhere, no weights but safetensors, nothing that the manifest forgets."""
     shots = []
     try:
@@ -38,7 +38,7 @@ def contents(folder: Path, manifest: Manifest) -> Outcome:
     return ok(f"{len(places)} deployed files")
 
 
-def datasets(manifest: Manifest, cards: Sequence[Card]) -> Outcome:
+def datasets(manifest: Manifest, cards: Sequence[Card]) -> Finding:
     """The manifest's task fits the data sets."""
     for card in cards:
         expected = "classification" if card.task in ("binary", "multiclass") else card.task
@@ -49,7 +49,7 @@ def datasets(manifest: Manifest, cards: Sequence[Card]) -> Outcome:
     return ok()
 
 
-def weights(folder: Path, manifest: Manifest, card: Card) -> Outcome:
+def weights(folder: Path, manifest: Manifest, card: Card) -> Finding:
     """The weight file is there, is safetensors, has the manifest's sha256 and finite values."""
     named = manifest.weights.get(card.name)
     if named is None:

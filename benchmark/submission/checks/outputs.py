@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmark.defense import Decision
-from benchmark.submission.checks.outcome import Outcome, failed, ok, skipped, warning
+from benchmark.submission.checks.finding import Finding, failed, ok, skipped, warning
 from benchmark.submission.checks.probe import Probe
 
 
-def runs(probe: Probe) -> Outcome:
+def runs(probe: Probe) -> Finding:
     """The classifier and ``predict`` answer at all; also tells the time per image."""
     if not isinstance(probe.logits, Tensor):
         return failed(f"the classifier returned {_named(probe.logits)}; return one tensor of logits (N, K).")
@@ -39,7 +39,7 @@ def _named(value: object) -> str:
     return f"an object of type {kind}" + (", which has .logits" if hasattr(value, "logits") else "")
 
 
-def shapes(probe: Probe) -> Outcome:
+def shapes(probe: Probe) -> Finding:
     """Shapes and types of the decision, the logits and the twin's logits."""
     count, classes = len(probe.sample.images), probe.classes
     decision = probe.decision
@@ -66,7 +66,7 @@ def shapes(probe: Probe) -> Outcome:
     return ok(f"{count} images, {classes} classes")
 
 
-def finite(probe: Probe) -> Outcome:
+def finite(probe: Probe) -> Finding:
     """No NaN and no infinity anywhere, on a black and a white image either."""
     said = {
         "the classifier's logits": probe.logits,
@@ -85,7 +85,7 @@ def finite(probe: Probe) -> Outcome:
     return ok()
 
 
-def probabilities(probe: Probe) -> Outcome:
+def probabilities(probe: Probe) -> Finding:
     """Probabilities lie in [0, 1] and sum to 1."""
     probs = probe.decision.probs
     low, high = float(probs.min()), float(probs.max())
@@ -98,7 +98,7 @@ def probabilities(probe: Probe) -> Outcome:
     return ok()
 
 
-def labels(probe: Probe) -> Outcome:
+def labels(probe: Probe) -> Finding:
     """Labels are classes or -1."""
     label = probe.decision.label
     low, high = int(label.min()), int(label.max())
@@ -109,7 +109,7 @@ def labels(probe: Probe) -> Outcome:
     return ok(f"{int((label == -1).sum())} abstentions")
 
 
-def logits(probe: Probe) -> Outcome:
+def logits(probe: Probe) -> Finding:
     """The classifier gives logits, not probabilities."""
     values = probe.logits
     if not bool(((values >= 0) & (values <= 1)).all()):
@@ -122,7 +122,7 @@ def logits(probe: Probe) -> Outcome:
     return warning("every logit lies in [0, 1]; if the classifier ends in a sigmoid, remove it.")
 
 
-def twin(probe: Probe) -> Outcome:
+def twin(probe: Probe) -> Finding:
     """The differentiable twin that an adaptive attacker builds decides as the deployed defense does.
 
     Also on images made to fool the twin: there a step that only ``predict`` takes shows, which honest images may hide.
@@ -185,7 +185,7 @@ def _close_call(probs: Tensor, tolerance: float) -> Tensor:
     return top[:, 0] - top[:, 1] <= 2 * tolerance
 
 
-def normalisation(probe: Probe) -> Outcome:
+def normalisation(probe: Probe) -> Finding:
     """The classifier takes images in [0, 1] as they are and beats a guess on them."""
     if probe.sample.labelled is None:
         return skipped(probe.sample.why_unlabelled)

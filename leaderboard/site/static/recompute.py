@@ -18,16 +18,16 @@ drawn = (rows["draws"] > 1) & rows["right_draws"].notna()
 rows["share"] = (rows["right_draws"] / rows["draws"]).where(drawn, rows["correct"].astype("float64"))
 rows.loc[rows["status"] != "ok", "share"] = float("nan")
 
-# A spared row repeats the draws with which the image fell; at a larger budget than that nothing was measured.
+# A skipped row repeats the draws with which the image fell; at a larger budget than that nothing was measured.
 fell_at = pd.to_numeric(rows["broken_by"].astype(str).str.rpartition("@")[2], errors="coerce")
-fallen_before = rows["spared"].astype(bool) & (rows["correct"] == False) & ~(fell_at >= rows["eps_255"])  # noqa: E712
+fallen_before = rows["skipped"].astype(bool) & (rows["correct"] == False) & ~(fell_at >= rows["eps_255"])  # noqa: E712
 rows.loc[fallen_before & (rows["status"] == "ok"), "share"] = 0.0
 
 # An image that is wrong without any attack is not robust.
 clean = rows[rows["track"] == "clean"].set_index(image)["correct"]
 everywhere = rows[rows["track"].isin(ATTACK_TRACKS)]
 attacked = everywhere[(everywhere["norm"] == "linf") & (everywhere["eps_255"] == 8)].copy()
-attacked = attacked[~attacked["informative"].fillna(False).astype(bool)]
+attacked = attacked[~attacked["unranked"].fillna(False).astype(bool)]
 right_clean = clean.reindex(pd.MultiIndex.from_frame(attacked[image])).to_numpy(dtype=bool)
 attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
 

@@ -1,0 +1,115 @@
+"""Indicators: signs in the rows that an entry's gradient misleads attacks, so that its robustness cannot be believed.
+
+An entry for which one fires is shown and not ranked. They are a stop-gap: the cure is attacks that need nothing of it.
+Both are one-sided: an entry may mislead in a way that neither sees.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.matrix.diagnostics import GRADIENT
+from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
+from leaderboard.entries import EntryRows, once_per_entry
+from leaderboard.verdicts import Verdicts
+
+MONOTONICITY, LARGE_RADIUS, NO_GRADIENT = "monotonicity", "large_radius", "no_gradient"
+
+ABOVE_ANOTHER_TRACK = 0.03
+"""How far the adaptive worst case may lie above another track's; at most 0.0 on the 73 pairs of 2026-11."""
+
+LEFT_AT_LARGE_RADIUS = 0.05
+"""Share of images that may be left at 128/255; 0.0 on seven sound entries of 2026-11, 18.8 % or more on ten masked."""
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One sign.
+
+    Attributes:
+        name: :data:`MONOTONICITY` and so on.
+        value: share in [0, 1]; NaN where the rows do not tell.
+        bound: the largest value that does not fire.
+        ranks: whether an entry for which it fires keeps its rank, and has a badge instead.
+        sentence: what the value means where it fires.
+    """
+
+    name: str
+    value: float
+    bound: float
+    ranks: bool
+    sentence: str
+
+    @property
+    def fires(self) -> bool:
+        """Whether the value lies beyond the bound."""
+        return self.value > self.bound
+
+
+def indicators(entry: EntryRows, judged: Verdicts) -> tuple[Indicator, ...]:
+    """Compute all indicators of an entry."""
+    return (_monotonicity(judged), _large_radius(entry), _no_gradient(entry))
+
+
+def reasons(found: Iterable[Indicator]) -> list[str]:
+    """Return why these indicators keep an entry off the ranks; empty where none does."""
+    return [one.sentence for one in found if one.fires and not one.ranks]
+
+
+def has_diagnostics(entry: EntryRows, digest: str) -> bool:
+    """Whether the entry has whole rows of the diagnostics with this sha256."""
+    rows = entry.track(DIAGNOSTIC)
+    return bool(len(rows)) and entry.provenance("matrix_hash", [DIAGNOSTIC]) == [digest] and _left(entry) is not None
+
+
+def _monotonicity(judged: Verdicts) -> Indicator:
+    shares = {track: _worst(judged, track) for track in ATTACK_TRACKS}
+    adaptive = shares.pop("adaptive")
+    track = min((name for name in shares if np.isfinite(shares[name])), key=lambda name: shares[name], default="")
+    value = adaptive - shares[track] if track else float("nan")
+    return Indicator(
+        MONOTONICITY, value, ABOVE_ANOTHER_TRACK, ranks=False,
+        sentence=f"an attacker who knows everything leaves more than one who knows less: the adaptive track "
+        f"{100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
+        f"{HEADLINE_EPS:g}/255, so its gradient misleads attacks",
+    )  # fmt: skip
+
+
+def _worst(judged: Verdicts, track: str) -> float:
+    here = [i for i, c in enumerate(judged.cells) if (c.track, c.norm, c.eps_255) == (track, "linf", HEADLINE_EPS)]
+    scores, complete = judged.worst(judged.ranked(here))
+    return float(scores.mean()) if len(scores) and complete.all() else float("nan")
+
+
+def _large_radius(entry: EntryRows) -> Indicator:
+    left = _left(entry)
+    value = float("nan") if left is None else left
+    return Indicator(
+        LARGE_RADIUS, value, LEFT_AT_LARGE_RADIUS, ranks=False,
+        sentence=f"attacks with its gradient leave {100 * value:.1f} % at 128/255, where at most "
+        f"{100 * LEFT_AT_LARGE_RADIUS:.0f} % can be left where a gradient leads anywhere: it misleads attacks, or the "
+        "entry answers the same whatever it sees",
+    )  # fmt: skip
+
+
+@once_per_entry
+def _left(entry: EntryRows) -> float | None:
+    """Share of images right under each of the attacks at the large radius; None where there is a gap or no row."""
+    rows = entry.track(DIAGNOSTIC)
+    rows = rows[(rows["attack"].astype(str) != GRADIENT).to_numpy()]
+    if rows.empty or (rows["status"] != "ok").any():
+        return None
+    return float(rows.groupby(rows["sample_id"].astype(str))["correct"].min().mean())
+
+
+@once_per_entry
+def _no_gradient(entry: EntryRows) -> Indicator:
+    """Share of images at which the adaptive gradient is zero or not finite: a badge, not a verdict."""
+    rows = entry.track(DIAGNOSTIC)
+    rows = rows[((rows["attack"].astype(str) == GRADIENT) & (rows["status"] == "ok")).to_numpy()]
+    value = float((rows["score"].fillna(0.0) == 0).mean()) if len(rows) else float("nan")
+    return Indicator(
+        NO_GRADIENT, value, 0.5, ranks=True,
+        sentence=f"it offers no gradient: zero or not finite at {100 * value:.0f} % of the images",
+    )  # fmt: skip
