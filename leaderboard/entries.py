@@ -213,7 +213,7 @@ class _InMemory:
         return {name: sorted({str(v) for v in frame[name].dropna().unique() if str(v)}) for name in FACTS}
 
 
-_KEPT = 2
+_KEPT = 8
 """Tracks whose rows stay in memory after somebody has asked for them."""
 
 _frames: OrderedDict[tuple[Source, ...], pd.DataFrame] = OrderedDict()
