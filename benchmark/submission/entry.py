@@ -3,10 +3,11 @@
 import hashlib
 import importlib.util
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -54,6 +55,17 @@ class BuildContext:
 
 
 @dataclass(frozen=True)
+class _Recorder(BuildContext):
+    """A context that notes what weights are wanted for instead of loading any."""
+
+    handed: list[nn.Module] = field(default_factory=list)
+
+    def load_weights(self, network: Network) -> Network:
+        self.handed.append(network)
+        return network.eval()
+
+
+@dataclass(frozen=True)
 class Entry:
     """A submission on disk."""
 
@@ -85,25 +97,52 @@ class Entry:
             BenchError: the entry does not name the data set, its weights are unfit, its code fails or returns
                 something other than a Defense of the data set's classes.
         """
+        defense = self._call(self._builder(card), self._context(card), self._file)
+        if not isinstance(defense, Defense):
+            raise BenchError(f"{self._file}: {self._function} returned {type(defense).__name__}; return a Defense.")
+        if defense.num_classes != len(card.classes):
+            raise BenchError(
+                f"{self._file}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
+                f"{len(card.classes)}; use context.num_classes."
+            )
+        return defense.eval()
+
+    def network(self, card: Card) -> nn.Module:
+        """Build the network for which the entry's code wants its weights, whatever weights there are.
+
+        Raises:
+            BenchError: as :meth:`build`, or the code never calls ``context.load_weights``.
+        """
+        recorder = _Recorder(card.name, len(card.classes), card.channels, card.size, {}, str(self.folder))
+        try:
+            self._call(self._builder(card), recorder, self._file)
+        except BenchError:
+            # What comes after the network may need the weights' values.
+            if not recorder.handed:
+                raise
+        if not recorder.handed or not isinstance(recorder.handed[0], nn.Module):
+            raise BenchError(f"{self._file} hands no network to context.load_weights; load the weights with it.")
+        return recorder.handed[0]
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / self.manifest.entry_point.split(":")[0]
+
+    @property
+    def _function(self) -> str:
+        return self.manifest.entry_point.split(":")[1]
+
+    def _builder(self, card: Card) -> Callable[[BuildContext], object]:
+        """The function that the entry point names, from a fresh copy of its module."""
         if card.name not in self.manifest.datasets:
             raise BenchError(
                 f"submission '{self.name}' does not name data set '{card.name}'; "
                 f"add it to datasets in its submission.toml or choose one of: {', '.join(self.manifest.datasets)}."
             )
-        file, function = self.manifest.entry_point.split(":")
-        module = _load_module(self.folder / file, self.name)
-        build = getattr(module, function, None)
+        build = getattr(_load_module(self._file, self.name), self._function, None)
         if not callable(build):
-            raise BenchError(f"{self.folder / file} has no function '{function}', which the entry point names; add it.")
-        defense = self._call(build, self._context(card), self.folder / file)
-        if not isinstance(defense, Defense):
-            raise BenchError(f"{self.folder / file}: {function} returned {type(defense).__name__}; return a Defense.")
-        if defense.num_classes != len(card.classes):
-            raise BenchError(
-                f"{self.folder / file}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
-                f"{len(card.classes)}; use context.num_classes."
-            )
-        return defense.eval()
+            raise BenchError(f"{self._file} has no function '{self._function}', which the entry point names; add it.")
+        return cast(Callable[[BuildContext], object], build)
 
     def _context(self, card: Card) -> BuildContext:
         named = self.manifest.weights.get(card.name)
@@ -117,8 +156,7 @@ class Entry:
             source=str(path),
         )
 
-    def _call(self, build: object, context: BuildContext, path: Path) -> object:
-        assert callable(build)
+    def _call(self, build: Callable[[BuildContext], object], context: BuildContext, path: Path) -> object:
         try:
             return build(context)
         except BenchError:

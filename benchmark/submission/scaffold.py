@@ -66,7 +66,8 @@ def scaffold(parent: Path, name: str, cards: Sequence[Card]) -> Path:
         building = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}."))
     except OSError as error:
         raise BenchError(
-            f"{parent} cannot hold a new submission ({error.strerror}); correct its permissions or give --dir FOLDER."
+            f"no submission can be made in {parent} ({error.filename or parent}: {error.strerror}); correct its "
+            "permissions or give --dir FOLDER."
         ) from None
     try:
         _fill(building, name, cards)

@@ -97,5 +97,5 @@ class Target:
             return f"no training record beside it names its sha256 {sha256[:12]}…, so this recipe did not make it"
         method, dataset = records[0].get("method"), records[0].get("dataset")
         if (method, dataset) == (self.recipe.method, self.dataset):
-            return "its training record is of other settings than this recipe's"
+            return "it was trained with other settings than this recipe has now"
         return f"its training record is of '{method}' on '{dataset}', not of '{self.recipe.method}' on '{self.dataset}'"

@@ -79,8 +79,8 @@ def test_other_bytes_of_the_same_recipe_are_replaced_too(attempt, place):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seed": 2}, "its training record is of other settings than this recipe's"),
-        ({"learning_rate": 0.01}, "its training record is of other settings than this recipe's"),
+        ({"seed": 2}, "it was trained with other settings than this recipe has now"),
+        ({"learning_rate": 0.01}, "it was trained with other settings than this recipe has now"),
         (
             {"method": "pgd_at", "adversary": {"eps_255": 8, "alpha_255": 4, "steps": 1}},
             "its training record is of 'natural' on 'tiny', not of 'pgd_at' on 'tiny'",
