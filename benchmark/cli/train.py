@@ -128,7 +128,12 @@ def train_command(
 
 
 def _job(path: Path, source: Path, plan: "Plan", dataset: str, output: Path | None) -> Job:
-    file = plan.weights.format(dataset=dataset)
+    try:
+        file = plan.weights.format(dataset=dataset)
+    except (KeyError, IndexError, ValueError):
+        raise BenchError(
+            f"{source}: weights = '{plan.weights}' may hold no braces but {{dataset}}; correct it."
+        ) from None
     enter = output is None and (path.parent / "submission.toml").is_file()
     return Job(path.parent, source, plan, dataset, file, (output or path.parent) / file, enter)
 
@@ -149,8 +154,8 @@ def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
         other = owners.setdefault(job.target.resolve(), job)
         if other is not job:
             raise BenchError(
-                f"'{other.dataset}' and '{job.dataset}' would both be written to {job.target}; name one of them with "
-                "--dataset, or put {dataset} into the recipe's weights."
+                f"{other.source} on '{other.dataset}' and {job.source} on '{job.dataset}' would both write "
+                f"{job.target}; name one data set with --dataset, or put {{dataset}} into the recipe's weights."
             )
         Target(job.plan, job.dataset, job.target, overwrite)
         if job.enter:
@@ -191,14 +196,16 @@ def _train_one(
             partial(progress.advance, task),
             overwrite,
         )
-    if job.enter and report.weights == job.target:
-        register_weights(job.folder, job.dataset, job.file, report.sha256)
-        _warn_of_another_network(root, job.folder, plan, card, report.weights)
     console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
     for path in report.kept:
         console.print(f"  kept the old file as {path}", highlight=False, markup=False, soft_wrap=True)
-    return None if report.weights == job.target else (job, report)
+    if report.weights != job.target:
+        return job, report
+    if job.enter:
+        register_weights(job.folder, job.dataset, job.file, report.sha256)
+        _warn_of_another_network(root, job.folder, plan, card, report.weights)
+    return None
 
 
 def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Card", weights: Path) -> None:

@@ -41,7 +41,7 @@ def train_filter(
     device: str = "cpu",
     beside: Path | None = None,
     on_batch: Callable[[float], None] = lambda _: None,
-    overwrite: bool = False,
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train a filter and write one file with its weights and the classifier's, and beside it a log and a curve.
 
@@ -60,7 +60,8 @@ def train_filter(
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
         on_batch: called after each batch with its share of an epoch.
-        overwrite: replace a weight file that this recipe did not make; a copy is kept beside it.
+        overwrite: replace a weight file that this recipe did not make, of which a copy is kept beside it; otherwise
+            such a file is refused before the first epoch.
 
     Raises:
         BenchError: such a file without ``overwrite``, or a place that cannot be written to; fewer images than one

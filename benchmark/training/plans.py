@@ -70,7 +70,7 @@ def train_plan(
     device: str,
     beside: Path,
     on_batch: Callable[[float], None],
-    overwrite: bool = False,
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train what a recipe of either kind describes; arguments and errors as :func:`benchmark.training.train`."""
     if isinstance(plan, FilterRecipe):

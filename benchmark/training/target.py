@@ -50,7 +50,7 @@ class Target:
         BenchError: such a file lies there and ``overwrite`` is False, or the place cannot be written to.
     """
 
-    def __init__(self, recipe: Recipe | FilterRecipe, dataset: str, path: Path, overwrite: bool = False) -> None:
+    def __init__(self, recipe: Recipe | FilterRecipe, dataset: str, path: Path, overwrite: bool) -> None:
         self.recipe, self.dataset, self.path = recipe, dataset, path
         check_writable(path)
         self._found = sha256_at(path)
@@ -94,7 +94,7 @@ class Target:
         """Why the file may not be replaced, as a clause."""
         records = records_of(self.path, sha256)
         if not records:
-            return f"no training record beside it names its sha256 {sha256[:12]}…, so this recipe did not make it"
+            return f"no training record beside it names its sha256 {sha256[:12]}…, so this recipe may not have made it"
         method, dataset = records[0].get("method"), records[0].get("dataset")
         if (method, dataset) == (self.recipe.method, self.dataset):
             return "it was trained with other settings than this recipe has now"

@@ -31,7 +31,7 @@ def train(
     device: str = "cpu",
     beside: Path | None = None,
     on_batch: Callable[[float], None] = lambda _: None,
-    overwrite: bool = False,
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train a network and write its weight file, and beside it a log, a curve and a record of the costs.
 
@@ -47,7 +47,8 @@ def train(
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
         on_batch: called after each batch with its share of an epoch.
-        overwrite: replace a weight file that this recipe did not make; a copy is kept beside it.
+        overwrite: replace a weight file that this recipe did not make, of which a copy is kept beside it; otherwise
+            such a file is refused before the first epoch.
 
     Raises:
         BenchError: such a file without ``overwrite``, or a place that cannot be written to; fewer images than one

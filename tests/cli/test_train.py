@@ -329,8 +329,16 @@ def test_two_data_sets_for_one_weight_file_are_refused_before_either_is_trained(
     text = path.read_text().replace('["tiny"]', '["synthetic_cxr", "tiny"]')
     path.write_text('weights = "w.safetensors"\n' + text)
     sentence = bench("--root", project, "train", "own").sentence
-    assert "'synthetic_cxr' and 'tiny' would both be written to" in sentence
+    assert (
+        f"{path} on 'synthetic_cxr' and {path} on 'tiny' would both write {path.parent / 'w.safetensors'}" in sentence
+    )
     assert not (path.parent / "w.safetensors").exists()
+
+
+def test_braces_that_mean_nothing_in_the_weights_name_are_refused(bench, project, tiny):
+    path = tiny()
+    path.write_text('weights = "{name}.safetensors"\n' + path.read_text())
+    assert "may hold no braces but {dataset}" in bench("--root", project, "train", "own").sentence
 
 
 def test_a_manifest_that_cannot_take_the_weights_is_refused_before_the_first_epoch(bench, project, entry):

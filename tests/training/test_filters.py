@@ -219,12 +219,12 @@ def test_accuracies_of_an_epoch_are_those_of_the_stored_networks(hgd):
 def test_the_same_recipe_makes_the_same_file_and_leaves_the_global_generator_alone(folder, method):
     recipe = make_recipe(**method | {"epochs": 2})
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    first = train_filter(recipe, CARD, FEW, folder / f"first-{recipe.method}.safetensors", beside=folder)
+    first = train_filter(recipe, CARD, FEW, folder / "first.safetensors", beside=folder)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
     torch.rand(3)
-    again, _ = run(folder, FEW, f"again-{recipe.method}", **method | {"epochs": 2})
-    other, _ = run(folder, FEW, f"other-{recipe.method}", **method | {"epochs": 2, "seed": 2})
+    again, _ = run(folder, FEW, "again", **method | {"epochs": 2})
+    other, _ = run(folder, FEW, "other", **method | {"epochs": 2, "seed": 2})
     assert first.weights.read_bytes() == again.weights.read_bytes()
     assert first.log == again.log
     assert first.sha256 != other.sha256
@@ -254,7 +254,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("method", [COMDEFEND, HGD], ids=["comdefend", "hgd"])
 def test_a_filters_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(folder, method):
     recipe = make_recipe(**method | {"epochs": 3})
-    whole = train_filter(recipe, CARD, FEW, folder / f"whole-{recipe.method}.safetensors", beside=folder)
+    whole = train_filter(recipe, CARD, FEW, folder / "whole.safetensors", beside=folder)
 
     def die_after_two(epoch):
         if epoch.number == 2:
@@ -336,8 +336,8 @@ def test_the_record_of_a_filter_says_which_accuracy_its_own_is(folder):
 
 
 def test_the_record_of_a_filter_tells_what_it_was_made_from(folder):
-    report, _ = run(folder, FEW, "recorded", **COMDEFEND | {"epochs": 1})
-    record = json.loads((folder / "recorded.training.json").read_text())
+    report, _ = run(folder, FEW, "told", **COMDEFEND | {"epochs": 1})
+    record = json.loads((folder / "told.training.json").read_text())
     assert record["begun_from"] == {"digits.safetensors": sha256_of(folder / "digits.safetensors")}
     assert (record["sha256"], record["epochs"]) == (report.sha256, 1)
     assert record["training_data"] == FEW[0].content_hash

@@ -217,9 +217,9 @@ def test_a_filters_training_is_held_to_the_same(splits, tmp_path):
     target = tmp_path / "filter.safetensors"
     target.write_bytes(b"imported")
     with pytest.raises(BenchError, match="--overwrite"):
-        train_filter(recipe, card, splits, target, beside=tmp_path)
+        train_filter(recipe, card, splits, target, beside=tmp_path, overwrite=False)
     assert target.read_bytes() == b"imported"
     report = train_filter(recipe, card, splits, target, beside=tmp_path, overwrite=True)
     assert [path.read_bytes() for path in report.kept] == [b"imported"]
-    assert train_filter(recipe, card, splits, target, beside=tmp_path).kept == ()
+    assert train_filter(recipe, card, splits, target, beside=tmp_path, overwrite=False).kept == ()
     assert torch.get_num_threads() == 1
