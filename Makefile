@@ -51,8 +51,8 @@ benchmarks: $(READY)
 	$(BIN)/python -m pytest -q tests/benchmarks -m "" --benchmark-only
 
 train: $(READY)
-	for recipe in $(RECIPES); do $(BIN)/bench train $$recipe || exit 1; done
-	$(BIN)/bench train surrogates
+	for recipe in $(RECIPES); do $(BIN)/bench train $$recipe --overwrite || exit 1; done
+	$(BIN)/bench train surrogates --overwrite
 
 official: $(READY)
 	for dataset in synthetic_cxr pneumoniamnist isic2017_64; do \

@@ -1,6 +1,6 @@
 """Where cards, submissions and official results are found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchError
@@ -10,9 +10,16 @@ _BUNDLED = Path(__file__).parent / "_bundled"
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that holds ``datasets/``, ``submissions/`` and ``leaderboard/results/``."""
+    """A folder that holds ``datasets/``, ``submissions/`` and ``leaderboard/results/``.
+
+    Attributes:
+        path: the folder.
+        installed: whether it came with the package instead of being the user's: neither given nor at or above the
+            current folder. Entries and weights are read from it, and none are written into it.
+    """
 
     path: Path
+    installed: bool = field(default=False, compare=False)
 
     @property
     def datasets(self) -> Path:
@@ -28,6 +35,15 @@ class Root:
     def official_results(self) -> Path:
         """Folder of the committed official rows."""
         return self.path / "leaderboard" / "results"
+
+    def refuse_writing(self, folder: Path, remedy: str) -> None:
+        """Refuse a folder of the installed package.
+
+        Raises:
+            BenchError: ``folder`` lies in an installed root; the sentence ends with ``remedy``.
+        """
+        if self.installed and folder.resolve().is_relative_to(self.path.resolve()):
+            raise BenchError(f"{folder} belongs to the installed package, where no file is changed; {remedy}")
 
 
 def _is_root(path: Path) -> bool:
@@ -45,15 +61,18 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Root:
             raise BenchError(
                 f"--root {given} has no datasets/, submissions/ and BENCHMARK.md; give the project's folder."
             )
-        return Root(given.resolve())
-    here = (start or Path.cwd()).resolve()
+        return Root(given.resolve(), installed=given.resolve() == _BUNDLED.resolve())
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise BenchError("the current folder does not exist any more; change to one that does.") from None
     for folder in (here, *here.parents):
         if _is_root(folder):
-            return Root(folder)
+            return Root(folder, installed=folder == _BUNDLED.resolve())
     source = Path(__file__).resolve().parents[1]
     for folder in (_BUNDLED, source):
         if _is_root(folder):
-            return Root(folder)
+            return Root(folder, installed=True)
     raise BenchError(
         "no project found from here upward and none bundled; run inside the project or give --root FOLDER."
     )

@@ -52,18 +52,35 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
+def parse_toml(path: Path) -> dict[str, Any]:
+    """Read an existing TOML file, with or without a byte order mark, as plain values.
+
+    Raises:
+        BenchError: the file is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
+
+
+def as_model(raw: dict[str, Any], path: Path, model: type[Model]) -> Model:
+    """Turn what ``path`` says, or is to say, into ``model``.
+
+    Raises:
+        BenchError: an unknown, missing or wrong field.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        sentence = explain(error, model)
+        raise BenchError(f"{path}: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from None
+
+
 def read_toml(path: Path, model: type[Model]) -> Model:
     """Read an existing TOML file into ``model``.
 
     Raises:
         BenchError: the file is not TOML, or has an unknown, missing or wrong field.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        sentence = explain(error, model)
-        raise BenchError(f"{path}: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from None
+    return as_model(parse_toml(path), path, model)

@@ -1,5 +1,6 @@
 """``bench new`` and ``bench validate``: make an entry, and hold it to the contract."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,8 @@ def new_command(
         typer.Option("--dataset", "-d", help="Data set; repeat for several; synthetic_cxr by default."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="Folder of submissions; the project's own when not given.")
+        Path | None,
+        typer.Option("--dir", help="Folder of submissions; the project's own, outside a project the current folder."),
     ] = None,
 ) -> None:
     """Scaffold a submission that already passes ``bench validate``; its README says what to replace."""
@@ -43,11 +45,19 @@ def new_command(
     root = root_of(context)
     checked_name(name)
     cards = [find_card(wanted, root) for wanted in dataset or [DEFAULT_DATASET]]
-    made = scaffold(folder or root.submissions, name, cards)
-    again = name if made.parent.resolve() == root.submissions.resolve() else str(made)
+    parent = folder
+    if parent is None:
+        parent = Path.cwd() if root.installed else root.submissions
+        root.refuse_writing(parent, "change to a folder of your own or give --dir FOLDER.")
+    made = scaffold(parent, name, cards)
+    again = name if made.parent.resolve() == root.submissions.resolve() else shlex.quote(str(made))
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"made {made}", markup=False)
-    console.print(f"next: read its README.md, then run 'bench validate {again}'", markup=False)
+    console.print(
+        f"next: read its README.md, then run 'bench validate {again}' and "
+        f"'bench evaluate {again} --dataset {cards[0].name}'",
+        markup=False,
+    )
 
 
 def validate_command(

@@ -1,5 +1,6 @@
 """``bench train``: reproduce a weight file from its recipe."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,31 @@ from benchmark.errors import BenchError
 if TYPE_CHECKING:
     from benchmark.data.card import Card
     from benchmark.root import Root
-    from benchmark.training import Epoch
+    from benchmark.training import Epoch, TrainingReport
     from benchmark.training.plans import Plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe on one data set.
+
+    Attributes:
+        folder: where the recipe lies that the user named.
+        source: the recipe that is trained, another entry's where that one says ``same_as``.
+        plan: what ``source`` says.
+        dataset: name of the data set.
+        file: the weight file, relative to ``folder`` or to the folder that the user gave.
+        target: the weight file.
+        enter: whether its sha256 goes into the manifest of the entry in ``folder``.
+    """
+
+    folder: Path
+    source: Path
+    plan: "Plan"
+    dataset: str
+    file: str
+    target: Path
+    enter: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +83,10 @@ def train_command(
     output: Annotated[
         Path | None, typer.Option(help="Folder to write to instead of the recipe's own, to compare hashes.")
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace weights that this recipe did not make; a copy is kept beside them."),
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
     _listed: Annotated[
@@ -75,43 +103,80 @@ def train_command(
     check_device(device)
     keep_freed_memory()
     root = root_of(context)
-    jobs = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
-    named = [datasets_of(root, path) for path, _, _ in jobs]
+    plans = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
+    named = [datasets_of(root, path) for path, _, _ in plans]
     known = {name for names in named for name in names}
     wanted = set(dataset or known)
     if wanted - known:
         raise BenchError(
             f"recipe '{recipe}' is not for data set '{min(wanted - known)}'; it names {', '.join(sorted(known))}."
         )
-    for (path, source, plan), names in zip(jobs, named, strict=True):
-        for name in names:
-            if name in wanted:
-                _train_one(root, path, source, plan, name, output, device, data_dir)
+    jobs = [
+        _job(path, source, plan, name, output)
+        for (path, source, plan), names in zip(plans, named, strict=True)
+        for name in names
+        if name in wanted
+    ]
+    _check(root, jobs, overwrite)
+    aside = [report for job in jobs for report in [_train_one(root, job, overwrite, device, data_dir)] if report]
+    if aside:
+        job, report = aside[0]
+        raise BenchError(
+            f"{job.target} became another file during the training and was left as it is; the trained weights are in "
+            f"{report.weights}: move them there if they are the ones that you want."
+        )
+
+
+def _job(path: Path, source: Path, plan: "Plan", dataset: str, output: Path | None) -> Job:
+    try:
+        file = plan.weights.format(dataset=dataset)
+    except (KeyError, IndexError, ValueError):
+        raise BenchError(
+            f"{source}: weights = '{plan.weights}' may hold no braces but {{dataset}}; correct it."
+        ) from None
+    enter = output is None and (path.parent / "submission.toml").is_file()
+    return Job(path.parent, source, plan, dataset, file, (output or path.parent) / file, enter)
+
+
+def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
+    """Find out before the first epoch what would keep the last one from being written.
+
+    Raises:
+        BenchError: two jobs write the same file, a file would be lost, the package's own would be changed, or the
+            manifest cannot take the weights.
+    """
+    from benchmark.submission.registration import registered
+    from benchmark.training.target import Target
+
+    owners: dict[Path, Job] = {}
+    for job in jobs:
+        root.refuse_writing(job.target, "train a copy of the entry or give --output FOLDER.")
+        other = owners.setdefault(job.target.resolve(), job)
+        if other is not job:
+            raise BenchError(
+                f"{other.source} on '{other.dataset}' and {job.source} on '{job.dataset}' would both write "
+                f"{job.target}; name one data set with --dataset, or put {{dataset}} into the recipe's weights."
+            )
+        Target(job.plan, job.dataset, job.target, overwrite)
+        if job.enter:
+            registered(job.folder, job.dataset, job.file, "0" * 64)
 
 
 def _train_one(
-    root: "Root",
-    path: Path,
-    source: Path,
-    plan: "Plan",
-    dataset: str,
-    output: Path | None,
-    device: str,
-    data_dir: Path | None,
-) -> None:
-    """Train on one data set what the recipe ``source`` describes, for the entry in whose folder ``path`` lies."""
+    root: "Root", job: Job, overwrite: bool, device: str, data_dir: Path | None
+) -> "tuple[Job, TrainingReport] | None":
+    """Train on one data set; returns what was made where it could not be written to its own place."""
     from rich.progress import Progress
 
     from benchmark.data.registry import find_card, load_split
     from benchmark.submission.registration import register_weights
     from benchmark.training.plans import total_epochs, train_plan
 
-    console = Console()
-    card = find_card(dataset, root)
+    console, plan = Console(), job.plan
+    card = find_card(job.dataset, root)
     splits = load_split(card, "train", root, data_dir), load_split(card, "val", root, data_dir)
-    file = plan.weights.format(dataset=dataset)
     with Progress(console=console) as progress:
-        task = progress.add_task(f"{plan.method} on {dataset}", total=total_epochs(plan))
+        task = progress.add_task(f"{plan.method} on {job.dataset}", total=total_epochs(plan))
 
         shown: list[Epoch] = []
 
@@ -124,17 +189,23 @@ def _train_one(
             plan,
             card,
             splits,
-            (output or path.parent) / file,
+            job.target,
             show,
             device,
-            source.parent,
+            job.source.parent,
             partial(progress.advance, task),
+            overwrite,
         )
-    if output is None and (path.parent / "submission.toml").is_file():
-        register_weights(path.parent, dataset, file, report.sha256)
-        _warn_of_another_network(root, path.parent, plan, card, report.weights)
     console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
+    for path in report.kept:
+        console.print(f"  kept the old file as {path}", highlight=False, markup=False, soft_wrap=True)
+    if report.weights != job.target:
+        return job, report
+    if job.enter:
+        register_weights(job.folder, job.dataset, job.file, report.sha256)
+        _warn_of_another_network(root, job.folder, plan, card, report.weights)
+    return None
 
 
 def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Card", weights: Path) -> None:

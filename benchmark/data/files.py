@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.card import Card, DataFile, SplitName
 from benchmark.errors import BenchError
+from benchmark.files import LFS_POINTER, is_lfs_pointer
 
 Array = NDArray[Any]
 
@@ -44,6 +45,8 @@ def checked_file(card: Card, data_dir: Path) -> Path:
         raise BenchError(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
     if _matches(content, wanted):
         return path
+    if is_lfs_pointer(content):
+        raise BenchError(f"{path} {LFS_POINTER}, or delete it and {wanted.how_to_get}.")
     raise BenchError(f"{path} {_what_it_is(content, wanted)}; delete it and {wanted.how_to_get}.")
 
 

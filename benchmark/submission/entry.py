@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +56,17 @@ class BuildContext:
 
 
 @dataclass(frozen=True)
+class _Recorder(BuildContext):
+    """A context that notes what weights are wanted for instead of loading any."""
+
+    handed: list[nn.Module] = field(default_factory=list)
+
+    def load_weights(self, network: Network) -> Network:
+        self.handed.append(network)
+        return network.eval()
+
+
+@dataclass(frozen=True)
 class Entry:
     """A submission on disk."""
 
@@ -82,43 +93,71 @@ class Entry:
             BenchError: the entry does not name the data set, its weights are unfit, its code fails or returns
                 something other than a Defense of the data set's classes.
         """
+        with restored():
+            defense, package = self._built(card, self._context(card))
+            try:
+                checked = self._checked(defense, card)
+            except BenchError:
+                forget(package)
+                raise
+        weakref.finalize(checked, forget, package)
+        return checked
+
+    def network(self, card: Card) -> nn.Module:
+        """Build the network for which the entry's code wants its weights, whatever weights there are.
+
+        Raises:
+            BenchError: as :meth:`build`, or the code never calls ``context.load_weights``.
+        """
+        recorder = _Recorder(card.name, len(card.classes), card.channels, card.size, {}, str(self.folder))
+        try:
+            with restored():
+                forget(self._built(card, recorder)[1])
+        except BenchError:
+            # What comes after the network may need the weights' values.
+            if not recorder.handed:
+                raise
+        if not recorder.handed or not isinstance(recorder.handed[0], nn.Module):
+            raise BenchError(f"{self._file} hands no network to context.load_weights; load the weights with it.")
+        return recorder.handed[0]
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / self.manifest.entry_point.split(":")[0]
+
+    def _built(self, card: Card, context: BuildContext) -> tuple[object, str]:
+        """Call ``build`` in a copy of the deployed files, freshly imported; also returns its private package's name."""
         if card.name not in self.manifest.datasets:
             raise BenchError(
                 f"submission '{self.name}' does not name data set '{card.name}'; "
                 f"add it to datasets in its submission.toml or choose one of: {', '.join(self.manifest.datasets)}."
             )
-        with restored():
-            defense, package = self._built(card)
-        weakref.finalize(defense, forget, package)
-        return defense
-
-    def _built(self, card: Card) -> tuple[Defense, str]:
-        """Build in a copy of the deployed files, by a fresh import; also returns the private package's name."""
-        file, function = self.manifest.entry_point.split(":")
-        path = self.folder / file
+        path, function = self._file, self.manifest.entry_point.split(":")[1]
         if not path.is_file():
             raise BenchError(f"{path} is missing, but the manifest's entry point names it; add the file.")
-        context = self._context(card)
         copy = copied(snapshot(self.folder, self.manifest, card.name))
-        module = self._run(copy, f"{path} cannot be imported", "mend that file", lambda: import_file(copy, file))
+        module = self._run(copy, f"{path} cannot be imported:", "mend that file", lambda: import_file(copy, path.name))
         package = module.__name__.partition(".")[0]
         try:
             build = getattr(module, function, None)
             if not callable(build):
                 raise BenchError(f"{path} has no function '{function}', which the entry point names; add it.")
             failed = f"{path}: building the defense for '{card.name}' failed with"
-            defense = self._run(copy, failed, "run 'bench validate' after mending it", lambda: build(context))
-            if not isinstance(defense, Defense):
-                raise BenchError(f"{path}: {function} returned {type(defense).__name__}; return a Defense.")
-            if defense.num_classes != len(card.classes):
-                raise BenchError(
-                    f"{path}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
-                    f"{len(card.classes)}; use context.num_classes."
-                )
+            return self._run(copy, failed, "run 'bench validate' after mending it", lambda: build(context)), package
         except BaseException:
             forget(package)
             raise
-        return defense.eval(), package
+
+    def _checked(self, defense: object, card: Card) -> Defense:
+        if not isinstance(defense, Defense):
+            function = self.manifest.entry_point.split(":")[1]
+            raise BenchError(f"{self._file}: {function} returned {type(defense).__name__}; return a Defense.")
+        if defense.num_classes != len(card.classes):
+            raise BenchError(
+                f"{self._file}: the defense has {defense.num_classes} classes, data set '{card.name}' has "
+                f"{len(card.classes)}; use context.num_classes."
+            )
+        return defense.eval()
 
     def _context(self, card: Card) -> BuildContext:
         named = self.manifest.weights.get(card.name)
@@ -140,10 +179,7 @@ class Entry:
             raise
         except (Exception, SystemExit) as error:
             told = str(error).replace(str(copy), str(self.folder))
-            between = "" if what.endswith("with") else ":"
-            raise BenchError(
-                f"{what}{between} {type(error).__name__}: {told}; {self._not_deployed(error, mend)}."
-            ) from error
+            raise BenchError(f"{what} {type(error).__name__}: {told}; {self._not_deployed(error, mend)}.") from error
 
     def _not_deployed(self, error: BaseException, mend: str) -> str:
         """Say so where the code missed a file that lies in the folder but tells of the entry only."""

@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
-from benchmark.toml_model import Strict, read_toml
+from benchmark.toml_model import Strict, as_model, parse_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
 """Names of submissions: lower case, digits and underscores; they become folder, column and file names."""
@@ -128,7 +128,17 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / "submission.toml"
     if not path.is_file():
         raise BenchError(f"{folder} has no submission.toml; create an entry with 'bench new NAME'.")
-    manifest = read_toml(path, Manifest)
+    return as_manifest(parse_toml(path), folder)
+
+
+def as_manifest(raw: dict[str, Any], folder: Path) -> Manifest:
+    """Check what ``folder/submission.toml`` says, or is to say.
+
+    Raises:
+        BenchError: it has an unknown or wrong field, or names another folder.
+    """
+    path = folder / "submission.toml"
+    manifest = as_model(raw, path, Manifest)
     if manifest.name != folder.name:
         raise BenchError(f"{path}: name is '{manifest.name}' but the folder is '{folder.name}'; make them equal.")
     return manifest

@@ -15,6 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.models import NarrowResNet18
 from benchmark.randomness import content_seed
 from benchmark.submission.manifest import NAME_PATTERN
+from benchmark.submission.records import record_path, untrained_record
 from benchmark.submission.weights import save_weights
 
 WIDTH = 8
@@ -40,7 +41,8 @@ def checked_name(name: str) -> str:
 def scaffold(parent: Path, name: str, cards: Sequence[Card]) -> Path:
     """Make ``parent/name`` with manifest, code, recipe, README and an untrained network's weights per data set.
 
-    The folder appears whole or not at all.
+    The folder appears whole or not at all. A record beside the weights says that nobody trained them, so that the first
+    training or import may replace them.
 
     Args:
         parent: folder of submissions; made if it does not exist.
@@ -48,7 +50,8 @@ def scaffold(parent: Path, name: str, cards: Sequence[Card]) -> Path:
         cards: its data sets, at least one.
 
     Raises:
-        BenchError: bad name, existing folder, ``parent`` is a file, or a data set is given twice.
+        BenchError: bad name, existing folder, ``parent`` is a file or cannot be written to, or a data set is given
+            twice.
     """
     folder = parent / checked_name(name)
     if folder.exists():
@@ -58,8 +61,14 @@ def scaffold(parent: Path, name: str, cards: Sequence[Card]) -> Path:
     names = [card.name for card in cards]
     if len(set(names)) != len(names):
         raise BenchError(f"a data set is given twice among {', '.join(names)}; name each once.")
-    parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}."))
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}."))
+    except OSError as error:
+        raise BenchError(
+            f"no submission can be made in {parent} ({error.filename or parent}: {error.strerror}); correct its "
+            "permissions or give --dir FOLDER."
+        ) from None
     try:
         _fill(building, name, cards)
         building.chmod(0o755)
@@ -75,6 +84,7 @@ def _fill(folder: Path, name: str, cards: Sequence[Card]) -> None:
     for card in cards:
         file = f"weights/{card.name}.safetensors"
         digest = save_weights(_untrained(card), folder / file)
+        record_path(folder / file).write_bytes(untrained_record(card.name, digest))
         tables.append(f'\n[weights.{card.name}]\nfile = "{file}"\nsha256 = "{digest}"\n')
     words = {
         "name": name,

@@ -1,6 +1,7 @@
-"""Weight files: safetensors only, half precision on disk, checked before use."""
+"""Weight files: safetensors only, checked before use; those that we train in half precision on disk."""
 
 import hashlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +12,8 @@ from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 
 from benchmark.errors import BenchError
-from benchmark.files import write_atomically
+from benchmark.files import LFS_POINTER, is_lfs_pointer, write_atomically
+from benchmark.submission.prefixes import matching_prefixes
 
 MAX_BYTES = 3 * 1024 * 1024
 """Largest weight file of a shipped baseline."""
@@ -26,10 +28,24 @@ def sha256_of(path: Path) -> str:
 
 def to_bytes(network: nn.Module) -> bytes:
     """Serialise a state dict as safetensors, floating point values rounded to half precision."""
+    return state_bytes(network.state_dict(), half=True)
+
+
+def state_bytes(state: Mapping[str, Tensor], half: bool = False) -> bytes:
+    """Serialise tensors by name as safetensors; tensors that share memory are written out each.
+
+    Args:
+        state: dense tensors of any layout and device.
+        half: round floating point values to half precision.
+    """
+    # safetensors refuses tensors that share memory, as tied layers do, and those with gaps: each gets its own.
     return save_bytes(
         {
-            name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-            for name, value in network.state_dict().items()
+            name: (value.half() if half and value.is_floating_point() else value)
+            .detach()
+            .cpu()
+            .clone(memory_format=torch.contiguous_format)
+            for name, value in state.items()
         }
     )
 
@@ -46,11 +62,13 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Read a safetensors file into float32 tensors.
 
     Raises:
-        BenchError: missing file, wrong checksum, not safetensors, or a value that is not finite.
+        BenchError: missing file, a Git LFS pointer, wrong checksum, not safetensors, or a value that is not finite.
     """
     if not path.is_file():
         raise BenchError(f"weight file {path} is missing; restore it or retrain it with 'bench train'.")
     content = path.read_bytes()
+    if is_lfs_pointer(content):
+        raise BenchError(f"weight file {path} {LFS_POINTER}.")
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
         raise BenchError(
@@ -81,6 +99,7 @@ def load_into(network: Network, state: dict[str, Tensor], source: str) -> Networ
     own = network.state_dict()
     missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or unknown:
+        _refuse_prefix(state, own, source)
         what = f"lacks '{missing[0]}'" if missing else f"holds unknown '{unknown[0]}'"
         raise BenchError(
             f"{source} {what} ({len(missing)} tensors missing, {len(unknown)} unknown for this architecture); "
@@ -94,3 +113,17 @@ def load_into(network: Network, state: dict[str, Tensor], source: str) -> Networ
             )
     network.load_state_dict(state)
     return network.eval()
+
+
+def _refuse_prefix(names: Collection[str], own: Collection[str], source: str) -> None:
+    """Name the prefix, as a wrapper of the network leaves it, where that is all that keeps a file from fitting."""
+    for longer, shorter, told in (
+        (names, own, "the names of its tensors begin with '{}' and those of the architecture do not"),
+        (own, names, "the names of its tensors lack the '{}' with which those of the architecture begin"),
+    ):
+        prefix = next(iter(matching_prefixes(longer, shorter)), "")
+        if prefix and all(name.startswith(prefix) for name in longer):
+            raise BenchError(
+                f"{source}: {told.format(prefix)}; rename them with "
+                f"'bench import-weights {source} SUBMISSION --overwrite', which keeps the old file beside the new one."
+            )

@@ -19,14 +19,14 @@ from benchmark.models import build_network
 from benchmark.models.comdefend import ComDefend
 from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness, content_seed
-from benchmark.submission.weights import load_into, read_weights, save_weights, sha256_of
+from benchmark.submission.weights import load_into, read_weights, sha256_of
 from benchmark.training.batches import balanced_places, shifted
 from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
 from benchmark.training.fit import Best, check_enough, check_finite, ended
 from benchmark.training.inner import attacked
-from benchmark.training.log import Epoch, Paths, facts, write_log
+from benchmark.training.log import Epoch, Paths
 from benchmark.training.part import Part, run_key
-from benchmark.training.train import TrainingReport
+from benchmark.training.target import Target, TrainingReport
 from benchmark.training.validate import accuracy, as_stored, attacked_split
 
 __all__ = ["FilterRecipe", "filtered_classifier", "read_filter_recipe", "train_filter"]
@@ -41,6 +41,7 @@ def train_filter(
     device: str = "cpu",
     beside: Path | None = None,
     on_batch: Callable[[float], None] = lambda _: None,
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train a filter and write one file with its weights and the classifier's, and beside it a log and a curve.
 
@@ -59,11 +60,15 @@ def train_filter(
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
         on_batch: called after each batch with its share of an epoch.
+        overwrite: replace a weight file that this recipe did not make, of which a copy is kept beside it; otherwise
+            such a file is refused before the first epoch.
 
     Raises:
-        BenchError: fewer images than one batch, a classifier's weight file that is missing or does not fit, or a loss
-            that is not finite any more; no file is written.
+        BenchError: such a file without ``overwrite``, or a place that cannot be written to; fewer images than one
+            batch, a classifier's weight file that is missing or does not fit, or a loss that is not finite any more; no
+            file is written.
     """
+    claimed = Target(recipe, card.name, target, overwrite)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -76,21 +81,11 @@ def train_filter(
     finally:
         torch.set_num_threads(threads)
     training.whole.filter.load_state_dict(best.weights)
-    sha256 = save_weights(training.whole, target)
-    log = training.log
-    told = facts(
-        recipe.method,
-        splits[0],
-        log,
-        best.epoch,
-        sha256,
-        training.begun_from,
-        training.device.type,
-        recipe.balanced,
+    report = claimed.store(
+        training.whole, splits[0], training.log, best.epoch, training.begun_from, training.device.type
     )
-    write_log(Paths(target), f"{recipe.method} on {card.name}", log, told)
     part.remove()
-    return TrainingReport(target, sha256, best.epoch, tuple(log))
+    return report
 
 
 def filtered_classifier(recipe: FilterRecipe, card: Card) -> FilteredClassifier:

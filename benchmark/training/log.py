@@ -16,6 +16,10 @@ import torch
 
 from benchmark.data.split import Split
 from benchmark.files import write_atomically
+from benchmark.randomness import content_seed
+from benchmark.submission.records import curve_path, record_path, table_path
+from benchmark.training.filter_recipe import FilterRecipe
+from benchmark.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,17 @@ class Paths:
     @property
     def table(self) -> Path:
         """The log as CSV."""
-        return self.weights.with_name(f"{self.weights.stem}.log.csv")
+        return table_path(self.weights)
 
     @property
     def curve(self) -> Path:
         """The log as a picture, SVG."""
-        return self.weights.with_name(f"{self.weights.stem}.curve.svg")
+        return curve_path(self.weights)
 
     @property
     def record(self) -> Path:
         """What the run was and cost, JSON."""
-        return self.weights.with_name(f"{self.weights.stem}.training.json")
+        return record_path(self.weights)
 
     @property
     def part(self) -> Path:
@@ -94,35 +98,43 @@ def write_log(paths: Paths, title: str, log: Sequence[Epoch], told: dict[str, An
     write_atomically(paths.record, (json.dumps({**told, **costs(log)}, indent=2) + "\n").encode())
 
 
+def recipe_key(recipe: Recipe | FilterRecipe) -> str:
+    """Hash of what a recipe says of the weights; not of where it writes them, nor of the data sets that it names.
+
+    Fields that have their default do not count: one that comes later leaves the keys of earlier records as they are.
+    """
+    said = recipe.model_dump(mode="json", exclude={"weights", "datasets"}, exclude_defaults=True)
+    return f"{content_seed('recipe', 1, json.dumps(said, sort_keys=True)):016x}"
+
+
 def facts(
-    method: str,
+    recipe: Recipe | FilterRecipe,
     training: Split,
     log: Sequence[Epoch],
     best: Epoch,
     sha256: str,
     begun_from: dict[str, str],
     device: str,
-    balanced: bool,
 ) -> dict[str, Any]:
     """What the record says of a run besides its costs.
 
     Args:
-        method: of the recipe.
+        recipe: of either kind.
         training: the training split.
         log: all epochs.
         best: the one whose weights were written.
         sha256: of the weight file.
         begun_from: sha256 of each stored network that the run began with or drew on, by name.
         device: kind of device.
-        balanced: whether the log's accuracies are balanced ones.
     """
     return {
-        "method": method,
+        "method": recipe.method,
         "dataset": training.dataset,
+        "recipe": recipe_key(recipe),
         "sha256": sha256,
         "epochs": sum(not epoch.first_stage for epoch in log),
         "chosen_epoch": best.number,
-        "accuracy": "balanced" if balanced else "plain",
+        "accuracy": "balanced" if recipe.balanced else "plain",
         "clean_accuracy": best.clean,
         "robust_accuracy": best.robust,
         "begun_from": begun_from,

@@ -50,7 +50,7 @@ def datasets_of(root: Root, path: Path) -> list[str]:
 
 def _kind(path: Path) -> object:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind", KINDS[0])
+        return tomllib.loads(path.read_text(encoding="utf-8-sig")).get("kind", KINDS[0])
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
         # Whoever reads the recipe says what is wrong with the file.
         return KINDS[0]
@@ -70,8 +70,9 @@ def train_plan(
     device: str,
     beside: Path,
     on_batch: Callable[[float], None],
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train what a recipe of either kind describes; arguments and errors as :func:`benchmark.training.train`."""
     if isinstance(plan, FilterRecipe):
-        return train_filter(plan, card, splits, target, on_epoch, device, beside, on_batch)
-    return train(plan, card, splits, target, on_epoch, device, beside, on_batch)
+        return train_filter(plan, card, splits, target, on_epoch, device, beside, on_batch, overwrite)
+    return train(plan, card, splits, target, on_epoch, device, beside, on_batch, overwrite)

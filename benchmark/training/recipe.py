@@ -230,20 +230,25 @@ def follow(root: Root, path: Path) -> Path:
     Raises:
         BenchError: a wrong file.
     """
-    if path.is_file() and re.search(rb"^\s*same_as\s*=", path.read_bytes(), re.MULTILINE):
+    # An editor's byte order mark is no part of the first line.
+    if path.is_file() and re.search(rb"^(?:\xef\xbb\xbf)?\s*same_as\s*=", path.read_bytes(), re.MULTILINE):
         return root.submissions / read_toml(path, SameAs).same_as / path.name
     return path
 
 
 def find_recipes(root: Root, name: str) -> list[Path]:
-    """Resolve what a user names: a submission, a recipe file, or ``surrogates`` for those of all data sets.
+    """Resolve what a user names: a recipe file, a submission's folder or name, or ``surrogates`` for all data sets'.
 
     Raises:
         BenchError: nothing answers to that name.
     """
     given = Path(name)
     if given.suffix == ".toml" and given.is_file():
-        return [given]
+        return [given.parent.resolve() / given.name]
+    if name and (given / "submission.toml").is_file():
+        recipes = sorted(given.resolve().glob("recipe*.toml"))
+        if recipes:
+            return recipes
     surrogates = sorted(root.datasets.glob("*/surrogates/*.toml"))
     if name == "surrogates" and surrogates:
         return surrogates

@@ -1,7 +1,6 @@
 """Training as a whole: stages, seeds, going on after an interruption, and what is written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,23 +10,16 @@ from benchmark.data.card import Card
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
-from benchmark.submission.weights import load_into, read_weights, save_weights
+from benchmark.submission.weights import load_into, read_weights
 from benchmark.training.fit import Best, Fit
-from benchmark.training.log import Epoch, Paths, facts, write_log
+from benchmark.training.log import Epoch, Paths
 from benchmark.training.methods import FirstStage, Method, Setting, build_method
 from benchmark.training.part import Part, run_key
 from benchmark.training.recipe import Recipe, untrained_network
 from benchmark.training.stored import hashes_of_stored
+from benchmark.training.target import Target, TrainingReport
 
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """What a training run made; ``log`` holds the epochs of all stages, ``best`` is one of the last."""
-
-    weights: Path
-    sha256: str
-    best: Epoch
-    log: tuple[Epoch, ...]
+__all__ = ["TrainingReport", "train"]
 
 
 def train(
@@ -39,6 +31,7 @@ def train(
     device: str = "cpu",
     beside: Path | None = None,
     on_batch: Callable[[float], None] = lambda _: None,
+    overwrite: bool = True,
 ) -> TrainingReport:
     """Train a network and write its weight file, and beside it a log, a curve and a record of the costs.
 
@@ -54,17 +47,21 @@ def train(
         device: cpu or cuda.
         beside: the folder that the recipe's paths are relative to.
         on_batch: called after each batch with its share of an epoch.
+        overwrite: replace a weight file that this recipe did not make, of which a copy is kept beside it; otherwise
+            such a file is refused before the first epoch.
 
     Raises:
-        BenchError: fewer images than one batch, a weight file that is missing or does not fit, or a loss that is not
-            finite any more; no file is written.
+        BenchError: such a file without ``overwrite``, or a place that cannot be written to; fewer images than one
+            batch, a weight file that is missing or does not fit, or a loss that is not finite any more; no file is
+            written.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng():
             place = torch.device(device), beside or Path()
-            return _Training(recipe, card, splits, target, on_epoch, on_batch, *place).run()
+            claimed = Target(recipe, card.name, target, overwrite)
+            return _Training(recipe, card, splits, claimed, on_epoch, on_batch, *place).run()
     finally:
         torch.set_num_threads(threads)
 
@@ -77,7 +74,7 @@ class _Training:
         recipe: Recipe,
         card: Card,
         splits: tuple[Split, Split],
-        target: Path,
+        target: Target,
         on_epoch: Callable[[Epoch], None],
         on_batch: Callable[[float], None],
         device: torch.device,
@@ -86,9 +83,9 @@ class _Training:
         self.recipe, self.card, self.device, self.beside = recipe, card, device, beside
         self.training, self.validation = splits
         self.on_epoch, self.on_batch = on_epoch, on_batch
-        self.paths = Paths(target)
+        self.target = target
         self.stored = hashes_of_stored(recipe, card, beside)
-        self.part = Part(self.paths.part, run_key(recipe, splits, self.stored, device))
+        self.part = Part(Paths(target.path).part, run_key(recipe, splits, self.stored, device))
         self.past = self.part.read() or {}
         self.log: list[Epoch] = []
 
@@ -105,21 +102,9 @@ class _Training:
         network.load_state_dict(best.weights)
         if self.recipe.surgery is not None:
             network = self.recipe.surgery.stored(network)
-        sha256 = save_weights(network, self.paths.weights)
-        method_name = self.recipe.method
-        told = facts(
-            method_name,
-            self.training,
-            self.log,
-            best.epoch,
-            sha256,
-            self.stored,
-            self.device.type,
-            self.recipe.balanced,
-        )
-        write_log(self.paths, f"{method_name} on {self.card.name}", self.log, told)
+        report = self.target.store(network, self.training, self.log, best.epoch, self.stored, self.device.type)
         self.part.remove()
-        return TrainingReport(self.paths.weights, sha256, best.epoch, tuple(self.log))
+        return report
 
     def _first_stage(self, first: FirstStage) -> dict[str, Tensor]:
         """Weights of the network that goes before, trained now or before an interruption."""

@@ -143,6 +143,10 @@ DATA = {
     "truncated": (npz()[:-40], "is truncated"),
     "another file": (npz(), "has the wrong checksum"),
     "not npz": (b"\x89PNG....", "is not an npz file"),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        "is a Git LFS pointer, not the file; run 'git lfs pull'",
+    ),
 }
 
 

@@ -165,3 +165,63 @@ def test_a_new_entry_is_listed_and_passes_validate(
 def test_an_entry_outside_the_project_is_validated_by_its_path(bench: Bench, project: Path, tmp_path: Path) -> None:
     assert bench("--root", project, "new", "far", "-d", "pneumoniamnist", "--dir", tmp_path / "entries").code == 0
     assert bench("--root", project, "validate", tmp_path / "entries" / "far").code == 0
+
+
+def files_under(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def test_outside_a_project_a_new_entry_is_made_in_the_current_folder(
+    bench: Bench, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.root._BUNDLED", project)
+    before = files_under(project)
+    answer = bench("new", "fresh", "-d", "pneumoniamnist")
+    made = tmp_path / "here" / "fresh"
+    assert answer.code == 0, answer.err
+    assert files_under(project) == before
+    assert f"made {made}" in answer.out
+    assert f"'bench validate {made}'" in answer.out
+    assert f"'bench evaluate {made} --dataset pneumoniamnist'" in answer.out
+    assert bench("validate", made).code == 0
+    assert bench("validate", "fresh").code == 0
+
+
+def test_outside_a_project_a_new_entry_goes_to_the_folder_that_is_given(
+    bench: Bench, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.root._BUNDLED", project)
+    assert bench("new", "far", "-d", "pneumoniamnist", "--dir", tmp_path / "entries").code == 0
+    assert (tmp_path / "entries" / "far" / "submission.toml").is_file()
+
+
+def test_inside_the_installed_package_no_entry_is_made(
+    bench: Bench, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.root._BUNDLED", project)
+    monkeypatch.chdir(project)
+    before = files_under(project)
+    assert "belongs to the installed package" in bench("new", "fresh", "-d", "pneumoniamnist").sentence
+    assert files_under(project) == before
+
+
+def test_a_folder_that_cannot_hold_a_new_entry_is_refused(
+    bench: Bench, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    arguments = ("--root", project, "new", "fresh", "-d", "pneumoniamnist", "--dir")
+    assert "give --dir FOLDER" in bench(*arguments, tmp_path / "file" / "below").sentence
+
+    def refuse(**_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may write everywhere, so that taking the permission away would not do.
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    sentence = bench(*arguments, tmp_path / "entries").sentence
+    assert f"no submission can be made in {tmp_path / 'entries'}" in sentence
+    assert "Permission denied" in sentence
+
+
+def test_a_current_folder_that_was_removed_is_told(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "here").rmdir()
+    assert "the current folder does not exist any more" in bench("submissions").sentence

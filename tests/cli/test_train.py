@@ -226,3 +226,176 @@ def test_methods_and_architectures_are_listed_with_what_a_recipe_may_say_of_them
     assert all(any(f"│ {name} " in line for line in lines) for name in (*METHODS, *ARCHITECTURES))
     (melanoma,) = [line for line in lines if "│ attnmel " in line]
     assert "width" in melanoma
+
+
+MANIFEST = """name = "own"   # a comment that must stay
+title = "Own"
+authors = ["A test"]
+task = "classification"
+datasets = ["tiny"]
+architecture = "any"
+defense_family = "none"
+revision = 1
+"""
+DEFENSE = """from benchmark.defense import Defense
+from benchmark.models import NarrowResNet18
+
+
+def build(context):
+    network = NarrowResNet18(context.num_classes, context.channels, width=2, pool=False)
+    return Defense(context.load_weights(network), context.num_classes)
+"""
+
+
+@pytest.fixture
+def entry(tiny):
+    """The entry ``own`` with manifest and code; returns its folder."""
+    folder = tiny().parent
+    (folder / "submission.toml").write_text(MANIFEST)
+    (folder / "defense.py").write_text(DEFENSE)
+    (folder / "README.md").write_text("made for a test\n")
+    return folder
+
+
+def put(path, content=b"an imported checkpoint"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_weights_that_training_did_not_make_are_refused_before_the_first_epoch(bench, project, entry):
+    path = put(weights_of(project))
+    answer = bench("--root", project, "train", "own")
+    assert str(path) in answer.sentence
+    assert "--overwrite" in answer.sentence
+    assert "epoch" not in answer.out
+    assert path.read_bytes() == b"an imported checkpoint"
+    assert (entry / "submission.toml").read_text() == MANIFEST
+
+
+def test_with_overwrite_the_old_weights_are_kept_and_the_entry_passes(bench, project, entry):
+    old = put(weights_of(project))
+    sha256 = hashlib.sha256(old.read_bytes()).hexdigest()
+    answer = bench("--root", project, "train", "own", "--overwrite")
+    assert answer.code == 0, answer.err
+    kept = old.with_name(f"tiny.safetensors.{sha256[:12]}.kept")
+    assert f"kept the old file as {kept}" in answer.out
+    assert kept.read_bytes() == b"an imported checkpoint"
+    report = json.loads(bench("--root", project, "validate", "own", "--json").out)
+    assert report["passed"]
+    assert [check["status"] for check in report["checks"] if check["name"] == "folder"] == ["ok"]
+
+
+def test_training_again_needs_no_flag(bench, project, entry):
+    assert bench("--root", project, "train", "own").code == 0
+    assert bench("--root", project, "train", "own").code == 0
+    assert "a comment that must stay" in (entry / "submission.toml").read_text()
+
+
+def test_a_file_in_the_output_folder_is_held_to_the_same(bench, project, entry, tmp_path):
+    path = put(tmp_path / "out" / "weights" / "tiny.safetensors")
+    assert str(path) in bench("--root", project, "train", "own", "--output", tmp_path / "out").sentence
+    assert path.read_bytes() == b"an imported checkpoint"
+    assert bench("--root", project, "train", "own", "--output", tmp_path / "out", "--overwrite").code == 0
+    assert b"an imported checkpoint" in [kept.read_bytes() for kept in path.parent.glob("*.kept")]
+
+
+def test_the_weights_of_a_surrogate_are_held_to_the_same(bench, project, tiny):
+    recipe = tiny()
+    folder = project / "datasets" / "tiny" / "surrogates"
+    folder.mkdir()
+    (folder / "small.toml").write_text('weights = "small.safetensors"\n' + recipe.read_text())
+    path = put(folder / "small.safetensors")
+    assert str(path) in bench("--root", project, "train", "surrogates", "-d", "tiny").sentence
+    assert path.read_bytes() == b"an imported checkpoint"
+    assert bench("--root", project, "train", "surrogates", "-d", "tiny", "--overwrite").code == 0
+    assert [kept.read_bytes() for kept in folder.glob("*.kept")] == [b"an imported checkpoint"]
+
+
+def test_a_file_that_comes_during_the_training_stays_and_is_not_entered(bench, project, entry, monkeypatch):
+    fit = train_package.__globals__["Fit"]
+    honest = fit.state
+    monkeypatch.setattr(fit, "state", lambda self: put(weights_of(project)) and honest(self))
+    answer = bench("--root", project, "train", "own")
+    (trained,) = [path for path in weights_of(project).parent.glob("*.safetensors") if path != weights_of(project)]
+    assert f"{weights_of(project)} became another file during the training" in answer.sentence
+    assert str(trained) in answer.sentence
+    assert weights_of(project).read_bytes() == b"an imported checkpoint"
+    assert (entry / "submission.toml").read_text() == MANIFEST
+
+
+def test_two_data_sets_for_one_weight_file_are_refused_before_either_is_trained(bench, project, tiny):
+    path = tiny()
+    text = path.read_text().replace('["tiny"]', '["synthetic_cxr", "tiny"]')
+    path.write_text('weights = "w.safetensors"\n' + text)
+    sentence = bench("--root", project, "train", "own").sentence
+    assert (
+        f"{path} on 'synthetic_cxr' and {path} on 'tiny' would both write {path.parent / 'w.safetensors'}" in sentence
+    )
+    assert not (path.parent / "w.safetensors").exists()
+
+
+def test_braces_that_mean_nothing_in_the_weights_name_are_refused(bench, project, tiny):
+    path = tiny()
+    path.write_text('weights = "{name}.safetensors"\n' + path.read_text())
+    assert "may hold no braces but {dataset}" in bench("--root", project, "train", "own").sentence
+
+
+def test_a_manifest_that_cannot_take_the_weights_is_refused_before_the_first_epoch(bench, project, entry):
+    (entry / "submission.toml").write_text(MANIFEST.replace('["tiny"]', '["synthetic_cxr"]'))
+    answer = bench("--root", project, "train", "own")
+    assert "'tiny' is not in datasets" in answer.sentence
+    assert not weights_of(project).parent.exists()
+
+
+def test_a_fresh_scaffold_is_trained_without_a_flag(bench, project, tiny):
+    tiny()
+    assert bench("--root", project, "new", "fresh", "-d", "tiny").code == 0
+    folder = project / "submissions" / "fresh"
+    untrained = (folder / "weights" / "tiny.safetensors").read_bytes()
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 15", "epochs = 1\nbatch_size = 16"))
+    answer = bench("--root", project, "train", "fresh")
+    assert answer.code == 0, answer.err
+    assert (folder / "weights" / "tiny.safetensors").read_bytes() != untrained
+    assert not list(folder.rglob("*.kept"))
+    assert "fresh: passed" in bench("--root", project, "validate", "fresh").out
+
+
+def test_a_recipe_in_the_current_folder_enters_its_weights(bench, project, entry, monkeypatch):
+    monkeypatch.chdir(entry)
+    answer = bench("--root", project, "train", "recipe.toml")
+    assert answer.code == 0, answer.err
+    assert "[weights.tiny]" in (entry / "submission.toml").read_text()
+
+
+@pytest.fixture
+def installed(project, monkeypatch):
+    """The project as the copy that an installed package carries; the current folder lies outside it."""
+    monkeypatch.setattr("benchmark.root._BUNDLED", project)
+    return project
+
+
+def test_an_entry_of_the_installed_package_is_not_trained_in_place(bench, installed, entry):
+    before = sorted(entry.rglob("*"))
+    sentence = bench("train", "own").sentence
+    assert "belongs to the installed package" in sentence
+    assert "--output FOLDER" in sentence
+    assert sorted(entry.rglob("*")) == before
+    assert (entry / "submission.toml").read_text() == MANIFEST
+
+
+def test_an_entry_of_the_installed_package_is_trained_into_another_folder(bench, installed, entry, tmp_path):
+    answer = bench("train", "own", "--output", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "out" / "weights" / "tiny.safetensors").is_file()
+    assert not weights_of(installed).exists()
+
+
+def test_an_entry_in_the_current_folder_is_trained_by_its_name(bench, installed, entry, tmp_path):
+    here = tmp_path / "here" / "own"
+    entry.rename(here)
+    answer = bench("train", "own")
+    assert answer.code == 0, answer.err
+    assert (here / "weights" / "tiny.safetensors").is_file()
+    assert "[weights.tiny]" in (here / "submission.toml").read_text()

@@ -1,5 +1,6 @@
-"""Whatever bytes stand in a manifest or a weight file, the answer is a manifest, tensors, or one sentence."""
+"""Whatever bytes stand in a manifest, weight file or checkpoint, the answer is what it holds, or one sentence."""
 
+import io
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from benchmark.errors import BenchError
+from benchmark.submission.checkpoint import Checkpoint, read_checkpoint
 from benchmark.submission.manifest import Manifest, read_manifest
 from benchmark.submission.weights import read_weights, to_bytes
 
@@ -25,6 +27,16 @@ revision = 1
 """
 torch.manual_seed(0)
 WEIGHTS = to_bytes(nn.Linear(3, 2))
+
+
+def saved(**options: bool) -> bytes:
+    """A checkpoint as PyTorch saves it."""
+    stream = io.BytesIO()
+    torch.save({"state_dict": nn.Linear(3, 2).state_dict(), "epoch": 3}, stream, **options)
+    return stream.getvalue()
+
+
+CHECKPOINTS = {"new": saved(), "old": saved(_use_new_zipfile_serialization=False), "safetensors": WEIGHTS}
 
 
 def manifest_of(content: bytes) -> Manifest | str:
@@ -46,6 +58,17 @@ def weights_of(content: bytes) -> dict[str, torch.Tensor] | str:
         path.write_bytes(content)
         try:
             return read_weights(path)
+        except BenchError as error:
+            return str(error)
+
+
+def checkpoint_of(content: bytes) -> Checkpoint | str:
+    """Read a checkpoint with this content; return it, or the sentence that refuses it."""
+    with tempfile.TemporaryDirectory() as parent:
+        path = Path(parent) / "x.pth"
+        path.write_bytes(content)
+        try:
+            return read_checkpoint(path)
         except BenchError as error:
             return str(error)
 
@@ -98,3 +121,39 @@ def test_a_manifest_in_another_encoding_is_refused() -> None:
 @pytest.mark.parametrize("name", ["con", "a_b", "x1"])
 def test_a_manifest_must_have_its_folders_name(name: str) -> None:
     assert "make them equal" in str(manifest_of(SOUND.replace('"mine"', f'"{name}"').encode()))
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"PK", b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x10" + bytes(7) + b"{"]),
+)
+def test_arbitrary_bytes_are_no_checkpoint(content: bytes, start: bytes) -> None:
+    assert "x.pth" in str(checkpoint_of(start + content))
+
+
+@settings(max_examples=100)
+@given(data=st.data(), kind=st.sampled_from(sorted(CHECKPOINTS)))
+def test_one_changed_byte_of_a_checkpoint_gives_tensors_or_a_sentence(data: st.DataObject, kind: str) -> None:
+    content = CHECKPOINTS[kind]
+    place = data.draw(st.integers(0, len(content) - 1))
+    said = checkpoint_of(content[:place] + bytes([data.draw(st.integers(0, 255))]) + content[place + 1 :])
+    if isinstance(said, str):
+        assert "x.pth" in said
+        assert "\n" not in said
+    else:
+        assert said.groups
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(CHECKPOINTS)))
+def test_a_cut_checkpoint_is_refused(data: st.DataObject, kind: str) -> None:
+    content = CHECKPOINTS[kind]
+    said = checkpoint_of(content[: data.draw(st.integers(0, len(content) - 1))])
+    assert isinstance(said, str)
+    assert "x.pth" in said
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_the_sound_checkpoints_are_read(kind: str) -> None:
+    said = checkpoint_of(CHECKPOINTS[kind])
+    assert isinstance(said, Checkpoint)
+    assert {name.split(".")[-1] for name in said.groups[0].tensors} == {"weight", "bias"}

@@ -72,6 +72,14 @@ def test_a_file_that_is_no_safetensors_is_refused(
     assert words in message
 
 
+def test_a_git_lfs_pointer_is_told_from_a_wrong_file(plant: Callable[..., Path], check: Callable[..., Report]) -> None:
+    folder = plant(extra=NAMED.format(sha256="0" * 64))
+    (folder / "w.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    name, message = only_failure(check(folder))
+    assert name == "weights"
+    assert "is a Git LFS pointer, not the file; run 'git lfs pull'" in message
+
+
 def test_weights_with_nan_are_refused(plant: Callable[..., Path], check: Callable[..., Report], tmp_path: Path) -> None:
     network = nn.Linear(2, 2)
     nn.init.constant_(network.weight, float("nan"))

@@ -167,6 +167,27 @@ def test_recipes_are_found_by_submission_by_file_and_for_all_surrogates(root):
     assert find_recipes(root, "surrogates") == [root.datasets / "tiny" / "surrogates" / "small.toml"]
 
 
+def test_the_recipes_of_an_entry_are_found_by_its_folder_before_its_name(root, tmp_path, monkeypatch):
+    folder = tmp_path / "mine" / "natural"
+    folder.mkdir(parents=True)
+    (folder / "submission.toml").write_text("")
+    (folder / "recipe.toml").write_text(RECIPE)
+    assert find_recipes(root, str(folder)) == [folder / "recipe.toml"]
+    monkeypatch.chdir(folder.parent)
+    assert find_recipes(root, "natural") == [folder / "recipe.toml"]
+
+
+def test_a_recipe_of_the_current_folder_lies_in_a_folder_with_a_name(root, monkeypatch):
+    monkeypatch.chdir(root.submissions / "natural")
+    assert find_recipes(root, "recipe.toml")[0].parent.name == "natural"
+
+
+def test_a_byte_order_mark_before_same_as_is_no_part_of_it(root):
+    path = root.submissions / "jpeg" / "recipe.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert resolve(root, path)[0] == root.submissions / "natural" / "recipe.toml"
+
+
 @pytest.mark.parametrize("name", ["nobody", "", "../natural", "none.toml"])
 def test_an_unknown_name_is_answered_with_the_known_ones(root, name):
     with pytest.raises(BenchError, match="give one of chain, jpeg, natural, surrogates"):
