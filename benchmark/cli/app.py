@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", "board", "compare"):
+for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", "board", "compare", "verify"):
     import_module(f"benchmark.cli.{_group}").register(app)
 
 

@@ -62,7 +62,9 @@ def _with_weights(manifest: dict[str, Any], dataset: str, fields: dict[str, str]
     old = weights.get(dataset, {}) if isinstance(weights, dict) else None
     if not isinstance(old, dict):
         return manifest
-    return {**manifest, "weights": {**weights, dataset: {**old, **fields}}}
+    # A file of its own takes the place of another entry's.
+    kept = {name: value for name, value in old.items() if name != "entry"}
+    return {**manifest, "weights": {**weights, dataset: {**kept, **fields}}}
 
 
 def _edited(text: str, dataset: str, file: str, sha256: str) -> str:
@@ -71,6 +73,7 @@ def _edited(text: str, dataset: str, file: str, sha256: str) -> str:
     document = tomlkit.parse(text)
     weights = cast(MutableMapping[str, Any], document.get("weights", {}))
     if dataset in weights:
+        weights[dataset].pop("entry", None)
         for name, value in fields.items():
             if weights[dataset].get(name) != value:
                 weights[dataset][name] = value

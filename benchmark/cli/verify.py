@@ -1,0 +1,163 @@
+"""``bench verify``: do the rows still belong to the submission, the data and the matrix that are here?"""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
+from benchmark.cli.rows import Results, entries_of, official_folders
+from benchmark.cli.state import root_of
+from benchmark.errors import BenchError
+from benchmark.root import Root
+
+if TYPE_CHECKING:
+    from benchmark.data.split import Split
+    from leaderboard.entries import EntryRows
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(verify_command)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one entry's rows on one data set.
+
+    Attributes:
+        wrong: what does not agree, one clause each; empty where all agrees.
+        unchecked: what could not be looked at, with the reason.
+    """
+
+    submission: str
+    dataset: str
+    official: bool
+    tracks: tuple[str, ...]
+    wrong: tuple[str, ...]
+    unchecked: tuple[str, ...]
+
+
+def verify_command(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Submissions; all that have rows when not given.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
+    results: Results = None,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check that rows belong to the submission, the images and the matrix that are here, by their hashes.
+
+    Exit code 1 where some do not. Official rows are checked unless --results names others.
+    """
+    checked_data_dir(data_dir)
+    root = root_of(context)
+    folders = results or official_folders(root)
+    if not folders:
+        raise BenchError("there are no official rows here; run 'bench fetch', or name a folder with --results.")
+    found = [_checked(root, entry, data_dir) for entry in entries_of(root, folders, dataset, names or ())]
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        _print(found)
+    if any(one.wrong for one in found):
+        raise typer.Exit(1)
+
+
+def _print(found: list[Checked]) -> None:
+    table = table_of("Submission", "Data set", "Tracks", "Rows", "What", whole=("Submission", "Data set", "Rows"))
+    for one in found:
+        state = "[bold red]stale[/]" if one.wrong else "[green]in step[/]"
+        told = "; ".join((*one.wrong, *(f"not checked: {why}" for why in one.unchecked)))
+        table.add_row(one.submission, one.dataset, str(len(one.tracks)), state, told)
+    wide_console().print(table)
+    stale = sum(bool(one.wrong) for one in found)
+    Console(soft_wrap=True).print(
+        f"{len(found)} entries: {len(found) - stale} in step, {stale} stale.", highlight=False, markup=False
+    )
+    if stale:
+        Console(soft_wrap=True).print("Evaluate the stale ones again: bench evaluate NAME -d DATASET", highlight=False)
+
+
+def _checked(root: Root, entry: "EntryRows", data_dir: Path | None) -> Checked:
+    wrong, unchecked = [], []
+    for check in (_submission, _matrix):
+        wrong += check(root, entry)
+    try:
+        wrong += _images(root, entry, data_dir)
+    except BenchError as error:
+        unchecked.append(f"images ({error})")
+    tracks = tuple(entry.held.tracks)
+    return Checked(entry.submission, entry.dataset, entry.official, tracks, tuple(wrong), tuple(unchecked))
+
+
+def _submission(root: Root, entry: "EntryRows") -> list[str]:
+    """Rows against the folder of the submission."""
+    from benchmark.submission import find_entry
+
+    if not (root.submissions / entry.submission).is_dir():
+        return [f"there is no folder submissions/{entry.submission}"]
+    try:
+        now = find_entry(root, entry.submission).content_hash(entry.dataset)
+    except BenchError as error:
+        return [str(error)]
+    stated = entry.provenance("submission_hash", entry.held.tracks)
+    return [] if stated == [now] else [f"submission {_short(stated)} in the rows, {now[:12]} in the folder"]
+
+
+def _matrix(root: Root, entry: "EntryRows") -> list[str]:
+    """Rows against the matrix and the diagnostics in force."""
+    from benchmark.matrix import load_matrix
+    from benchmark.matrix.diagnostics import load_diagnostics
+    from benchmark.results.schema import DIAGNOSTIC
+
+    del root
+    wrong = []
+    for what, tracks, now in (
+        ("matrix", entry.tracks, load_matrix()[1]),
+        ("diagnostics", [track for track in entry.held.tracks if track == DIAGNOSTIC], load_diagnostics()[1]),
+    ):
+        stated = entry.provenance("matrix_hash", tracks)
+        if stated and stated != [now]:
+            wrong.append(f"{what} {_short(stated)} in the rows, {now[:12]} in force")
+    return wrong
+
+
+def _images(root: Root, entry: "EntryRows", data_dir: Path | None) -> list[str]:
+    """Rows against the images of the data set.
+
+    Raises:
+        BenchError: the data is not here.
+    """
+    split = _test_split(entry.dataset, root, data_dir)
+    wrong = []
+    known: dict[frozenset[str], str] = {}
+    for track in entry.held.tracks:
+        stated = entry.provenance("dataset_hash", [track])
+        ids = frozenset(entry.track(track)["sample_id"].dropna().astype(str).unique())
+        if ids not in known:
+            known[ids] = _hash_of(split, ids)
+        if stated != [known[ids]]:
+            wrong.append(f"images of {track} {_short(stated)} in the rows, {known[ids][:12] or 'other ids'} here")
+    return wrong
+
+
+@lru_cache(maxsize=1)
+def _test_split(dataset: str, root: Root, data_dir: Path | None) -> "Split":
+    from benchmark.data.registry import find_card, load_split
+
+    return load_split(find_card(dataset, root), "test", root, data_dir)
+
+
+def _hash_of(split: "Split", ids: frozenset[str]) -> str:
+    """Hash of the images of these ids in the split's order; empty where it lacks one."""
+    if not ids <= set(split.ids):
+        return ""
+    return split.by_ids([name for name in split.ids if name in ids]).content_hash
+
+
+def _short(hashes: list[str]) -> str:
+    return ", ".join(one[:12] for one in hashes) or "nothing"
