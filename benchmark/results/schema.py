@@ -150,7 +150,7 @@ FALSE = ("individual", "abstained", "skipped", "unranked")
 REPEATED = ("score", "probs_but_last", "copies", "linf", "l2", "pixels", "queries", "gradients", "seconds")
 """Columns that a row with ``same_as`` leaves to the row that it repeats."""
 
-ESSENTIAL = ("submission", "dataset", "track", "status", "official")
+ESSENTIAL = ("submission", "dataset", "track", "sample_id", "status", "official", "correct")
 """Columns that every file has."""
 
 NOT_IDENTITY = ("seconds", "device", "made_by", "harness_version", "git_commit", "started_at")
