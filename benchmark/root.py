@@ -36,6 +36,11 @@ class Root:
         """Folder of the committed official rows."""
         return self.path / "leaderboard" / "results"
 
+    @property
+    def official_records(self) -> Path:
+        """Folder of the board that was computed from them."""
+        return self.path / "leaderboard" / "records"
+
     def refuse_writing(self, folder: Path, remedy: str) -> None:
         """Refuse a folder of the installed package.
 

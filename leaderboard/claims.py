@@ -1,4 +1,4 @@
-"""Orders of defenses that papers print, or need, beside ours: confirmed, refuted or not told apart."""
+"""Orders of defenses that papers print, or need, beside ours: confirmed, refuted or no significant difference."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ HOLLOW_MEANS = (
     "says how), so that what it keeps under attack is little of a diagnosis"
 )
 
-VERDICTS = {"higher": "confirmed", "lower": "refuted", "not told apart": "not told apart"}
+VERDICTS = {"higher": "confirmed", "lower": "refuted", "no significant difference": "no significant difference"}
 """What a difference says of the claim that its first entry is above its second."""
 
 
@@ -122,7 +122,7 @@ class Ordering:
         return every if counted and every and track != "clean" and every.verdict != counted.verdict else None
 
     def verdict(self, track: str) -> str:
-        """``confirmed``, ``refuted``, ``not told apart``; empty without complete rows, and without an attacker."""
+        """A word of :data:`VERDICTS`; empty without complete rows, and without an attacker."""
         told = self.differences.get(track)
         return VERDICTS[told.verdict] if told and track != "clean" else ""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.matrix.diagnostics import GRADIENT
+from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
 from leaderboard.entries import EntryRows, once_per_entry
 from leaderboard.verdicts import Verdicts
@@ -97,7 +97,7 @@ def _large_radius(entry: EntryRows) -> Indicator:
 def _left(entry: EntryRows) -> float | None:
     """Share of images right under each of the attacks at the large radius; None where there is a gap or no row."""
     rows = entry.track(DIAGNOSTIC)
-    rows = rows[(rows["attack"].astype(str) != GRADIENT).to_numpy()]
+    rows = rows[~rows["attack"].isin([GRADIENT, INFERENCE]).to_numpy()]
     if rows.empty or (rows["status"] != "ok").any():
         return None
     return float(rows.groupby(rows["sample_id"].astype(str))["correct"].min().mean())

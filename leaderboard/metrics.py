@@ -39,20 +39,20 @@ def records_of(
     everyone: Sequence[EntryRows],
     required: Required | None = None,
     baseline: str = BASELINE,
-    only: Sequence[str] = (),
+    beside: Sequence[EntryRows] = (),
 ) -> list[Record]:
     """Compute what :func:`records` does from rows that are split into entries already.
 
-    With ``only``, just those submissions have records; the others may serve as their baseline.
+    Entries ``beside`` these have no records and may serve as their baseline.
     """
     found: list[Record] = []
     required = required or in_force()
-    for entry in (one for one in everyone if not only or one.submission in only):
+    for entry in everyone:
         found += _clean_records(entry)
         found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
         found += _vote_records(entry)
-        found += _corruption_records(entry, _baseline_of(entry, everyone, baseline))
+        found += _corruption_records(entry, _baseline_of(entry, [*everyone, *beside], baseline))
     return found
 
 
@@ -83,12 +83,14 @@ def _record(
     eps_255: float | None = None,
     severity: int | None = None,
     missing: str = "",
+    upper_bound: bool = False,
 ) -> Record:
     """Return a record; one for which something is ``missing`` has no value: what did not run is no zero."""
     low, high = (math.nan, math.nan) if missing else bounds
     return Record(
         entry.submission, entry.dataset, track, attack, norm, eps_255, severity, metric,
         math.nan if missing else float(value), float(low), float(high), n, entry.official, not missing, missing,
+        upper_bound,
     )  # fmt: skip
 
 
@@ -112,6 +114,7 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
     if not judged.images:
         return []
     named: list[tuple[str, str, str, float, str]] = []
+    loose: list[bool] = []
     scores: list[Floats] = []
     missing: list[str] = []
     gaps = Gaps.of(entry)
@@ -119,6 +122,7 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
     def take(track: str, attack: str, norm: str, eps: float, columns: list[int], metric: str) -> None:
         worst, sure = judged.worst(columns)
         named.append((track, attack, norm, eps, metric))
+        loose.append(judged.skips(columns))
         scores.append(worst)
         missing.append("" if sure.all() else gaps.among([judged.cells[c] for c in columns]))
 
@@ -146,7 +150,7 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
     low, high = interval(resamples.means(table))
     found = [
         _record(entry, track, metric, table[:, i].mean(), (low[i], high[i]), len(table),
-                attack=attack, norm=norm, eps_255=eps, missing=missing[i])
+                attack=attack, norm=norm, eps_255=eps, missing=missing[i], upper_bound=loose[i])
         for i, (track, attack, norm, eps, metric) in enumerate(named)
     ]  # fmt: skip
     return found + _worst_case_per_class(entry, judged, resamples, asked) + _clean_on_subset(entry, judged, resamples)

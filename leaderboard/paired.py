@@ -36,7 +36,7 @@ class Difference:
     @property
     def verdict(self) -> str:
         """What the interval lets one say of the first entry."""
-        return "higher" if self.low > 0 else "lower" if self.high < 0 else "not told apart"
+        return "higher" if self.low > 0 else "lower" if self.high < 0 else "no significant difference"
 
 
 def differences(rows: pd.DataFrame, first: str, second: str, required: Required | None = None) -> list[Difference]:

@@ -15,7 +15,7 @@ from leaderboard.verdicts import Verdicts, verdicts
 
 
 @dataclass(frozen=True)
-class Standing:
+class Placement:
     """Place of an entry on its data set's board.
 
     ``rank`` is None for an entry that is shown without being ranked; ``reasons`` then says why. ``tied`` is true where
@@ -35,7 +35,7 @@ class Standing:
     reasons: tuple[str, ...]
 
 
-def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]:
+def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Placement]:
     """Rank every data set's entries by worst-case robust accuracy at 8/255 over all attack tracks.
 
     An entry's rank is 1 + the number of ranked entries whose paired bootstrap difference over it has a 95 % interval
@@ -53,7 +53,7 @@ def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Standing]
     return rank_of(entries(rows), required)
 
 
-def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> list[Standing]:
+def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> list[Placement]:
     """Rank as :func:`rank` does, from rows that are split into entries already."""
     by_dataset: dict[str, list[EntryRows]] = {}
     for entry in everyone:
@@ -62,7 +62,7 @@ def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> 
     return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]
 
 
-def _board(members: list[EntryRows], required: Required) -> list[Standing]:
+def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     judged = [verdicts(entry, required) for entry in members]
     reasons = [problems(entry, verdict, required) for entry, verdict in zip(members, judged, strict=True)]
     candidates = [i for i, why in enumerate(reasons) if not why]
@@ -78,18 +78,20 @@ def _board(members: list[EntryRows], required: Required) -> list[Standing]:
         if _complete(judged[i]) and len(worst[i]):
             low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
         standings.append(
-            Standing(
+            Placement(
                 entry.submission, entry.dataset, entry.official, place, place is not None and ranks.count(place) > 1,
                 float(worst[i].mean()) if _complete(judged[i]) and len(worst[i]) else float("nan"),
                 float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
             )
         )  # fmt: skip
-    return sorted(standings, key=_order)
+    return sorted(standings, key=in_order)
 
 
-def _order(standing: Standing) -> tuple[bool, int, float, str, bool]:
+def in_order(standing: Placement) -> tuple[str, bool, int, float, str, bool]:
+    """Sort key: by data set, ranked ones first, then by rank and value."""
     place = standing.rank if standing.rank is not None else 0
     return (
+        standing.dataset,
         standing.rank is None,
         place,
         -np.nan_to_num(standing.value, nan=-1.0),

@@ -27,7 +27,8 @@ class Record:
 
     ``eps_255`` is in the units of the norm (:data:`benchmark.results.schema.NORMS`); shares lie in [0, 1]; ``n`` counts
     the images behind the value. ``complete`` is false where some image lacked a verdict: then there is no value (NaN,
-    null in JSON), ``reason`` says why, and the entry is not ranked.
+    null in JSON), ``reason`` says why, and the entry is not ranked. ``upper_bound`` marks a figure below the largest
+    budget of a run that skips work: an attack may break more images there than were tried.
     """
 
     submission: str
@@ -45,6 +46,7 @@ class Record:
     official: bool
     complete: bool = True
     reason: str = ""
+    upper_bound: bool = False
 
     @property
     def known(self) -> bool:

@@ -49,6 +49,19 @@ class Verdicts:
         """Return the cells among these that enter the worst case."""
         return [column for column in columns if not self.unranked[column]]
 
+    def skips(self, columns: Iterable[int]) -> bool:
+        """Tell whether some of these cells may break more images at their budget than their run has tried there.
+
+        Below the largest budget of its norm a counted cell of a run that skips work leaves images to others.
+        """
+        largest = {cell.norm: 0.0 for cell in self.cells}
+        for column in self.ranked(range(len(self.cells))):
+            cell = self.cells[column]
+            largest[cell.norm] = max(largest[cell.norm], cell.eps_255)
+        return any(
+            not self.individual[c] and self.cells[c].eps_255 < largest[self.cells[c].norm] for c in self.ranked(columns)
+        )
+
     def worst(self, columns: Iterable[int]) -> tuple[Floats, Bools]:
         """Return per image the worst score over some cells and whether each of them gave a verdict.
 

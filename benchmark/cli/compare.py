@@ -67,10 +67,9 @@ def compare_command(
     if claims:
         _compare_claims(entries, as_json)
         return
-    if names and BASELINE not in names:
-        # Relative flip probabilities refer to it.
-        entries += entries_in(official_folders(root), [dataset] if dataset else [], [BASELINE])
-    found = records_of(entries, only=names)
+    # Relative flip probabilities refer to the natural baseline.
+    beside = entries_in(official_folders(root), [dataset] if dataset else [], [BASELINE]) if names else []
+    found = records_of(entries, beside=beside)
     if published:
         _compare_published(root, found, family, as_json)
     else:

@@ -13,6 +13,9 @@ DIAGNOSTICS_FILE = Path(__file__).parent / "diagnostics-v1.toml"
 GRADIENT = "gradient"
 """``attack`` of the rows that hold the size of the adaptive gradient at each clean image, in ``score``."""
 
+INFERENCE = "inference"
+"""``attack`` of the rows that hold what one decision takes, in ``seconds``, the shortest of several measurements."""
+
 
 class Diagnostics(Strict):
     """The whole file.

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from benchmark.results.schema import HEADLINE_EPS
-from leaderboard.ranking import Standing
+from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
 
 EntryKey = tuple[str, str, bool]
@@ -19,7 +19,7 @@ class Book:
         standings: from :func:`leaderboard.ranking.rank`.
     """
 
-    def __init__(self, records: Iterable[Record], standings: Iterable[Standing]) -> None:
+    def __init__(self, records: Iterable[Record], standings: Iterable[Placement]) -> None:
         self.records = list(records)
         self.standings = list(standings)
         self._of: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
@@ -60,7 +60,7 @@ class Book:
         ranked.update(standing.dataset for standing in self.standings if standing.rank is not None)
         return sorted(ranked, key=lambda name: (-ranked[name], name))
 
-    def standings_of(self, *, dataset: str | None = None, submission: str | None = None) -> list[Standing]:
+    def standings_of(self, *, dataset: str | None = None, submission: str | None = None) -> list[Placement]:
         """Return the standings of a data set or of a submission, in board order."""
         return [
             standing

@@ -12,12 +12,13 @@ from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
+from leaderboard.board import Board
 from leaderboard.claims import CLAIMS, Ordering, orderings
 from leaderboard.entries import EntryRows
 from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
-from leaderboard.ranking import Standing, rank_of
+from leaderboard.ranking import Placement, rank_of
 from leaderboard.requirements import required
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import Clinical, clinical
@@ -67,7 +68,13 @@ class Site:
         return " to ".join(f"{size}×{size}" for size in dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
-def build_site(found: Sequence[EntryRows], root: Root, out_dir: Path, matrix: tuple[Matrix, str] | None = None) -> Path:
+def build_site(
+    found: Sequence[EntryRows],
+    root: Root,
+    out_dir: Path,
+    matrix: tuple[Matrix, str] | None = None,
+    board: Board | None = None,
+) -> Path:
     """Build the whole site into ``out_dir`` and return its first page, ``out_dir/index.html``.
 
     Args:
@@ -75,6 +82,7 @@ def build_site(found: Sequence[EntryRows], root: Root, out_dir: Path, matrix: tu
         root: where manifests and data set cards are found.
         out_dir: made if needed; files of an earlier site in it are replaced.
         matrix: the threat-model matrix and its sha256, by default the one in force.
+        board: numbers and places of these entries; computed from their rows when not given.
 
     Raises:
         BenchError: a card or a manifest of an entry with results is wrong, or a name in the rows is no file name.
@@ -85,7 +93,8 @@ def build_site(found: Sequence[EntryRows], root: Root, out_dir: Path, matrix: tu
         _check_names(entry)
     view = MatrixView(in_force, digest, official_evidence(found, in_force, digest))
     asked = required(view.matrix, view.hash)
-    book = Book(records_of(found, asked), rank_of(found, asked))
+    told = board or Board(records_of(found, asked), rank_of(found, asked))
+    book = Book(told.records, told.placements)
     manifests = _manifests(root, {entry.submission for entry in found})
     cards = all_cards(root.datasets)
     numbers = read_published()
@@ -156,7 +165,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         (out_dir / "entries" / f"{submission}.html").write_text(text, encoding="utf-8")
 
 
-def _board(site: Site, dataset: str) -> dict[str, list[Standing]]:
+def _board(site: Site, dataset: str) -> dict[str, list[Placement]]:
     standings = site.book.standings_of(dataset=dataset)
     return {
         "ranked": [standing for standing in standings if standing.rank is not None],

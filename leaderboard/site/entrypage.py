@@ -10,7 +10,7 @@ from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
 from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import EntryRows
 from leaderboard.queries import query_curves
-from leaderboard.ranking import Standing
+from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
@@ -79,7 +79,7 @@ class Section:
 
     anchor: str
     dataset: str
-    standing: Standing
+    standing: Placement
     worst: Record | None
     clean: dict[str, Record]
     on_subset: Record | None
@@ -112,7 +112,7 @@ PROVENANCE = (
 
 
 def section(
-    book: Book, standing: Standing, entry: EntryRows, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
+    book: Book, standing: Placement, entry: EntryRows, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
 ) -> Section:
     """Collect what one data set contributes to a submission's page."""
     key = (standing.submission, standing.dataset, standing.official)
@@ -198,7 +198,7 @@ def _row(
     return MatrixRow(name, kind, numbers, queries if any(queries) else (), unranked)
 
 
-def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Standing) -> Markup:
+def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Placement) -> Markup:
     series = []
     start = book.get(key, "clean", "accuracy_on_attacked_subset")
     for track in (ALL_TRACKS, *ATTACK_TRACKS):
