@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark import __version__
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
 from leaderboard.entries import EntryRows, entries_in
@@ -48,6 +49,7 @@ def write_board(results: Path, folder: Path) -> None:
     """Compute the board of the official rows in ``results`` and write it into ``folder``."""
     board = compute(entries_in([results]))
     told = {
+        "version": __version__,
         "rows": row_hashes(results),
         "places": [{name: _jsonable(value) for name, value in asdict(one).items()} for one in board.placements],
     }
@@ -56,7 +58,7 @@ def write_board(results: Path, folder: Path) -> None:
 
 
 def read_board(folder: Path, results: Path | None = None) -> Board | None:
-    """Read a board; None where there is none, or where it is not of the rows in ``results``.
+    """Read a board; None without one, of another version of the harness, or of other rows than those in ``results``.
 
     Raises:
         BenchError: the files are damaged.
@@ -65,7 +67,9 @@ def read_board(folder: Path, results: Path | None = None) -> Board | None:
         return None
     try:
         told = json.loads((folder / PLACES).read_text(encoding="utf-8"))
-        if results is not None and results.is_dir() and told["rows"] != row_hashes(results):
+        if told.get("version") != __version__ or (
+            results is not None and results.is_dir() and told["rows"] != row_hashes(results)
+        ):
             return None
         return Board(_from_parquet(folder / RECORDS), [_placement(one) for one in told["places"]])
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
@@ -96,13 +100,17 @@ def _as_parquet(records: Iterable[Record]) -> bytes:
 def _from_parquet(path: Path) -> list[Record]:
     absent: dict[str, Any] = {field.name: math.nan for field in fields(Record) if field.type is float}
     rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    return [Record(**{name: absent.get(name) if row[name] is None else row[name] for name in row}) for row in rows]
+    filled: list[dict[str, Any]] = [
+        {name: absent.get(name) if value is None else value for name, value in row.items()} for row in rows
+    ]
+    return [Record(**row) for row in filled]
 
 
 def _placement(told: dict[str, Any]) -> Placement:
     values: dict[str, Any] = {**told, "reasons": tuple(told["reasons"])}
     absent: dict[str, Any] = {field.name: math.nan for field in fields(Placement) if field.type is float}
-    return Placement(**{name: absent.get(name) if value is None else value for name, value in values.items()})
+    filled: dict[str, Any] = {name: absent.get(name) if value is None else value for name, value in values.items()}
+    return Placement(**filled)
 
 
 def _plain(kind: object) -> type:

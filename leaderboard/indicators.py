@@ -19,6 +19,9 @@ MONOTONICITY, LARGE_RADIUS, NO_GRADIENT = "monotonicity", "large_radius", "no_gr
 ABOVE_ANOTHER_TRACK = 0.03
 """How far the adaptive worst case may lie above another track's; at most 0.0 on the 73 pairs of 2026-11."""
 
+NO_GRADIENT_BOUND = 0.5
+"""Share of images without a gradient from which an entry has a badge."""
+
 LEFT_AT_LARGE_RADIUS = 0.05
 """Share of images that may be left at 128/255; 0.0 on seven sound entries of 2026-11, 18.8 % or more on ten masked."""
 
@@ -110,6 +113,14 @@ def _no_gradient(entry: EntryRows) -> Indicator:
     rows = rows[((rows["attack"].astype(str) == GRADIENT) & (rows["status"] == "ok")).to_numpy()]
     value = float((rows["score"].fillna(0.0) == 0).mean()) if len(rows) else float("nan")
     return Indicator(
-        NO_GRADIENT, value, 0.5, ranks=True,
+        NO_GRADIENT, value, NO_GRADIENT_BOUND, ranks=True,
         sentence=f"it offers no gradient: zero or not finite at {100 * value:.0f} % of the images",
     )  # fmt: skip
+
+
+@once_per_entry
+def decision_seconds(entry: EntryRows) -> float | None:
+    """Seconds that a decision of the deployed system takes per image; None where it was not measured."""
+    rows = entry.track(DIAGNOSTIC)
+    rows = rows[((rows["attack"].astype(str) == INFERENCE) & (rows["status"] == "ok")).to_numpy()]
+    return float(rows["seconds"].min()) if len(rows) else None

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
+from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
 from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import EntryRows, Required, entries
 from leaderboard.gaps import Gaps
+from leaderboard.indicators import decision_seconds, indicators
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
@@ -52,6 +53,9 @@ def records_of(
         found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
         found += _vote_records(entry)
+        found += _diagnostic_records(
+            entry, verdicts(entry, required), _baseline_of(entry, [*everyone, *beside], baseline)
+        )
         found += _corruption_records(entry, _baseline_of(entry, [*everyone, *beside], baseline))
     return found
 
@@ -222,6 +226,19 @@ def _vote_records(entry: EntryRows) -> list[Record]:
         found.append(_record(entry, track, metric, value, (low, high), n, attack=over(track)))
 
     vote_metrics(entry, add)
+    return found
+
+
+def _diagnostic_records(entry: EntryRows, judged: Verdicts, baseline: EntryRows | None) -> list[Record]:
+    """The indicators of the gradient, and what a decision costs; measured once, so without an interval."""
+    found = []
+    for one in indicators(entry, judged):
+        if math.isfinite(one.value):
+            bounds = (math.nan, math.nan)
+            found.append(_record(entry, DIAGNOSTIC, f"indicator_{one.name}", one.value, bounds, len(judged.images)))
+    own, usual = decision_seconds(entry), decision_seconds(baseline) if baseline is not None else None
+    if own and usual:
+        found.append(_record(entry, DIAGNOSTIC, "inference_cost", own / usual, (math.nan, math.nan), 1))
     return found
 
 

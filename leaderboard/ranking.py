@@ -18,28 +18,36 @@ from leaderboard.verdicts import Verdicts, verdicts
 class Placement:
     """Place of an entry on its data set's board.
 
-    ``rank`` is None for an entry that is shown without being ranked; ``reasons`` then says why. ``tied`` is true where
-    another entry holds the same rank. ``value``, ``low``, ``high`` are the worst-case robust accuracy at 8/255 over all
-    tracks, in [0, 1], over ``n`` images; NaN where nothing was attacked at that budget.
+    ``rank`` is None for an entry that is shown without being ranked; ``reasons`` then says why. ``rank`` to ``rank_to``
+    are the ranks that it may have: one more than the number of entries that are significantly better, and as many as
+    there are less those that are significantly worse. ``value``, ``low``, ``high`` are the worst-case robust accuracy
+    at 8/255 over all tracks, in [0, 1], over ``n`` images; NaN where nothing was attacked at that budget, or with gaps.
     """
 
     submission: str
     dataset: str
     official: bool
     rank: int | None
-    tied: bool
+    rank_to: int | None
     value: float
     low: float
     high: float
     n: int
     reasons: tuple[str, ...]
 
+    @property
+    def place(self) -> str:
+        """The ranks that the entry may have, as ``1–8``; a dash without a rank."""
+        if self.rank is None:
+            return "–"
+        return str(self.rank) if self.rank == self.rank_to else f"{self.rank}–{self.rank_to}"
+
 
 def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Placement]:
     """Rank every data set's entries by worst-case robust accuracy at 8/255 over all attack tracks.
 
-    An entry's rank is 1 + the number of ranked entries whose paired bootstrap difference over it has a 95 % interval
-    wholly above 0, not corrected for the many pairs. Entries of different ranks need not differ. Unofficial and
+    One entry is significantly better than another when the paired bootstrap difference over it has a 95 % interval
+    wholly above 0, not corrected for the many pairs; that gives each a range of ranks. Unofficial and
     incomplete entries are returned without a rank, after the ranked ones; so are those judged under another matrix than
     the one in force, where any was judged under it, or on other images than most.
 
@@ -48,7 +56,7 @@ def rank(rows: pd.DataFrame, required: Required | None = None) -> list[Placement
         required: what the matrix asks of an entry; by default the matrix in force.
 
     Returns:
-        Standings sorted by data set, rank, then value.
+        Sorted by data set, ranked ones first, then from the highest value down.
     """
     return rank_of(entries(rows), required)
 
@@ -73,13 +81,13 @@ def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     ranks = _ranks([worst[i] for i in candidates], judged[candidates[0]].groups if candidates else [])
     standings = []
     for i, entry in enumerate(members):
-        place = ranks[candidates.index(i)] if i in candidates else None
+        first, last = ranks[candidates.index(i)] if i in candidates else (None, None)
         low = high = np.array([np.nan])
         if _complete(judged[i]) and len(worst[i]):
             low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
         standings.append(
             Placement(
-                entry.submission, entry.dataset, entry.official, place, place is not None and ranks.count(place) > 1,
+                entry.submission, entry.dataset, entry.official, first, last,
                 float(worst[i].mean()) if _complete(judged[i]) and len(worst[i]) else float("nan"),
                 float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
             )
@@ -87,13 +95,11 @@ def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     return sorted(standings, key=in_order)
 
 
-def in_order(standing: Placement) -> tuple[str, bool, int, float, str, bool]:
-    """Sort key: by data set, ranked ones first, then by rank and value."""
-    place = standing.rank if standing.rank is not None else 0
+def in_order(standing: Placement) -> tuple[str, bool, float, str, bool]:
+    """Sort key: by data set, ranked ones first, then from the highest value down."""
     return (
         standing.dataset,
         standing.rank is None,
-        place,
         -np.nan_to_num(standing.value, nan=-1.0),
         standing.submission,
         not standing.official,
@@ -135,13 +141,14 @@ def _outsiders(settings: list[Setting], in_force: str) -> list[int]:
     return [i for i, setting in enumerate(settings) if setting != usual]
 
 
-def _ranks(scores: list[Floats], groups: list[str]) -> list[int]:
-    """Rank entries by per-image scores on the same images: 1 + the number of those wholly above."""
+def _ranks(scores: list[Floats], groups: list[str]) -> list[tuple[int, int]]:
+    """Return each entry's range of ranks from per-image scores on the same images."""
     if not scores:
         return []
     resampled = bootstrap(groups).means(np.stack(scores, axis=1))
-    better = [
-        sum(bool(interval((resampled[:, j] - resampled[:, i])[:, None])[0][0] > 0) for j in range(len(scores)))
-        for i in range(len(scores))
-    ]
-    return [1 + count for count in better]
+    count = len(scores)
+    above = np.array([
+        [bool(interval((resampled[:, j] - resampled[:, i])[:, None])[0][0] > 0) for j in range(count)]
+        for i in range(count)
+    ])  # fmt: skip
+    return [(1 + int(above[i].sum()), count - int(above[:, i].sum())) for i in range(count)]

@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", "board", "compare", "verify"):
+for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", "report", "board", "compare", "verify"):
     import_module(f"benchmark.cli.{_group}").register(app)
 
 
@@ -80,8 +80,10 @@ def main() -> None:
         # A folder that cannot be written or a full disk is the user's to mend; a traceback would hide which one.
         _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; correct the path or its permissions.")
     except SystemExit as stop:
-        # No command ends itself in this way: whatever the code of an entry says, this is no success.
-        _refuse(f"the code of an entry ended the command (sys.exit, code {stop.code}); remove the call from it.")
+        if stop.code in (None, 0):
+            # No command ends itself in this way: whatever the code of an entry says, this is no success.
+            _refuse("the code of an entry ended the command (sys.exit); remove the call from it.")
+        code = stop.code
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:

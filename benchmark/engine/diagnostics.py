@@ -1,5 +1,6 @@
 """The diagnostic track: attacks at a budget that nothing should survive, and the size of the gradient itself."""
 
+import logging
 import time
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from torch import Tensor
 from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.examples import write_examples
 from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
@@ -17,12 +19,22 @@ from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
 
+LOG = logging.getLogger(__name__)
+
 MEASUREMENTS = 5
 """Times that the same images are decided on, to find what a decision takes at the least."""
 
 
 def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
-    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions."""
+    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions.
+
+    Example images are written beside the rows on the way.
+    """
+    if unit.chunk == 0:
+        try:
+            write_examples(workplace, unit)
+        except (Exception, SystemExit) as error:
+            LOG.warning("%s: no example images: %s: %s", unit, type(error).__name__, error)
     attacked = AttackTrack(workplace, unit, lambda _cell: None).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
