@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from benchmark import __version__
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
+from leaderboard.effort import efforts
 from leaderboard.entries import EntryRows, entries_in
 from leaderboard.metrics import records_of
 from leaderboard.ranking import Placement, in_order, rank_of
 from leaderboard.record import Record
 
-RECORDS, PLACES = "records.parquet", "places.json"
+RECORDS, PLACES, EFFORT = "records.parquet", "places.json", "effort.json"
 
 _TYPES = {str: pa.string(), int: pa.int32(), float: pa.float64(), bool: pa.bool_()}
 
@@ -54,6 +55,8 @@ def write_board(results: Path, folder: Path) -> None:
         "places": [{name: _jsonable(value) for name, value in asdict(one).items()} for one in board.placements],
     }
     write_atomically(folder / RECORDS, _as_parquet(board.records))
+    effort = efforts(entries_in([results]))
+    write_atomically(folder / EFFORT, (json.dumps(effort, separators=(",", ":")) + "\n").encode())
     write_atomically(folder / PLACES, (json.dumps(told, indent=1, allow_nan=False) + "\n").encode())
 
 

@@ -33,6 +33,8 @@ def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str
     """
     tracks = required.tracks
     found = [] if entry.official else ["unofficial run"]
+    # What makes a figure unbelievable comes before what makes it incomplete.
+    found += reasons(indicators(entry, judged))
     present = set(entry.tracks)
     found += [f"track {track} is missing" for track in tracks if track not in present]
     found += [
@@ -50,7 +52,6 @@ def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str
         if track in present & set(tracks) and track not in _tracks_at_headline(judged)
     ]
     found += _clean_coverage(judged)
-    found += reasons(indicators(entry, judged))
     if entry.official and required.diagnostics_hash and not has_diagnostics(entry, required.diagnostics_hash):
         found.append(
             "the diagnostics of its gradient have not been run (bench evaluate runs them with the adaptive track)"

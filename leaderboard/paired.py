@@ -1,5 +1,6 @@
 """The difference between two entries, image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.entries import EntryRows, Required, entries
+from leaderboard.gaps import Gaps
 from leaderboard.record import ALL_TRACKS
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, clean_scores, verdicts
@@ -59,22 +61,75 @@ def differences(rows: pd.DataFrame, first: str, second: str, required: Required 
 
 
 def differences_of(
-    everyone: list[EntryRows], first: str, second: str, required: Required | None = None, uncounted: bool = False
+    everyone: Sequence[EntryRows], first: str, second: str, required: Required | None = None, uncounted: bool = False
 ) -> list[Difference]:
     """Compare as :func:`differences` does, from rows that are split into entries already.
 
     With ``uncounted`` the worst case is over the unranked cells too, which the ranking leaves out.
     """
+    pairs = _pairs(everyone, first, second)
+    return [told for one, other in pairs for told in (*_clean(one, other), *_attacked(one, other, required, uncounted))]
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A track, or ``all``, on which two entries cannot be compared, and why."""
+
+    dataset: str
+    track: str
+    reason: str
+
+
+def undecided_of(
+    everyone: Sequence[EntryRows], first: str, second: str, required: Required | None = None
+) -> list[Undecided]:
+    """Return what :func:`differences_of` leaves out, with the reason: a gap, a track without rows, another matrix."""
+    told = {(one.dataset, one.track) for one in differences_of(everyone, first, second, required)}
+    found = []
+    for one, other in _pairs(everyone, first, second):
+        apart = _settings_apart(one, other)
+        if apart:
+            found.append(Undecided(one.dataset, ALL_TRACKS, apart))
+            continue
+        for track in ("clean", *ATTACK_TRACKS, ALL_TRACKS):
+            if (one.dataset, track) not in told:
+                reasons = (_why(entry, track, required) for entry in (one, other))
+                found.append(Undecided(one.dataset, track, next(filter(None, reasons), "no verdict on some images")))
+    return found
+
+
+def _why(entry: EntryRows, track: str, required: Required | None) -> str:
+    tracks = (required or in_force()).attack_tracks if track == ALL_TRACKS else (track,)
+    absent = [name for name in tracks if name not in entry.tracks]
+    if absent:
+        return f"{entry.submission} has no rows of the track {', '.join(absent)}"
+    gaps = Gaps.of(entry)
+    if track == "clean":
+        return f"{entry.submission}: {gaps.in_track(track)}" if gaps.in_track(track) else ""
+    judged = verdicts(entry, required)
+    columns = [c for c in judged.ranked(range(len(judged.cells))) if judged.cells[c].track in tracks]
+    missing = [judged.cells[c] for c in columns if np.isnan(judged.scores[:, c]).any()]
+    return f"{entry.submission}: {gaps.among(missing)}" if missing else ""
+
+
+def _pairs(everyone: Sequence[EntryRows], first: str, second: str) -> list[tuple[EntryRows, EntryRows]]:
+    """The two entries on each data set that has both; official rows are preferred."""
     chosen: dict[tuple[str, str], EntryRows] = {}
     for entry in everyone:
         chosen.setdefault((entry.dataset, entry.submission), entry)
     datasets = sorted({dataset for dataset, _ in chosen})
-    found = []
-    for dataset in datasets:
-        one, other = chosen.get((dataset, first)), chosen.get((dataset, second))
-        if one is not None and other is not None:
-            found += [*_clean(one, other), *_attacked(one, other, required, uncounted)]
-    return found
+    pairs = ((chosen.get((dataset, first)), chosen.get((dataset, second))) for dataset in datasets)
+    return [(one, other) for one, other in pairs if one is not None and other is not None]
+
+
+def _settings_apart(one: EntryRows, other: EntryRows) -> str:
+    """Say in what two entries' runs differ so that attacks do not compare; empty where they agree."""
+    for column, words in (("matrix_hash", "matrices"), ("profile", "profiles")):
+        values = [", ".join(entry.provenance(column, ATTACK_TRACKS)) for entry in (one, other)]
+        if values[0] != values[1]:
+            told = f" ({values[0]} and {values[1]})" if column == "profile" else ""
+            return f"evaluated with different {words}{told}"
+    return ""
 
 
 def _clean(one: EntryRows, other: EntryRows) -> list[Difference]:
@@ -91,7 +146,7 @@ def _clean(one: EntryRows, other: EntryRows) -> list[Difference]:
 
 
 def _attacked(one: EntryRows, other: EntryRows, required: Required | None, uncounted: bool) -> list[Difference]:
-    if any(one.provenance(column) != other.provenance(column) for column in ("matrix_hash", "profile")):
+    if _settings_apart(one, other):
         return []
     required = required or in_force()
     judged = [verdicts(entry, required) for entry in (one, other)]

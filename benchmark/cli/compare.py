@@ -1,7 +1,7 @@
 """``bench compare``: two entries on the same images, entries beside what papers print, or the papers' claims."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ from benchmark.root import Root
 
 if TYPE_CHECKING:
     from leaderboard.entries import EntryRows
-    from leaderboard.paired import Difference
+    from leaderboard.paired import Difference, Undecided
     from leaderboard.published import EntryKey, Experiment
     from leaderboard.record import Record
 
@@ -47,6 +47,7 @@ def compare_command(
     ] = False,
     results: Results = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every number of two submissions.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The pairs of numbers as JSON.")] = False,
 ) -> None:
     """Put two submissions side by side, number by number, or entries beside what papers print or claim."""
@@ -65,15 +66,14 @@ def compare_command(
     root = root_of(context)
     entries = entries_beside(root, results, dataset, names)
     if claims:
-        _compare_claims(entries, as_json)
+        _compare_claims(root, entries, as_json)
         return
     # Relative flip probabilities refer to the natural baseline.
     beside = entries_in(official_folders(root), [dataset] if dataset else [], [BASELINE]) if names else []
-    found = records_of(entries, beside=beside)
     if published:
-        _compare_published(root, found, family, as_json)
+        _compare_published(root, records_of(entries, beside=beside), family, as_json)
     else:
-        _compare_two(entries, found, names[0], names[1], as_json)
+        _compare_two(entries, lambda: records_of(entries, beside=beside), names, as_json, everything)
 
 
 def _budget(record: "Record") -> str:
@@ -82,54 +82,90 @@ def _budget(record: "Record") -> str:
     return "" if record.eps_255 is None else budget(record.eps_255, record.norm)
 
 
-def _compare_two(entries: list["EntryRows"], found: list["Record"], first: str, second: str, as_json: bool) -> None:
-    from dataclasses import asdict
+def _compare_two(
+    entries: list["EntryRows"], found: "Callable[[], list[Record]]", names: list[str], as_json: bool, everything: bool
+) -> None:
+    """Say which of two entries is better, with the differences that tell; then every number, where it is asked for."""
+    from leaderboard.paired import differences_of, undecided_of
 
-    from leaderboard.paired import differences_of
-    from leaderboard.record import WORST_CASE, plain
-
-    # An official number comes last, so that it stands where an unofficial run gave one too.
-    ordered = sorted(found, key=lambda record: record.official)
-    tables = [
-        {
-            (r.dataset, r.track, r.attack, r.norm, r.eps_255, r.severity, r.metric): r
-            for r in ordered
-            if r.submission == name
-        }
-        for name in (first, second)
-    ]
-    shared = [key for key in tables[0] if key in tables[1]]
+    first, second = names
     paired = differences_of(entries, first, second)
     if as_json:
-        told = {_place(one): asdict(one) | {"verdict": one.verdict} for one in paired}
-        pairs = [
-            {first: plain(tables[0][k]), second: plain(tables[1][k])} | ({"paired": told[k]} if k in told else {})
-            for k in shared
-        ]
-        typer.echo(json.dumps(pairs, indent=1))
+        typer.echo(json.dumps(_as_plain(found(), paired, first, second), indent=1))
         return
+    undecided = undecided_of(entries, first, second)
+    _print_verdicts(paired, undecided, first, second)
+    _print_differences(paired, undecided, first, second)
+    if everything:
+        _print_numbers(found(), first, second)
+    else:
+        _print_line(wide_console(), "Every number of both: --all")
+
+
+def _keyed(found: Sequence["Record"], name: str) -> dict[tuple[object, ...], "Record"]:
+    """A submission's records by what they are; an official number stands where an unofficial run gave one too."""
+    return {
+        (r.dataset, r.track, r.attack, r.norm, r.eps_255, r.severity, r.metric): r
+        for r in sorted(found, key=lambda record: record.official)
+        if r.submission == name
+    }
+
+
+def _as_plain(
+    found: Sequence["Record"], paired: Sequence["Difference"], first: str, second: str
+) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    from leaderboard.record import plain
+
+    one, other = _keyed(found, first), _keyed(found, second)
+    told = {_place(each): asdict(each) | {"verdict": each.verdict} for each in paired}
+    return [
+        {first: plain(one[key]), second: plain(other[key])} | ({"paired": told[key]} if key in told else {})
+        for key in one
+        if key in other
+    ]
+
+
+def _print_numbers(found: Sequence["Record"], first: str, second: str) -> None:
     table = Table(title=f"{first} beside {second}")
     for column in ("data set", "track", "attack", "budget", "metric", first, second, "difference"):
         table.add_column(column)
-    for key in shared:
-        one, other = tables[0][key], tables[1][key]
+    ours, theirs = _keyed(found, first), _keyed(found, second)
+    for key in (key for key in ours if key in theirs):
+        one, other = ours[key], theirs[key]
         if one.track == "corruption" and one.severity is not None:
             continue
-        both = one.known and other.known
-        values = (_number(one), _number(other), f"{one.value - other.value:+.3f}" if both else "–")
+        difference = f"{one.value - other.value:+.3f}" if one.known and other.known else "–"
+        values = _number(one), _number(other), difference
         table.add_row(one.dataset, one.track, one.attack, _budget(one), one.metric, *values)
-    _print_differences(paired, first, second)
     wide_console().print(table)
-    for key in shared:
-        for record in (tables[0][key], tables[1][key]):
-            if record.attack == WORST_CASE and not record.known:
-                _print_line(
-                    wide_console(), f"– {record.submission} on {record.dataset}, {record.track}: {record.reason}"
-                )
 
 
 def _number(record: "Record") -> str:
-    return f"{record.value:.3f}" if record.known else "–"
+    bound = " bound" if record.upper_bound else ""
+    return f"{record.value:.3f}{bound}" if record.known else "–"
+
+
+def _print_verdicts(paired: Sequence["Difference"], undecided: Sequence["Undecided"], first: str, second: str) -> None:
+    """One sentence a data set: robust accuracy over all tracks, and clean accuracy."""
+    from leaderboard.record import ALL_TRACKS
+
+    datasets = [*(one.dataset for one in paired), *(gap.dataset for gap in undecided)]
+    for dataset in dict.fromkeys(datasets):
+        told = {one.track: one for one in paired if one.dataset == dataset}
+        clauses = [
+            f"{words}: {_in_words(told[track])}"
+            for track, words in ((ALL_TRACKS, "robust accuracy over all tracks"), ("clean", "clean accuracy"))
+            if track in told
+        ]
+        sentence = "; ".join(clauses) if clauses else "cannot be compared, see below"
+        _print_line(wide_console(), f"{dataset}: {first} against {second}: {sentence}.", style="bold")
+
+
+def _in_words(one: "Difference") -> str:
+    interval = f"{100 * one.value:+.1f} points, 95 % interval {100 * one.low:+.1f} to {100 * one.high:+.1f}"
+    return f"{one.verdict} ({interval}, {one.n} images)"
 
 
 def _place(one: "Difference") -> tuple[object, ...]:
@@ -141,26 +177,32 @@ def _place(one: "Difference") -> tuple[object, ...]:
     return (one.dataset, one.track, WORST_CASE, "linf", HEADLINE_EPS, None, HEADLINE)
 
 
-def _print_differences(paired: Sequence["Difference"], first: str, second: str) -> None:
-    """Say what the numbers of the table let one conclude."""
-    if not paired:
-        return
+def _print_differences(
+    paired: Sequence["Difference"], undecided: Sequence["Undecided"], first: str, second: str
+) -> None:
+    """Print the difference on each track, a dash and its reason where there is none."""
     table = Table(title=f"{first} less {second} on the same images: accuracy clean, worst case at L-inf 8/255 else")
-    for column in ("data set", "track", first, second, "points", "95 % interval", "images", f"{first} is"):
+    for column in ("data set", "track", first, second, "points", "95 % interval", "images"):
         table.add_column(column, justify="left" if column in ("data set", "track") else "right", no_wrap=True)
+    table.add_column(f"{first} is", overflow="fold")
     for one in paired:
         points = f"{100 * one.value:+.1f}", f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
         table.add_row(one.dataset, one.track, f"{one.first:.1%}", f"{one.second:.1%}", *points, str(one.n), one.verdict)
+    for gap in undecided:
+        table.add_row(gap.dataset, gap.track, *("–" for _ in range(5)), gap.reason)
     wide_console().print(table)
 
 
-def _compare_claims(entries: list["EntryRows"], as_json: bool) -> None:
+def _compare_claims(root: Root, entries: list["EntryRows"], as_json: bool) -> None:
     from dataclasses import asdict
 
+    from leaderboard.board import read_board
     from leaderboard.claims import HOLLOW, HOLLOW_MEANS, TRACKS, orderings
     from leaderboard.published import read_published
 
-    found = orderings(entries, read_published())
+    board = read_board(root.official_records, root.official_results)
+    # Claims are held against official rows, whose records are there already.
+    found = orderings(entries, read_published(), records=board.records if board else None)
     if as_json:
         verdicts = [{track: one.verdict(track) for track in one.differences if track != "clean"} for one in found]
         print_json([asdict(one) | {"verdicts": told} for one, told in zip(found, verdicts, strict=True)])

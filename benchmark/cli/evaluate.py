@@ -1,11 +1,21 @@
 """``bench evaluate``."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from benchmark.cli.output import checked_data_dir
 from benchmark.cli.state import root_of
@@ -114,11 +124,40 @@ def check_device(device: str) -> None:
         raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
 
 
+class Remaining(ProgressColumn):
+    """What is left of the time: what was estimated, then what the pace so far says, and never more than before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole: float | None = None
+        self._shown: float | None = None
+
+    def expect(self, seconds: float) -> None:
+        """Set the estimate of the whole run."""
+        self._whole = seconds
+
+    def render(self, task: Task) -> Text:
+        """Show hours, minutes and seconds."""
+        if self._whole is None or task.elapsed is None or not task.total:
+            return Text("-:--:--", style="progress.remaining")
+        share = task.completed / task.total
+        left = self._whole * (1 - share)
+        if share > TRUSTED:
+            left = min(left, task.elapsed * (1 - share) / share)
+        self._shown = left if self._shown is None else min(self._shown, left)
+        return Text(str(timedelta(seconds=round(self._shown))), style="progress.remaining")
+
+
+TRUSTED = 0.1
+"""Share of a run from which its own pace tells more than the estimate."""
+
+
 def _run(
     settings: "RunSettings", names: list[str], datasets: list[str], tracks: list[str], crew: int, console: Console
 ) -> int:
     """Evaluate under a progress bar and return the number of failed units."""
     from benchmark.engine import evaluate
+    from benchmark.engine.estimate import in_words
     from benchmark.engine.pool import Event
 
     whole = settings.limit is None and not settings.individual and settings.matrix is None
@@ -129,12 +168,13 @@ def _run(
         f"{_count(crew, 'worker')}",
         highlight=False,
     )
+    remaining = Remaining()
     columns = (
         TextColumn("[bold]{task.description}", table_column=None),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        remaining,
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("starting", total=1.0)
@@ -149,7 +189,15 @@ def _run(
                 progress.update(task, description=f"contract of {submission} on {dataset}")
                 _hold_to_contract(settings, submission, dataset)
 
-        report = evaluate(settings, names, datasets, tracks, crew, show, admit)
+        def announce(seconds: float) -> None:
+            remaining.expect(seconds)
+            if seconds:
+                told = (
+                    f"this will take about {in_words(seconds)}, by what official runs took and a trial on this machine"
+                )
+                progress.console.print(told, highlight=False)
+
+        report = evaluate(settings, names, datasets, tracks, crew, show, admit, announce)
         progress.update(task, completed=1.0, description="evaluated")
     console.print(f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False)
     if report.failures:

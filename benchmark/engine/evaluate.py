@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmark.engine.estimate import estimate, wall_seconds
 from benchmark.engine.pool import Event, work
 from benchmark.engine.run_unit import draws_on, gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
@@ -13,18 +14,6 @@ from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.results.schema import DIAGNOSTIC
 from benchmark.results.store import read_table, refuse_to_replace_official, write_table
-
-WEIGHT = {
-    "clean": 1,
-    "corruption": 20,
-    "no-box": 5,
-    "black-box": 40,
-    "gray-box": 5,
-    "white-box": 25,
-    "adaptive": 30,
-    DIAGNOSTIC: 2,
-}
-"""Rough cost of a unit of each track, for the estimate of the progress bar."""
 
 
 @dataclass
@@ -106,6 +95,7 @@ def evaluate(
     workers: int = 1,
     on_event: Callable[[Event, float], None] = lambda _event, _share: None,
     admit: Callable[[str, str], None] = lambda _submission, _dataset: None,
+    on_estimate: Callable[[float], None] = lambda _seconds: None,
 ) -> RunReport:
     """Run what is missing and write one file of rows per submission, data set and track.
 
@@ -119,6 +109,7 @@ def evaluate(
         workers: processes.
         on_event: told each event and the share of the whole run that is done.
         admit: asked, before anything runs, about each submission on each data set with units to run; raises to refuse.
+        on_estimate: told, before anything runs, how many seconds the run will take.
 
     Raises:
         BenchError: bad names, missing data, a results folder that holds official rows this run must not replace, or
@@ -129,13 +120,13 @@ def evaluate(
     for unit in units:
         refuse_to_replace_official(_file_of(workplace, unit), workplace.official)
     report = RunReport()
-    total = sum(WEIGHT[unit.track] for unit in units)
-    shares = dict.fromkeys(units, 0.0)
     missing = [unit for unit in units if read_table(part_path(workplace, unit)) is None]
-    for unit in set(units) - set(missing):
-        shares[unit] = 1.0
+    shares = dict.fromkeys(missing, 0.0)
     for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
         admit(submission, dataset)
+    weight = {unit: seconds + 0.1 for unit, seconds in estimate(workplace, missing).items()}
+    total = sum(weight.values())
+    on_estimate(wall_seconds(list(weight.values()), workers))
     try:
         settings.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,7 +138,7 @@ def evaluate(
         shares[event.unit] = 1.0 if event.finished or event.failure else event.share
         if event.failure:
             report.failures[event.unit] = event.failure
-        on_event(event, sum(WEIGHT[unit.track] * share for unit, share in shares.items()) / max(1, total))
+        on_event(event, sum(weight[unit] * share for unit, share in shares.items()) / max(0.1, total))
 
     try:
         work(settings, missing, workers, hear, lambda unit: draws_on(workplace, unit))

@@ -1,0 +1,201 @@
+"""What a run will take: the passes that official runs took, times what a pass of this entry takes on this machine."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.access import adaptive
+from benchmark.defense import Defense
+from benchmark.engine.settings import Unit
+from benchmark.engine.workplace import Kind, Workplace
+from benchmark.interpreter import restored
+from benchmark.matrix import Cell
+from benchmark.randomness import Randomness
+from benchmark.results.schema import DIAGNOSTIC, PERTURBATIONS
+from benchmark.task import Classification
+
+FILE = "effort.json"
+"""File beside the official board that has the passes."""
+
+PROBED_IMAGES = 16
+PROBE_SECONDS = 0.5
+"""How long either kind of pass is timed."""
+
+MOST_PROBES = 8
+"""Entries that are timed; of further ones the mean of these is taken."""
+
+START_SECONDS = 6.0
+"""What a worker takes to start."""
+
+FRAMES = 21
+USUAL = {
+    "no-box": (180.0, 150.0, 12.0),
+    "black-box": (4000.0, 0.0, 6.0),
+    "gray-box": (250.0, 90.0, 8.0),
+    "white-box": (2500.0, 1500.0, 25.0),
+    "adaptive": (3000.0, 1800.0, 20.0),
+}
+"""Forward, backward passes and attacks per image where no official run tells."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per image of a deployed decision, and of a forward and backward pass of one copy."""
+
+    decision: float
+    gradient: float
+
+
+Passes = tuple[float, float, float]
+"""Forward, backward passes and attacks per image."""
+
+
+def estimate(workplace: Workplace, units: Sequence[Unit]) -> dict[Unit, float]:
+    """Estimate the seconds of processor time of each unit; entries are built and timed for a second each.
+
+    Args:
+        workplace: the run.
+        units: the units that will run.
+    """
+    known = _efforts(workplace.root.official_records / FILE)
+    paces: dict[tuple[str, str], Pace] = {}
+    seconds = {}
+    for unit in units:
+        pair = (unit.submission, unit.dataset)
+        if pair not in paces:
+            paces[pair] = _mean(list(paces.values())) if len(paces) >= MOST_PROBES else _timed(workplace, unit)
+        seconds[unit] = _seconds(workplace, unit, paces[pair], known)
+    return seconds
+
+
+def _efforts(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _mean(paces: Sequence[Pace]) -> Pace:
+    return Pace(statistics.mean(p.decision for p in paces), statistics.mean(p.gradient for p in paces))
+
+
+def _timed(workplace: Workplace, unit: Unit) -> Pace:
+    """Time both kinds of pass on a few images of the data set, with one thread as in a run."""
+    split = workplace.images_of(unit)
+    part = split.subset(range(min(PROBED_IMAGES, len(split))))
+    images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
+    draw = Randomness(range(len(images)), workplace.device)
+    task = Classification(len(part.classes))
+    with restored():
+        torch.set_num_threads(1)
+        defense: Defense = workplace.build(unit)
+        view = adaptive(defense, draw, 1)
+        rows = torch.arange(len(images))
+
+        def look() -> None:
+            view.evaluate(images, lambda logits: task.margin(logits, labels), rows)
+
+        decision = _clocked(lambda: defense.predict(images, draw.restarted()))
+        try:
+            gradient = _clocked(look)
+        except (Exception, SystemExit):
+            gradient = 3 * decision
+    return Pace(decision / len(images), gradient / len(images))
+
+
+def _clocked(step: Callable[[], object]) -> float:
+    """The shortest time of a step, tried for half a second."""
+    step()
+    best, until = float("inf"), time.monotonic() + PROBE_SECONDS
+    while True:
+        started = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - started)
+        if time.monotonic() > until:
+            return best
+
+
+def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, Any]) -> float:
+    images = len(workplace.images_of(unit))
+    kind = workplace.kind(unit.submission, unit.dataset)
+    draws = workplace.profile.judge_draws if kind.stochastic else 1
+    if unit.track == "clean":
+        return images * draws * pace.decision
+    if unit.track == "corruption":
+        severities = workplace.profile.severities or workplace.matrix.corruption.severities
+        return images * len(PERTURBATIONS) * len(severities) * FRAMES * pace.decision
+    if unit.track == DIAGNOSTIC:
+        samples = workplace.profile.eot_samples if kind.stochastic else 1
+        steps = sum(int(cell.params.get("steps", 1)) for cell in workplace.cells_of(unit))
+        return images * (steps * samples * pace.gradient + 5 * draws * pace.decision)
+    if unit.track == "adaptive" and kind.plain:
+        return 0.0
+    queries, gradients, attacks = _passes(workplace, unit, kind, known)
+    share = _share_of_official(workplace, unit, kind)
+    forward = pace.decision if unit.track == "black-box" else pace.gradient / 3
+    passes = gradients * pace.gradient + max(0.0, queries - gradients) * forward
+    return images * share * (passes + attacks * draws * pace.decision)
+
+
+def _passes(workplace: Workplace, unit: Unit, kind: Kind, known: Mapping[str, Any]) -> Passes:
+    """Passes per image: of the entry's own official run, else the upper quartile of entries of its kind."""
+    own = known.get(f"{unit.dataset}/{workplace.entry(unit.submission).name}")
+    if own and unit.track in own["tracks"]:
+        return _passes_of(own["tracks"][unit.track])
+    others = [
+        _passes_of(one["tracks"][unit.track])
+        for one in known.values()
+        if one["stochastic"] == kind.stochastic and unit.track in one["tracks"]
+    ]
+    if len(others) < 2:
+        return others[0] if others else USUAL[unit.track]
+    # Robust entries take more: whatever is left standing is attacked again.
+    first, second, third = (statistics.quantiles(column, n=4)[2] for column in zip(*others, strict=True))
+    return first, second, third
+
+
+def _passes_of(told: Sequence[float]) -> Passes:
+    first, second, third = (float(value) for value in told)
+    return first, second, third
+
+
+def _share_of_official(workplace: Workplace, unit: Unit, kind: Kind) -> float:
+    """How much of an official run's passes this profile takes, by the steps, queries and budgets of its cells."""
+    official = next((name for name, one in workplace.matrix.profile.items() if one.official), None)
+    if official is None or workplace.profile.official:
+        return 1.0
+    whole = workplace.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=official)
+    return _nominal(workplace.cells_of(unit)) / max(1.0, _nominal(whole))
+
+
+def _nominal(cells: Sequence[Cell]) -> float:
+    """Passes that the cells would take if every image met every budget."""
+    total = 0.0
+    for cell in cells:
+        sizes = [float(cell.params[name]) for name in ("steps", "iterations", "queries") if name in cell.params]
+        total += len(cell.eps_255) * max(sizes, default=10.0) * float(cell.params.get("restarts", 1))
+    return total
+
+
+def wall_seconds(units: Sequence[float], workers: int) -> float:
+    """Seconds until the last of these units ends where each worker takes the next one when it is free."""
+    free = [START_SECONDS if workers > 1 else 0.0] * max(1, min(workers, len(units)))
+    for seconds in units:
+        free[free.index(min(free))] += seconds
+    return max(free) if units else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as people say it: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(5, round(seconds / 5) * 5)} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
