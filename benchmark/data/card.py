@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchError
+from benchmark.files import read_text
 from benchmark.toml_model import Strict, read_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -59,8 +60,9 @@ class SplitSizes(Strict):
 class Official(Strict):
     """The official evaluation subset of the test split, the same images for everybody.
 
-    ``ids`` are fixed either in the card itself or in ``ids_file`` beside it (one id a line); without both, the subset
-    follows from ``rule`` when the split is loaded. Where ids are given, they equal what the rule draws.
+    ``ids`` are fixed either in the card itself or in ``ids_file`` beside it: one id a line, which may hold spaces;
+    empty lines do not count. Without both, the subset follows from ``rule`` when the split is loaded. Where ids are
+    given, they equal what the rule draws.
     """
 
     count: Positive
@@ -159,7 +161,7 @@ def read_card(folder: Path) -> Card:
 def _read_ids(path: Path, count: int) -> list[str]:
     if not path.is_file():
         raise BenchError(f"{path} is missing though the card names it as official.ids_file; restore it.")
-    ids = path.read_text(encoding="utf-8").split()
+    ids = [line for line in read_text(path).split("\n") if line.strip()]
     if len(ids) != count or len(set(ids)) != count:
         raise BenchError(
             f"{path} has {len(set(ids))} different ids in {len(ids)} lines but official.count is {count}; "

@@ -89,6 +89,13 @@ def test_an_ids_file_with_a_repeated_id_is_refused(make_card: Callable[..., Card
         make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
 
 
+def test_an_ids_file_has_one_id_a_line_which_may_hold_spaces(make_card: Callable[..., Card], tmp_path: Path) -> None:
+    (tmp_path / "datasets" / "tiny").mkdir(parents=True)
+    (tmp_path / "datasets" / "tiny" / "ids.txt").write_text("test/NORMAL/IM 1.jpeg\n\na\x0bb\n  c\n\n")
+    card = make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
+    assert card.official.ids == ["test/NORMAL/IM 1.jpeg", "a\x0bb", "  c"]
+
+
 def test_a_folder_without_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"has no dataset\.toml"):
         read_card(tmp_path)

@@ -106,6 +106,14 @@ def test_a_card_without_ids_draws_them_by_its_rule() -> None:
         stratified_ids(split, 30, ["test-00000"])
 
 
+def test_spaces_around_an_official_id_are_its_own_or_an_editors(root: Root) -> None:
+    card = find_card("synthetic_cxr", root)
+    ids = ("a ", "b", "c")
+    split = Split("synthetic_cxr", "test", torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), ids, ids, ("x", "y"))
+    told = card.model_copy(update={"official": Official(count=2, drawn="by hand", ids=["c  ", "a "])})
+    assert official_subset(told, split).ids == ("a ", "c")
+
+
 def test_dermamnist_is_defined_by_its_rule(root: Root) -> None:
     card = find_card("dermamnist", root)
     assert card.official.ids == []
