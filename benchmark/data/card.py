@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, did_you_mean
 from benchmark.files import read_text
 from benchmark.toml_model import Strict, read_toml
 
@@ -16,6 +16,15 @@ SplitName = Literal["train", "val", "test"]
 """The three splits that every data set has."""
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+MEDMNIST_FLAGS = (
+    *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
+    *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
+)
+"""Flags of the 2-D sets of MedMNIST; written out here because importing the package takes seconds and torch."""
+
+MEDMNIST_SIZES = (28, 64, 128, 224)
+"""Sides in pixels of the files that MedMNIST offers for each of them."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -74,9 +83,18 @@ class Official(Strict):
 
 
 class MedmnistOptions(Strict):
-    """Options of the ``medmnist`` loader."""
+    """Options of the ``medmnist`` loader: the set's flag; its size is the card's."""
 
     flag: str
+
+    @field_validator("flag")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in MEDMNIST_FLAGS and value.endswith("3d"):
+            raise ValueError(f"'{value}' holds volumes, and this version judges 2-D images; take a 2-D set of MedMNIST")
+        if value not in MEDMNIST_FLAGS:
+            raise ValueError(f"MedMNIST has no 2-D set '{value}'.{did_you_mean(value, MEDMNIST_FLAGS)}")
+        return value
 
 
 class NpzOptions(Strict):
@@ -115,6 +133,11 @@ class Card(Strict):
     def _loader_has_what_it_needs(self) -> "Card":
         if self.loader == "medmnist" and self.medmnist is None:
             raise ValueError("loader is 'medmnist' but the table [medmnist] with its flag is missing; add it")
+        if self.loader == "medmnist" and self.size not in MEDMNIST_SIZES:
+            raise ValueError(
+                f"size is {self.size} but MedMNIST's files have {', '.join(map(str, MEDMNIST_SIZES))} pixels; give one "
+                "of these, or read a file of your own with the npz loader"
+            )
         if self.loader == "npz" and self.npz is None:
             raise ValueError("loader is 'npz' but the table [npz] with the array names is missing; add it")
         if self.loader != "synthetic" and len(self.files) != 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data.card import Card, all_cards, read_card
+from benchmark.data.card import MEDMNIST_FLAGS, MEDMNIST_SIZES, Card, all_cards, read_card
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -28,6 +28,19 @@ def test_medmnist_cards_agree_with_the_package(root: Root) -> None:
             assert card.splits.model_dump() == info["n_samples"]
             assert card.classes == [info["label"][str(i)] for i in range(len(info["label"]))]
             assert (card.channels, card.licence) == (info["n_channels"], info["license"])
+
+
+def test_the_flags_are_those_of_the_packages_2d_sets() -> None:
+    from medmnist import INFO
+
+    flat = {flag for flag, info in INFO.items() if all(f"url_{size}" in info for size in MEDMNIST_SIZES[1:])}
+    assert set(MEDMNIST_FLAGS) == flat
+
+
+def test_medmnist_has_no_file_of_another_size(make_card: Callable[..., Card]) -> None:
+    changes = ('loader = "npz"', 'loader = "medmnist"'), ("[npz]", '[medmnist]\nflag = "octmnist"\n[npz]')
+    with pytest.raises(BenchError, match="size is 8 but MedMNIST's files have 28, 64, 128, 224 pixels"):
+        make_card("0" * 64, *changes)
 
 
 def test_cards_are_read_without_torch(root: Root) -> None:
@@ -56,6 +69,8 @@ def test_cards_are_read_without_torch(root: Root) -> None:
         ('name = "tiny.npz"', 'name = "../tiny.npz"', "plain file name"),
         ('loader = "npz"', 'loader = "medmnist"', r"table \[medmnist\]"),
         ('title = "Tiny"', "title = Tiny", "not valid TOML"),
+        ("[npz]", '[medmnist]\nflag = "pneumonia"\n[npz]', "Did you mean 'pneumoniamnist'"),
+        ("[npz]", '[medmnist]\nflag = "nodulemnist3d"\n[npz]', "'nodulemnist3d' holds volumes"),
     ],
 )
 def test_a_wrong_card_is_refused_in_one_sentence(
