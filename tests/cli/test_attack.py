@@ -1,5 +1,6 @@
 """``bench attack`` and ``bench matrix --cost``: one attack to look at, and what attacks cost."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -22,6 +23,78 @@ def here(bench):
     return lambda *arguments: bench("--root", SOURCE, *arguments)
 
 
+CARD = """
+name = "small"
+title = "Small"
+modality = "none"
+task = "binary"
+classes = ["no", "[yes]"]
+size = 12
+channels = 1
+source = "made for a test"
+licence = "none"
+citation = "none"
+loader = "npz"
+patient_ids = false
+[splits]
+train = 6
+val = 6
+test = 6
+[[files]]
+name = "small.npz"
+sha256 = ["SHA256"]
+how_to_get = "ask the test"
+[npz]
+ids = "{split}_ids"
+[official]
+count = 4
+drawn = "by rule"
+"""
+MANIFEST = """
+name = "linear"
+title = "Linear"
+authors = ["Somebody"]
+task = "classification"
+datasets = ["small"]
+architecture = "linear"
+defense_family = "none"
+revision = 1
+"""
+DEFENSE = """
+from torch import nn
+from benchmark.defense import Defense
+
+
+def build(context):
+    return Defense(nn.Sequential(nn.Flatten(), nn.Linear(context.size**2, context.num_classes)), context.num_classes)
+"""
+
+
+@pytest.fixture
+def small_set(tmp_path):
+    """Return a function that makes a project with one small set, whose ids follow a pattern, and a linear entry."""
+
+    def make(pattern: str) -> Path:
+        root = tmp_path / "small_project"
+        for folder in ("data", "datasets/small", "submissions/linear"):
+            (root / folder).mkdir(parents=True)
+        (root / "BENCHMARK.md").touch()
+        arrays = {}
+        for seed, split in enumerate(("train", "val", "test")):
+            arrays[f"{split}_images"] = np.random.default_rng(seed).integers(0, 256, (6, 12, 12), dtype=np.uint8)
+            arrays[f"{split}_labels"] = np.arange(6) % 2
+            # A character behind it keeps a NUL at the end of an id.
+            arrays[f"{split}_ids"] = np.array([pattern.format(split=split, i=i) + "." for i in range(6)])
+        np.savez(root / "data" / "small.npz", **arrays)
+        digest = hashlib.sha256((root / "data" / "small.npz").read_bytes()).hexdigest()
+        (root / "datasets" / "small" / "dataset.toml").write_text(CARD.replace("SHA256", digest))
+        (root / "submissions" / "linear" / "submission.toml").write_text(MANIFEST)
+        (root / "submissions" / "linear" / "defense.py").write_text(DEFENSE)
+        return root
+
+    return make
+
+
 def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path)).astype(int)
 
@@ -37,6 +110,23 @@ def test_three_images_per_film_are_saved_and_the_adversarial_one_lies_in_the_bal
         assert 1 <= abs(adversarial - clean).max() <= 5
         shown = pixels(tmp_path / "seen" / f"{stem}-perturbation.png")
         assert min(shown.min(), 255 - shown.max()) <= 1
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["{split}/NORMAL/IM {i:04d}.jpeg", "../../up-{i}", "/abs/{i}", "[/b] {i} \x1b[31m", "{i}\x00", "x" * 300 + "/{i}"],
+)
+def test_any_ids_are_saved_below_the_folder_and_printed_as_they_are(bench, small_set, tmp_path, pattern):
+    root = small_set(pattern)
+    answer = bench(
+        *("--root", root, "attack", "fgsm", "-s", root / "submissions" / "linear", "-d", "small"),
+        *("--data-dir", root / "data", "--limit", 2, "--save", tmp_path / "far" / "seen"),
+    )
+    assert answer.code == 0, answer.err
+    assert "6 images under" in answer.out
+    assert sum(path.is_file() for path in (tmp_path / "far").rglob("*")) == 6
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["seen"]
+    assert not list(tmp_path.glob("up-*"))
 
 
 def test_the_table_tells_of_each_image_what_became_of_it(here):
