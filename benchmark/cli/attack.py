@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmark.cli.console import Console
 from benchmark.cli.image_files import places
 from benchmark.cli.output import checked_data_dir, wide_console
 from benchmark.cli.state import root_of
@@ -77,7 +77,7 @@ def attack_command(
         unit = Unit(submission, dataset, cell.track, 0)
         split = workplace.images_of(unit)
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns) as progress:
+        with Progress(*columns, console=Console()) as progress:
             what = f"{cell.track} {cell.name} at {budget:g} on {len(split)} images"
             task = progress.add_task(what, total=None)
 

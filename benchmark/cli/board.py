@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import Console, say
 from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
 from benchmark.cli.state import root_of
@@ -53,7 +52,7 @@ def report_command(
     if as_json:
         from leaderboard.record import as_json as to_json
 
-        typer.echo(to_json(found), nl=False)
+        say(to_json(found), end="")
         return
     console = wide_console()
     standings = rank(rows)
@@ -61,7 +60,7 @@ def report_command(
     for name in dict.fromkeys(standing.dataset for standing in standings):
         title = f"{name}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval"
         # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
-        table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
         for column in ("rank", "submission", "clean", "majority", "balanced", "robust", "interval", "images"):
             is_name = column == "submission"
             table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")

@@ -1,14 +1,13 @@
 """``bench compare``: two entries on the same images, entries beside what papers print, or the papers' claims."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import Console
 from benchmark.cli.output import print_json, table_of, wide_console
 from benchmark.cli.rows import Results, official_folders, only_dataset, read_folders
 from benchmark.cli.state import root_of
@@ -113,7 +112,7 @@ def _compare_two(rows: "pd.DataFrame", found: list["Record"], first: str, second
             {first: asdict(tables[0][k]), second: asdict(tables[1][k])} | ({"paired": told[k]} if k in told else {})
             for k in shared
         ]
-        typer.echo(json.dumps(pairs, indent=1))
+        print_json(pairs, indent=1)
         return
     table = Table(title=f"{first} beside {second}")
     for column in ("data set", "track", "attack", "budget", "metric", first, second, "difference"):
@@ -188,7 +187,7 @@ def _compare_published(root: Root, found: list["Record"], family: bool, as_json:
     setting = published.Setting(load_matrix()[0], manifests, all_cards(root.datasets))
     pairs = published.side_by_side(found, setting, family=family)
     if as_json:
-        typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
+        print_json([published.as_plain(pair) for pair in pairs], indent=1)
         return
     console = wide_console()
     for _, group in groupby(published.experiments(pairs), key=lambda one: published.entry_of(one.ours)):

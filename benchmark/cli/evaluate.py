@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmark.cli.console import Console
 from benchmark.cli.output import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -128,6 +129,7 @@ def _run(
         f"{settings.profile} profile{unranked}: {_count(len(names), 'submission')} on {', '.join(datasets)}, "
         f"{_count(crew, 'worker')}",
         highlight=False,
+        markup=False,
     )
     columns = (
         TextColumn("[bold]{task.description}", table_column=None),
@@ -142,7 +144,7 @@ def _run(
         def show(event: Event, share: float) -> None:
             progress.update(task, completed=share, description=str(event.unit))
             if event.failure:
-                progress.console.print(f"[red]failed[/red] {event.unit}: {event.failure}", highlight=False)
+                progress.console.print(f"[red]failed[/red] {escape(f'{event.unit}: {event.failure}')}", highlight=False)
 
         def admit(submission: str, dataset: str) -> None:
             if not reduced:
@@ -151,7 +153,9 @@ def _run(
 
         report = evaluate(settings, names, datasets, tracks, crew, show, admit)
         progress.update(task, completed=1.0, description="evaluated")
-    console.print(f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False)
+    console.print(
+        f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False, markup=False
+    )
     if report.failures:
         failed = _count(len(report.failures), "unit")
         console.print(f"[red]{failed} failed[/red], shown as gaps. The same command tries again.")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.console import Console, say
 from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -133,7 +133,11 @@ def _train_one(
     if output is None and (path.parent / "submission.toml").is_file():
         register_weights(path.parent, dataset, file, report.sha256)
         _warn_of_another_network(root, path.parent, plan, card, report.weights)
-    console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
+    console.print(
+        f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}",
+        highlight=False,
+        markup=False,
+    )
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
 
 
@@ -143,11 +147,11 @@ def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Ca
 
     entry = find_entry(root, str(folder))
     if card.name in entry.manifest.datasets and not deploys(entry, plan, card, weights):
-        typer.echo(
+        say(
             f"warning: {folder / entry.manifest.entry_point} builds another network for '{card.name}' than the recipe "
             "trained: the same weights give other answers; unless that is meant, give it the recipe's architecture "
             "and options.",
-            err=True,
+            error=True,
         )
 
 
