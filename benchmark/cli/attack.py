@@ -13,6 +13,7 @@ from benchmark.cli.image_files import places
 from benchmark.cli.output import checked_data_dir, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix.budgets import wrong_budget
 
 if TYPE_CHECKING:
     from benchmark.data.split import Split
@@ -70,10 +71,9 @@ def attack_command(
             raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
         cell = _find(workplace, submission, dataset, name, track)
         budget = cell.eps_255[-1] if eps is None else eps
-        if not budget > 0:
-            raise BenchError(f"--eps {budget:g} is no budget; give a number above 0.")
-        if cell.norm == "linf" and not 0.1 <= budget <= 255:
-            raise BenchError(f"--eps {budget:g} is no L-inf budget: it is stated in 1/255, so --eps 8 means 8/255.")
+        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).size ** 2)
+        if wrong:
+            raise BenchError(f"--eps {wrong}.")
         unit = Unit(submission, dataset, cell.track, 0)
         split = workplace.images_of(unit)
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix.budgets import wrong_budget
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from benchmark.toml_model import Strict, read_toml
 
@@ -15,6 +16,7 @@ MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
 """The matrix in force. It is frozen: a changed cell means a new version in a new file."""
 
 Positive = Annotated[int, Field(ge=1)]
+Severity = Annotated[int, Field(ge=1, le=5)]
 AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 Params = dict[str, int | float | str | bool]
 
@@ -59,9 +61,12 @@ class Cell(Strict):
     source: str
 
     @model_validator(mode="after")
-    def _eps_ascending(self) -> "Cell":
-        if self.eps_255 != sorted(set(self.eps_255)) or self.eps_255[0] <= 0:
-            raise ValueError(f"cell '{self.name}': eps_255 must be positive and ascending, not {self.eps_255}")
+    def _sound_budgets(self) -> "Cell":
+        wrong = next(filter(None, (wrong_budget(self.norm, eps) for eps in self.eps_255)), "")
+        if wrong:
+            raise ValueError(f"cell '{self.track}/{self.name}': {wrong}")
+        if self.eps_255 != sorted(set(self.eps_255)):
+            raise ValueError(f"cell '{self.track}/{self.name}': eps_255 must be ascending, not {self.eps_255}")
         if self.norm == "linf" and not self.informative and HEADLINE_EPS not in self.eps_255:
             raise ValueError(f"cell '{self.track}/{self.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
         return self
@@ -79,7 +84,7 @@ class Corruption(Strict):
     """
 
     mode: Literal["paper", "released-code"]
-    severities: list[Annotated[int, Field(ge=1, le=5)]]
+    severities: Annotated[list[Severity], Field(min_length=1)]
     images: Positive
     source: str
 
@@ -93,7 +98,7 @@ class Profile(Strict):
         judge_draws: the judge's draws for a randomised defense, odd.
         eot_samples: draws of a randomised pipeline that one gradient averages over.
         caps: upper bounds on attack parameters.
-        eps_255: budgets kept; None for all.
+        eps_255: L-inf budgets kept; None for all.
         severities, corruption_images: bounds on the corruption track; None for the matrix's own.
     """
 
@@ -102,12 +107,15 @@ class Profile(Strict):
     judge_draws: Positive
     eot_samples: Positive
     caps: dict[str, Positive] = Field(default_factory=dict)
-    eps_255: list[float] | None = None
-    severities: list[int] | None = None
+    eps_255: Annotated[list[float], Field(min_length=1)] | None = None
+    severities: Annotated[list[Severity], Field(min_length=1)] | None = None
     corruption_images: Positive | None = None
 
     @model_validator(mode="after")
-    def _odd_draws(self) -> "Profile":
+    def _sound(self) -> "Profile":
+        wrong = next(filter(None, (wrong_budget("linf", eps) for eps in self.eps_255 or ())), "")
+        if wrong:
+            raise ValueError(f"a profile's eps_255: {wrong}")
         if self.judge_draws % 2 == 0:
             raise ValueError(f"judge_draws is {self.judge_draws}; an odd number leaves no tie")
         return self
