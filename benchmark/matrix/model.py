@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
@@ -17,6 +17,7 @@ MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
 
 Positive = Annotated[int, Field(ge=1)]
 Severity = Annotated[int, Field(ge=1, le=5)]
+CellName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 Params = dict[str, int | float | str | bool]
 
@@ -42,7 +43,7 @@ class Cell(Strict):
     """
 
     track: AttackTrack
-    name: str
+    name: CellName
     method: str
     suite: str = ""
     norm: Literal["linf", "l2", "l0"] = "linf"
@@ -59,6 +60,13 @@ class Cell(Strict):
     knowledge: str
     objective: str
     source: str
+
+    @field_validator("name")
+    @classmethod
+    def _not_taken(cls, value: str) -> str:
+        if value in ("none", "clean", "worst-case"):
+            raise ValueError(f"'{value}' means something else where rows and pages name attacks; take another name")
+        return value
 
     @model_validator(mode="after")
     def _sound_budgets(self) -> "Cell":
@@ -148,7 +156,24 @@ class Matrix(Strict):
         for cell in self.cell:
             if cell.same_as and cell.same_as not in known:
                 raise ValueError(f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', which is no cell")
+            if cell.same_as:
+                self._check_source(cell)
         return self
+
+    def _check_source(self, cell: Cell) -> None:
+        """The rows of ``same_as`` are taken over as they are, so that cell must make the same ones."""
+        source = next(one for one in self.cell if f"{one.track}/{one.name}" == cell.same_as)
+        told = f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', but"
+        # Only the black box is seen alike from other tracks; a cell of the own track would wait for itself.
+        if source.track != "black-box" or cell.track not in ("white-box", "adaptive"):
+            raise ValueError(
+                f"{told} only white-box and adaptive cells can be that of a black-box cell; remove same_as"
+            )
+        for field in ("method", "norm", "params", "informative"):
+            if getattr(source, field) != getattr(cell, field):
+                raise ValueError(f"{told} field '{field}' differs between them; make it equal or remove same_as")
+        if not set(cell.eps_255) <= set(source.eps_255) or source.when == "stochastic" or source.needs:
+            raise ValueError(f"{told} that one does not run at all of its budgets; give it all, or remove same_as")
 
     def cells(self, track: str, *, stochastic: bool, profile: str, has: Collection[str] = ()) -> list[Cell]:
         """Cells of a track that a defense of this kind meets, cut down to a profile's budgets."""
@@ -195,9 +220,18 @@ def load_matrix(path: Path = MATRIX_FILE) -> tuple[Matrix, str]:
     """Read the matrix and return it with the sha256 of its file.
 
     Raises:
-        BenchError: the file is missing or wrong.
+        BenchError: the file is missing or wrong, or another one than the matrix in force has a cell that cannot run.
     """
     if not path.is_file():
         mend = "reinstall medrobustbench" if path == MATRIX_FILE else "give the path of a matrix file"
         raise BenchError(f"the matrix file {path} is missing; {mend}.")
-    return read_toml(path, Matrix), hashlib.sha256(path.read_bytes()).hexdigest()
+    matrix = read_toml(path, Matrix)
+    if path != MATRIX_FILE:
+        # The one in force is checked by a test, so that listings and the site need no torch.
+        from benchmark.matrix.checked import check_matrix
+
+        try:
+            check_matrix(matrix)
+        except BenchError as error:
+            raise BenchError(f"{path}: {error}") from None
+    return matrix, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -150,6 +150,14 @@ def test_a_cell_of_another_matrix_file_can_be_tried(here, tmp_path):
     assert answer.code == 0, answer.err
 
 
+@pytest.mark.parametrize("command", [("attack", "pgd-l2", *NATURAL), ("evaluate", "natural", "--no-site")])
+def test_a_matrix_file_whose_attack_has_another_norm_is_refused(here, tmp_path, command):
+    draft = tmp_path / "draft.toml"
+    draft.write_text(MATRIX_FILE.read_text().replace('method = "pgd-l2"', 'method = "pgd"'))
+    told = here(*command, "--matrix", draft).sentence
+    assert "draft.toml: cell 'white-box/pgd-l2': norm is 'l2' but attack 'pgd' works in 'linf'" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
