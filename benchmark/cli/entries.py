@@ -77,6 +77,11 @@ def validate_command(
         print_json(report.as_dict())
     else:
         _print(report)
+    if len(report.failures) == 1:
+        (check,) = report.failures
+        where = f" on {check.dataset}" if check.dataset else ""
+        told = check.message if check.message.endswith((".", "?")) else f"{check.message}."
+        raise BenchError(f"submission '{report.submission}' breaks the contract{where} ({check.name}): {told}")
     if report.failures:
         names = ", ".join(dict.fromkeys(check.name for check in report.failures))
         raise BenchError(

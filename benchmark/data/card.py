@@ -1,7 +1,7 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -29,6 +29,23 @@ MEDMNIST_SIZES = (28, 64, 128, 224)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Positive = Annotated[int, Field(ge=1)]
+
+
+TASKS_TO_COME = ("multilabel", "segmentation")
+"""Tasks that rows have room for, but that no attack, judge or metric serves yet."""
+
+
+def refuse_task_to_come(data: object, mend: str) -> None:
+    """Refuse a card or manifest whose task is known but not built; ``mend`` ends the sentence.
+
+    Raises:
+        ValueError: it names such a task.
+    """
+    task = data.get("task") if isinstance(data, dict) else None
+    if task in TASKS_TO_COME:
+        raise ValueError(
+            f"task '{task}' is not built yet; this version judges binary and multiclass classification, so {mend}"
+        )
 
 
 class DataFile(Strict):
@@ -113,7 +130,7 @@ class Card(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     modality: str
-    task: Literal["binary", "multiclass", "multilabel", "segmentation"]
+    task: Literal["binary", "multiclass"]
     classes: Annotated[list[str], Field(min_length=2)]
     size: Annotated[int, Field(ge=8)]
     channels: Literal[1, 3]
@@ -128,6 +145,12 @@ class Card(Strict):
     files: list[DataFile] = Field(default_factory=list)
     medmnist: MedmnistOptions | None = None
     npz: NpzOptions | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_is_built(cls, data: Any) -> Any:
+        refuse_task_to_come(data, "keep the card out of datasets/ until it is")
+        return data
 
     @model_validator(mode="after")
     def _loader_has_what_it_needs(self) -> "Card":

@@ -1,10 +1,11 @@
 """``submission.toml``: what an entry says about itself. Imports no torch, so the site can read it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.data.card import refuse_task_to_come
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
 from benchmark.toml_model import Strict, read_toml
@@ -61,7 +62,7 @@ class Manifest(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     authors: Annotated[list[str], Field(min_length=1)]
-    task: Literal["classification", "multilabel", "segmentation"]
+    task: Literal["classification"]
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     defense_family: Literal[
@@ -85,6 +86,12 @@ class Manifest(Strict):
     weights: dict[str, Weights] = Field(default_factory=dict)
     paper: Paper | None = None
     claims: list[ClaimedNumber] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_is_built(cls, data: Any) -> Any:
+        refuse_task_to_come(data, "give 'classification' or keep the entry back until it is")
+        return data
 
     @model_validator(mode="after")
     def _weights_for_known_datasets(self) -> "Manifest":
