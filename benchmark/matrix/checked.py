@@ -128,7 +128,7 @@ def _wrong_view(cell: Cell, knowledge: str, params: Params) -> Iterator[str]:
         yield f"attack '{cell.method}' asks queries; give it the parameter queries, its largest number"
     if cell.backward == "identity" and (cell.track != "adaptive" or knowledge in ("scores", "labels", "training")):
         yield "backward = 'identity' is for adaptive attacks with gradients; remove it"
-    if cell.track != "no-box" and "surrogate" in cell.model_fields_set:
+    if cell.track != "no-box" and cell.surrogate != Cell.model_fields["surrogate"].default:
         yield f"surrogate is for the no-box track and has no effect in '{cell.track}'; remove it"
 
 
