@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.files import read_text
 
 
 class Strict(BaseModel):
@@ -59,8 +60,10 @@ def parse_toml(path: Path) -> dict[str, Any]:
         BenchError: the file is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path, "TOML"))
+    except RecursionError:
+        raise BenchError(f"{path} is not valid TOML: its tables are nested too deep; write them flat.") from None
+    except ValueError as error:  # TOMLDecodeError, or a number with too many digits
         raise BenchError(f"{path} is not valid TOML: {error}; correct that line.") from None
 
 

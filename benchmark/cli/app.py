@@ -4,12 +4,12 @@ import logging
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from benchmark import __version__
+from benchmark.cli.console import READER_LEFT, Console, prepare_streams, say, write_no_more
 from benchmark.cli.state import State
 from benchmark.errors import BenchError
 from benchmark.root import find_root
@@ -29,13 +29,16 @@ for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", 
 # typer keeps its parent of all usage mistakes in a place that differs between versions.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
+REFUSED = 2
+"""Exit code after a mistake in the input."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it."""
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"medrobustbench {__version__}")
+        say(f"medrobustbench {__version__}")
         raise typer.Exit
 
 
@@ -54,9 +57,10 @@ def _common(
     context.obj = State(find_root(root))
 
 
-def _refuse(sentence: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"error: {sentence}", style="bold red", markup=False, highlight=False)
-    sys.exit(2)
+def _refused(sentence: str) -> int:
+    told = " ".join(sentence.splitlines())
+    Console(stderr=True, soft_wrap=True).print(f"error: {told}", style="bold red", markup=False, highlight=False)
+    return REFUSED
 
 
 def _mistaken(error: Exception) -> str:
@@ -66,26 +70,42 @@ def _mistaken(error: Exception) -> str:
     return f"{message}; see '{context.command_path if context else 'bench'} --help'."
 
 
-def main() -> None:
-    """Run ``bench``; a mistake in the input ends with one sentence and exit code 2."""
+def _run() -> int:
+    """Run ``bench`` and return its exit code; a mistake in the input is told in one sentence."""
     try:
-        code = app(prog_name="bench", standalone_mode=False)
+        code: int | None = app(prog_name="bench", standalone_mode=False)
+        if sys.stdout is not None:  # the shell may have closed it
+            sys.stdout.flush()
     except BenchError as error:
-        _refuse(str(error))
+        return _refused(str(error))
     except _UsageError as error:
-        if len(sys.argv) == 1:
-            sys.exit(2)  # the help was asked for and has been printed
-        _refuse(_mistaken(error))
+        # Alone, the help was asked for and has been printed.
+        return REFUSED if len(sys.argv) == 1 else _refused(_mistaken(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         # A folder that cannot be written or a full disk is the user's to mend; a traceback would hide which one.
-        _refuse(f"{error.filename or 'a file'}: {error.strerror or error}; correct the path or its permissions.")
+        return _refused(
+            f"{error.filename or 'a file'}: {error.strerror or error}; correct the path or its permissions."
+        )
     except SystemExit as stop:
         if stop.code in (None, 0):
             # No command ends itself in this way: whatever the code of an entry says, this is no success.
-            _refuse("the code of an entry ended the command (sys.exit); remove the call from it.")
-        code = stop.code
+            return _refused("the code of an entry ended the command (sys.exit); remove the call from it.")
+        code = stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
         Console(stderr=True).print("interrupted; the same command goes on from here.")
+    return code or 0
+
+
+def main() -> None:
+    """Run ``bench``; a mistake in the input ends with one sentence and exit code 2."""
+    prepare_streams()
+    try:
+        code = _run()
+    except BrokenPipeError:
+        write_no_more()
+        code = READER_LEFT
     sys.exit(code)

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmark.cli.console import Console
+from benchmark.cli.image_files import places
 from benchmark.cli.output import checked_data_dir, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix.budgets import wrong_budget
 
 if TYPE_CHECKING:
     from benchmark.data.split import Split
@@ -68,14 +71,13 @@ def attack_command(
             raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
         cell = _find(workplace, submission, dataset, name, track)
         budget = cell.eps_255[-1] if eps is None else eps
-        if not budget > 0:
-            raise BenchError(f"--eps {budget:g} is no budget; give a number above 0.")
-        if cell.norm == "linf" and not 0.1 <= budget <= 255:
-            raise BenchError(f"--eps {budget:g} is no L-inf budget: it is stated in 1/255, so --eps 8 means 8/255.")
+        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).size ** 2)
+        if wrong:
+            raise BenchError(f"--eps {wrong}.")
         unit = Unit(submission, dataset, cell.track, 0)
         split = workplace.images_of(unit)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns) as progress:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console()) as progress:
             what = f"{cell.track} {cell.name} at {budget:g} on {len(split)} images"
             task = progress.add_task(what, total=None)
 
@@ -96,7 +98,7 @@ def attack_command(
     _print(split, shots, workplace.card(dataset).classes)
     if save is not None:
         _save(save, split, checked)
-        Console(soft_wrap=True).print(f"{3 * len(split)} images under {save}/", highlight=False)
+        Console(soft_wrap=True).print(f"{3 * len(split)} images under {save}/", highlight=False, markup=False)
 
 
 def _find(workplace: "Workplace", submission: str, dataset: str, name: str, track: str | None) -> "Cell":
@@ -121,14 +123,18 @@ def _find(workplace: "Workplace", submission: str, dataset: str, name: str, trac
 
 
 def _print(split: "Split", shots: "list[Shot]", classes: list[str]) -> None:
-    table = Table("Image", "Label", "Answer", "Fell", "L-inf /255", "L2", "Pixels", "Queries", "Gradients")
+    table = Table()
+    table.add_column("Image", overflow="fold")
+    for head in ("Label", "Answer", "Fell", "L-inf /255", "L2", "Pixels", "Queries", "Gradients"):
+        table.add_column(head)
+    names = [escape(name) for name in classes]
     for sample, label, shot in zip(split.ids, split.labels.tolist(), shots, strict=True):
         if shot.outcome is None:
-            table.add_row(sample, classes[label], shot.reason)
+            table.add_row(escape(sample), names[label], escape(shot.reason))
             continue
-        answer = "abstains" if shot.outcome.pred < 0 else classes[shot.outcome.pred]
+        answer = "abstains" if shot.outcome.pred < 0 else names[shot.outcome.pred]
         table.add_row(
-            *(sample, classes[label], answer, "no" if shot.outcome.right else "yes", f"{shot.linf * 255:.2f}"),
+            *(escape(sample), names[label], answer, "no" if shot.outcome.right else "yes", f"{shot.linf * 255:.2f}"),
             *(f"{shot.l2:.3f}", str(shot.pixels), str(shot.queries), str(shot.gradients)),
         )
     wide_console().print(table)
@@ -138,10 +144,11 @@ def _save(folder: Path, split: "Split", checked: "Verified") -> None:
     import torch
     from torchvision.utils import save_image
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for sample, clean, adversarial in zip(split.ids, split.images, checked.images.cpu(), strict=True):
+    for place, clean, adversarial in zip(places(split.ids), split.images, checked.images.cpu(), strict=True):
         change = adversarial - clean
         largest = float(change.abs().max())
         shown = 0.5 + change / (2 * largest) if largest > 0 else torch.full_like(change, 0.5)
+        stem = folder / place
+        stem.parent.mkdir(parents=True, exist_ok=True)
         for what, image in (("clean", clean), ("perturbation", shown), ("adversarial", adversarial)):
-            save_image(image, folder / f"{sample}-{what}.png")
+            save_image(image, stem.with_name(f"{stem.name}-{what}.png"))

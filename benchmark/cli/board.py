@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.console import Console
 from benchmark.cli.rows import Results, entries_beside
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError

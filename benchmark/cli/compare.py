@@ -1,14 +1,13 @@
 """``bench compare``: two entries on the same images, entries beside what papers print, or the papers' claims."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import Console
 from benchmark.cli.output import print_json, table_of, wide_console
 from benchmark.cli.rows import Results, entries_beside, official_folders
 from benchmark.cli.state import root_of
@@ -91,7 +90,7 @@ def _compare_two(
     first, second = names
     paired = differences_of(entries, first, second)
     if as_json:
-        typer.echo(json.dumps(_as_plain(found(), paired, first, second), indent=1))
+        print_json(_as_plain(found(), paired, first, second), indent=1)
         return
     undecided = undecided_of(entries, first, second)
     _print_verdicts(paired, undecided, first, second)
@@ -233,7 +232,7 @@ def _compare_published(root: Root, found: list["Record"], family: bool, as_json:
     setting = published.Setting(load_matrix()[0], manifests, all_cards(root.datasets))
     pairs = published.side_by_side(found, setting, family=family)
     if as_json:
-        typer.echo(json.dumps([published.as_plain(pair) for pair in pairs], indent=1, ensure_ascii=False))
+        print_json([published.as_plain(pair) for pair in pairs], indent=1)
         return
     console = wide_console()
     for _, group in groupby(published.experiments(pairs), key=lambda one: published.entry_of(one.ours)):

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.cli.console import Console
 from benchmark.cli.evaluate import DEFAULT_DATASET
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, wide_console
 from benchmark.cli.state import root_of
@@ -77,16 +77,21 @@ def validate_command(
     find_folder(root, submission)  # a mistyped name is answered before seconds are spent on importing torch
     from benchmark.submission.contract import Check, check_submission
 
-    with Console(stderr=True).status(f"checking {submission}") as status:
+    with Console(stderr=True).status(f"checking {escape(submission)}") as status:
 
         def tell(check: Check) -> None:
-            status.update(f"checking {submission} {check.dataset}: after {check.name}")
+            status.update(f"checking {escape(submission)} {check.dataset}: after {check.name}")
 
         report = check_submission(root, submission, dataset or (), data_dir, tell)
     if as_json:
         print_json(report.as_dict())
     else:
         _print(report)
+    if len(report.failures) == 1:
+        (check,) = report.failures
+        where = f" on {check.dataset}" if check.dataset else ""
+        told = check.message if check.message.endswith((".", "?")) else f"{check.message}."
+        raise BenchError(f"submission '{report.submission}' breaks the contract{where} ({check.name}): {told}")
     if report.failures:
         names = ", ".join(dict.fromkeys(check.name for check in report.failures))
         raise BenchError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from benchmark.cli.console import Console
 from benchmark.cli.output import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -167,6 +168,7 @@ def _run(
         f"{settings.profile} profile{unranked}: {_count(len(names), 'submission')} on {', '.join(datasets)}, "
         f"{_count(crew, 'worker')}",
         highlight=False,
+        markup=False,
     )
     remaining = Remaining()
     columns = (
@@ -182,7 +184,7 @@ def _run(
         def show(event: Event, share: float) -> None:
             progress.update(task, completed=share, description=str(event.unit))
             if event.failure:
-                progress.console.print(f"[red]failed[/red] {event.unit}: {event.failure}", highlight=False)
+                progress.console.print(f"[red]failed[/red] {escape(f'{event.unit}: {event.failure}')}", highlight=False)
 
         def admit(submission: str, dataset: str) -> None:
             if not reduced:
@@ -199,7 +201,9 @@ def _run(
 
         report = evaluate(settings, names, datasets, tracks, crew, show, admit, announce)
         progress.update(task, completed=1.0, description="evaluated")
-    console.print(f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False)
+    console.print(
+        f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False, markup=False
+    )
     if report.failures:
         failed = _count(len(report.failures), "unit")
         console.print(f"[red]{failed} failed[/red], shown as gaps. The same command tries again.")

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from benchmark.cli.console import Console
 from benchmark.cli.output import print_json, table_of, wide_console
 
 if TYPE_CHECKING:

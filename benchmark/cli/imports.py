@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.console import Console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from benchmark.cli.console import Console, say
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -55,7 +55,7 @@ def _print_submissions(records: list[dict[str, Any]]) -> None:
     )
     for record in records:
         if record["error"]:
-            table.add_row(record["name"], "[red]broken manifest[/red]", "", "", "", "", "")
+            table.add_row(escape(record["name"]), "[red]broken manifest[/red]", "", "", "", "", "")
             continue
         declared = [
             "randomised" if record["stochastic"] else "deterministic",
@@ -112,7 +112,7 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
     for record in records:
         state = f"[{_COLOURS[record['state']]}]{record['state']}[/]"
         if "splits" not in record:
-            table.add_row(record["name"], "broken card", "", "", "", "", state)
+            table.add_row(escape(record["name"]), "broken card", "", "", "", "", state)
             continue
         sizes = "/".join(str(record["splits"][split]) for split in ("train", "val", "test"))
         table.add_row(
@@ -186,11 +186,11 @@ def matrix_command(
     if as_json:
         print_json({**matrix.model_dump(mode="json"), "hash": digest})
     elif markdown:
-        typer.echo(render(matrix, digest))
+        say(render(matrix, digest))
     elif write:
         path = root_of(context).path / "BENCHMARK.md"
         changed = write_into(path, evidence_text(root_of(context).official_results))
-        typer.echo(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
+        say(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
     else:
         _print_matrix(matrix, digest)
 

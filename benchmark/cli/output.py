@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import Console, say, writes_utf8
 from benchmark.errors import BenchError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of a table.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")]
 
 
-def print_json(document: object) -> None:
-    """Write a document as JSON that any reader of UTF-8 takes."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+def print_json(document: object, indent: int = 2) -> None:
+    """Write a document as JSON: readable where the stream is UTF-8, in plain ASCII elsewhere."""
+    say(json.dumps(document, indent=indent, ensure_ascii=not writes_utf8()))
 
 
 def checked_data_dir(data_dir: Path | None) -> Path | None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import Console, say
 from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders, own_folders
 from benchmark.cli.state import root_of
@@ -57,15 +56,15 @@ def report_command(
     if as_json:
         from leaderboard.record import as_json as to_json
 
-        typer.echo(to_json(board.records), nl=False)
+        say(to_json(board.records), end="")
     elif as_csv:
         from leaderboard.record import as_csv as to_csv
 
-        typer.echo(to_csv(board.records), nl=False)
+        say(to_csv(board.records), end="")
     elif as_latex:
         from leaderboard.latex import table
 
-        typer.echo(table(board, _titles(root)), nl=False)
+        say(table(board, _titles(root)), end="")
     else:
         _print(board, root, clinical)
 
@@ -153,7 +152,7 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
     cards = all_cards(root.datasets)
     for name in dict.fromkeys(line.placement.dataset for line in told):
         here = [line for line in told if line.placement.dataset == name]
-        console.print(_table(name, here))
+        console.print(_table(console, name, here))
         if clinical:
             _print_clinical(console, board.records, name, cards[name].classes if name in cards else ())
         for note in _notes(here, board.records, cards[name].classes if name in cards else (), root):
@@ -164,12 +163,12 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
         console.print("Sensitivity, specificity, AUC and calibration error of each: bench report --clinical")
 
 
-def _table(dataset: str, here: Sequence["Line"]) -> Table:
+def _table(console: Console, dataset: str, here: Sequence["Line"]) -> Table:
     majority = next((line.majority for line in here if line.majority is not None), None)
     constant = f"; one answer for all scores {_percent(majority)} clean" if majority else ""
     title = f"{dataset}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval{constant}"
     # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("rank", "submission", "clean", "robust", "interval", "corrupted", "flips", "images"):
         is_name = column == "submission"
         table.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")

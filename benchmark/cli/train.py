@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.console import Console, say
 from benchmark.cli.output import table_of, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -196,7 +196,11 @@ def _train_one(
             partial(progress.advance, task),
             overwrite,
         )
-    console.print(f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}", highlight=False)
+    console.print(
+        f"{report.weights}\n  sha256 {report.sha256}\n  chosen: epoch {report.best.number}",
+        highlight=False,
+        markup=False,
+    )
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
     for path in report.kept:
         console.print(f"  kept the old file as {path}", highlight=False, markup=False, soft_wrap=True)
@@ -214,11 +218,11 @@ def _warn_of_another_network(root: "Root", folder: Path, plan: "Plan", card: "Ca
 
     entry = find_entry(root, str(folder))
     if card.name in entry.manifest.datasets and not deploys(entry, plan, card, weights):
-        typer.echo(
+        say(
             f"warning: {folder / entry.manifest.entry_point} builds another network for '{card.name}' than the recipe "
             "trained: the same weights give other answers; unless that is meant, give it the recipe's architecture "
             "and options.",
-            err=True,
+            error=True,
         )
 
 

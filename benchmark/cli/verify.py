@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.console import Console
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders
 from benchmark.cli.state import root_of

@@ -1,11 +1,12 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.files import read_text
 from benchmark.toml_model import Strict, read_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -16,9 +17,35 @@ SplitName = Literal["train", "val", "test"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
+MEDMNIST_FLAGS = (
+    *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
+    *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
+)
+"""Flags of the 2-D sets of MedMNIST; written out here because importing the package takes seconds and torch."""
+
+MEDMNIST_SIZES = (28, 64, 128, 224)
+"""Sides in pixels of the files that MedMNIST offers for each of them."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Positive = Annotated[int, Field(ge=1)]
+
+
+TASKS_TO_COME = ("multilabel", "segmentation")
+"""Tasks that rows have room for, but that no attack, judge or metric serves yet."""
+
+
+def refuse_task_to_come(data: object, mend: str) -> None:
+    """Refuse a card or manifest whose task is known but not built; ``mend`` ends the sentence.
+
+    Raises:
+        ValueError: it names such a task.
+    """
+    task = data.get("task") if isinstance(data, dict) else None
+    if task in TASKS_TO_COME:
+        raise ValueError(
+            f"task '{task}' is not built yet; this version judges binary and multiclass classification, so {mend}"
+        )
 
 
 class DataFile(Strict):
@@ -59,8 +86,9 @@ class SplitSizes(Strict):
 class Official(Strict):
     """The official evaluation subset of the test split, the same images for everybody.
 
-    ``ids`` are fixed either in the card itself or in ``ids_file`` beside it (one id a line); without both, the subset
-    follows from ``rule`` when the split is loaded. Where ids are given, they equal what the rule draws.
+    ``ids`` are fixed either in the card itself or in ``ids_file`` beside it: one id a line, which may hold spaces;
+    empty lines do not count. Without both, the subset follows from ``rule`` when the split is loaded. Where ids are
+    given, they equal what the rule draws.
     """
 
     count: Positive
@@ -72,9 +100,18 @@ class Official(Strict):
 
 
 class MedmnistOptions(Strict):
-    """Options of the ``medmnist`` loader."""
+    """Options of the ``medmnist`` loader: the set's flag; its size is the card's."""
 
     flag: str
+
+    @field_validator("flag")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in MEDMNIST_FLAGS and value.endswith("3d"):
+            raise ValueError(f"'{value}' holds volumes, and this version judges 2-D images; take a 2-D set of MedMNIST")
+        if value not in MEDMNIST_FLAGS:
+            raise ValueError(f"MedMNIST has no 2-D set '{value}'.{did_you_mean(value, MEDMNIST_FLAGS)}")
+        return value
 
 
 class NpzOptions(Strict):
@@ -93,7 +130,7 @@ class Card(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     modality: str
-    task: Literal["binary", "multiclass", "multilabel", "segmentation"]
+    task: Literal["binary", "multiclass"]
     classes: Annotated[list[str], Field(min_length=2)]
     size: Annotated[int, Field(ge=8)]
     channels: Literal[1, 3]
@@ -109,10 +146,21 @@ class Card(Strict):
     medmnist: MedmnistOptions | None = None
     npz: NpzOptions | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _task_is_built(cls, data: Any) -> Any:
+        refuse_task_to_come(data, "keep the card out of datasets/ until it is")
+        return data
+
     @model_validator(mode="after")
     def _loader_has_what_it_needs(self) -> "Card":
         if self.loader == "medmnist" and self.medmnist is None:
             raise ValueError("loader is 'medmnist' but the table [medmnist] with its flag is missing; add it")
+        if self.loader == "medmnist" and self.size not in MEDMNIST_SIZES:
+            raise ValueError(
+                f"size is {self.size} but MedMNIST's files have {', '.join(map(str, MEDMNIST_SIZES))} pixels; give one "
+                "of these, or read a file of your own with the npz loader"
+            )
         if self.loader == "npz" and self.npz is None:
             raise ValueError("loader is 'npz' but the table [npz] with the array names is missing; add it")
         if self.loader != "synthetic" and len(self.files) != 1:
@@ -159,7 +207,7 @@ def read_card(folder: Path) -> Card:
 def _read_ids(path: Path, count: int) -> list[str]:
     if not path.is_file():
         raise BenchError(f"{path} is missing though the card names it as official.ids_file; restore it.")
-    ids = path.read_text(encoding="utf-8").split()
+    ids = [line for line in read_text(path).split("\n") if line.strip()]
     if len(ids) != count or len(set(ids)) != count:
         raise BenchError(
             f"{path} has {len(set(ids))} different ids in {len(ids)} lines but official.count is {count}; "

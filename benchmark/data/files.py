@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-import zipfile
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,36 +39,48 @@ def checked_file(card: Card, data_dir: Path) -> Path:
     if not path.is_file():
         raise BenchError(f"data set '{card.name}' needs {wanted.name} in {data_dir}; {wanted.how_to_get}.")
     try:
-        content = path.read_bytes()
+        found = _digest(path, "sha256")
+        known = found in wanted.sha256 or (wanted.md5 is not None and _digest(path, "md5") == wanted.md5)
+        what = "" if known else _what_it_is(path, wanted, found)
     except OSError as error:
         raise BenchError(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
-    if _matches(content, wanted):
+    if known:
         return path
-    if is_lfs_pointer(content):
+    if _starts_as_lfs_pointer(path):
         raise BenchError(f"{path} {LFS_POINTER}, or delete it and {wanted.how_to_get}.")
-    raise BenchError(f"{path} {_what_it_is(content, wanted)}; delete it and {wanted.how_to_get}.")
+    raise BenchError(f"{path} {what}; delete it and {wanted.how_to_get}.")
 
 
-def _matches(content: bytes, wanted: DataFile) -> bool:
-    if hashlib.sha256(content).hexdigest() in wanted.sha256:
-        return True
-    return wanted.md5 is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == wanted.md5
+def _starts_as_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_lfs_pointer(file.read(1024))
 
 
-def _what_it_is(content: bytes, wanted: DataFile) -> str:
-    if not content:
+def _digest(path: Path, algorithm: str) -> str:
+    """Hash a file piece by piece: the largest sets have more bytes than a small machine has memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+
+
+def _what_it_is(path: Path, wanted: DataFile, sha256: str) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(1024)
+        # The end-of-archive record is at most 22 bytes plus a 64 KiB comment from the end.
+        file.seek(max(0, size - (22 + 65535)))
+        end = file.read()
+    if not size:
         return "is empty"
-    if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
         return "is a web page saved as npz, not the data"
-    if not content.startswith(b"PK"):
+    if not start.startswith(b"PK"):
         return "is not an npz file"
-    # The end-of-archive record is at most 22 bytes plus a 64 KiB comment from the end.
-    if b"PK\x05\x06" not in content[-(22 + 65535) :]:
+    if b"PK\x05\x06" not in end:
         whole = f" of {wanted.bytes}" if wanted.bytes else ""
-        return f"is truncated: it has {len(content)}{whole} bytes and no end-of-archive record"
+        return f"is truncated: it has {size}{whole} bytes and no end-of-archive record"
     listed = [f"sha256 {value[:12]}…" for value in wanted.sha256] + ([f"md5 {wanted.md5}"] if wanted.md5 else [])
     return (
-        f"has the wrong checksum (sha256 {hashlib.sha256(content).hexdigest()[:12]}…, "
+        f"has the wrong checksum (sha256 {sha256[:12]}…, "
         f"accepted: {', '.join(listed)}), so it is damaged or another version"
     )
 
@@ -78,8 +89,15 @@ def read_arrays(path: Path, keys: dict[str, str]) -> dict[str, Array]:
     """Read arrays from an npz file; ``keys`` maps our names to the file's.
 
     Raises:
-        BenchError: an array is missing or cannot be read without pickle.
+        BenchError: the file is no npz, or an array is missing, damaged, encrypted or readable with pickle only.
     """
+    with path.open("rb") as file:
+        start = file.read(6)
+    if not start.startswith(b"PK"):
+        what = "one npy array" if start == b"\x93NUMPY" else "not an npz file"
+        raise BenchError(f"{path} is {what}; save the arrays by name with numpy.savez_compressed.")
+    key = ""
+    found: dict[str, Array] = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in keys.values() if key not in archive.files]
@@ -88,18 +106,27 @@ def read_arrays(path: Path, keys: dict[str, str]) -> dict[str, Array]:
                     f"{path} has no array '{missing[0]}'; it holds {', '.join(archive.files) or 'none'}; "
                     "correct the card's [npz] table or the file."
                 )
-            return {name: np.asarray(archive[key]) for name, key in keys.items()}
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise BenchError(f"{path} cannot be read as npz without pickle ({error}); save plain arrays.") from None
+            for name, key in keys.items():
+                found[name] = np.asarray(archive[key])
+    except BenchError:
+        raise
+    except Exception as error:  # a damaged zip raises almost anything
+        raise BenchError(f"{path}{f', array {key!r}' if key else ''} {_unreadable(error)}.") from None
+    return found
+
+
+def _unreadable(error: Exception) -> str:
+    """Say why numpy could not read an array, and how to mend it."""
+    told = " ".join(str(error).split())[:160]
+    if "allow_pickle" in told:
+        return "holds Python objects, which cannot be read without pickle; save it as plain numbers or text"
+    if isinstance(error, RuntimeError) and "password" in told:
+        return "is encrypted; save the file without a password"
+    return f"cannot be read ({type(error).__name__}: {told}); save the file again with numpy.savez_compressed"
+
+
+def _where(card: Card, split: SplitName) -> str:
+    return f"data set '{card.name}', split '{split}'"
 
 
 def check_arrays(card: Card, split: SplitName, images: Array, labels: Array) -> Array:
@@ -114,22 +141,71 @@ def check_arrays(card: Card, split: SplitName, images: Array, labels: Array) -> 
     Raises:
         BenchError: dtype, shape, number of images or range of labels differ from the card.
     """
-    where = f"data set '{card.name}', split '{split}'"
-    count = card.splits.of(split)
+    where, count = _where(card, split), card.splits.of(split)
     shape = (count, card.size, card.size) if card.channels == 1 else (count, card.size, card.size, card.channels)
     if images.dtype != np.uint8:
         raise BenchError(f"{where}: images are {images.dtype} but must be uint8 in 0 to 255; convert them.")
     if images.shape not in (shape, (*shape, 1) if card.channels == 1 else shape):
         raise BenchError(f"{where}: images are {images.shape} but the card says {shape}; correct the card or the file.")
     if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
+        mend = "convert them"
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            mend = (
+                "of one-hot rows take the argmax; sets with several labels per image (multi-label) are not judged yet"
+            )
         raise BenchError(
             f"{where}: labels are {labels.dtype} {labels.shape} but must be integers ({count},) or ({count}, 1); "
-            "convert them."
+            f"{mend}."
         )
-    flat = labels.reshape(-1).astype(np.int64)
-    if flat.min() < 0 or flat.max() >= len(card.classes):
+    # As Python's integers: the largest of uint64 would come out negative below.
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(card.classes):
         raise BenchError(
-            f"{where}: labels range from {flat.min()} to {flat.max()} but the card lists {len(card.classes)} classes; "
+            f"{where}: labels range from {low} to {high} but the card lists {len(card.classes)} classes; "
             "correct the card's classes or the labels."
         )
-    return flat
+    return labels.reshape(-1).astype(np.int64)
+
+
+def checked_names(card: Card, split: SplitName, what: str, names: Array) -> tuple[str, ...]:
+    """Return ids or groups as text.
+
+    Args:
+        card: the data set's card.
+        split: train, val or test.
+        what: ``ids`` or ``groups``, for the sentence of a refusal.
+        names: text, bytes in UTF-8 or integers, (N,) or (N, 1).
+
+    Raises:
+        BenchError: another dtype or shape, bytes that are not UTF-8, or a name that is empty or no valid text.
+    """
+    where = f"{_where(card, split)}: {what}"
+    if names.dtype.kind not in "USiu" or names.shape not in ((len(names.ravel()),), (len(names.ravel()), 1)):
+        raise BenchError(
+            f"{where} are {names.dtype} {names.shape} but must be text or integers, one for each image; convert them."
+        )
+    plain = names.reshape(-1).tolist()
+    try:
+        told = tuple(name.decode("utf-8") if isinstance(name, bytes) else str(name) for name in plain)
+        for name in told:
+            name.encode("utf-8")
+    except UnicodeError:
+        raise BenchError(f"{where} hold text that is not valid UTF-8; save them as text.") from None
+    if "" in told:
+        raise BenchError(f"{where} have an empty name at index {told.index('')}; each image needs one.")
+    return told
+
+
+def check_masks(card: Card, split: SplitName, masks: Array) -> Array:
+    """Return masks as they are when they fit the card.
+
+    Raises:
+        BenchError: they are not uint8 (N, size, size) with values 0 and 1.
+    """
+    shape = (card.splits.of(split), card.size, card.size)
+    if masks.dtype != np.uint8 or masks.shape != shape or masks.max() > 1:
+        raise BenchError(
+            f"{_where(card, split)}: masks are {masks.dtype} {masks.shape} but must be uint8 {shape} with values 0 and "
+            "1; convert them."
+        )
+    return np.ascontiguousarray(masks)

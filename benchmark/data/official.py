@@ -20,8 +20,10 @@ def official_subset(card: Card, test_split: Split) -> Split:
             f"the official subset of '{card.name}' belongs to its test split, not to split '{test_split.name}' of "
             f"'{test_split.dataset}'; load split 'test' of '{card.name}'."
         )
-    ids = card.official.ids or stratified_ids(test_split, card.official.count, card.official.exclude)
-    chosen = test_split.by_ids(ids)
+    known = set(test_split.ids)
+    # An editor may leave spaces at the end of a line of the ids file; an id that has them itself comes first.
+    fixed = [name if name in known else name.strip() for name in card.official.ids]
+    chosen = test_split.by_ids(fixed or stratified_ids(test_split, card.official.count, card.official.exclude))
     order = {name: place for place, name in enumerate(test_split.ids)}
     return chosen.subset(sorted(range(len(chosen)), key=lambda i: order[chosen.ids[i]]))
 

@@ -1,11 +1,15 @@
 """Finding data sets by name, loading their splits, and saying what is missing and how to get it."""
 
+import contextlib
+import http.client
+import sys
+import tempfile
 from pathlib import Path
 
 from benchmark.data.availability import Availability, availability, find_card
 from benchmark.data.card import SPLITS, Card, SplitName
 from benchmark.data.files import checked_file, default_data_dir
-from benchmark.data.loaders import load_medmnist, load_npz, medmnist_class, medmnist_url
+from benchmark.data.loaders import load_medmnist, load_npz, medmnist_source
 from benchmark.data.official import official_subset
 from benchmark.data.split import Split
 from benchmark.data.synthetic_split import load_synthetic
@@ -61,15 +65,22 @@ def prepare(card: Card, data_dir: Path | None = None) -> Availability:
 
 
 def _download_medmnist(card: Card, data_dir: Path) -> None:
-    dataset = medmnist_class(card)
+    from torchvision.datasets.utils import download_url
+
+    url, md5 = medmnist_source(card)
     name = card.files[0].name
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        dataset(split="test", root=str(data_dir), download=True)
-    except (RuntimeError, OSError) as error:
-        # medmnist hides the network's own error behind a page of advice.
-        cause = error.__context__ or error
+        # Beside its place and then renamed: a download that is broken off leaves no file that looks like the data.
+        with (
+            tempfile.TemporaryDirectory(dir=data_dir, prefix=".download-") as scratch,
+            contextlib.redirect_stdout(sys.stderr),  # standard output may be asked for JSON
+        ):
+            download_url(url=url, root=scratch, filename=name, md5=md5)
+            (Path(scratch) / name).replace(data_dir / name)
+    except (RuntimeError, OSError, http.client.HTTPException) as error:
+        told = " ".join(str(error).split())[:120]
         raise BenchError(
-            f"downloading {name} failed ({type(cause).__name__}: {str(cause).strip().splitlines()[0][:120]}); fetch "
-            f"{medmnist_url(card)} on a machine with network and save it as {data_dir / name}."
+            f"downloading {name} failed ({type(error).__name__}: {told}); fetch "
+            f"{url} on a machine with network and save it as {data_dir / name}."
         ) from None

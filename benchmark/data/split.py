@@ -1,6 +1,7 @@
 """A split in memory: what every attack, corruption and trainer receives."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,7 +130,7 @@ class Split:
         if len(self.ids) != count or len(self.groups) != count:
             return f"{count} images need {count} ids and groups but have {len(self.ids)} and {len(self.groups)}"
         if len(set(self.ids)) != count:
-            twice = next(name for i, name in enumerate(self.ids) if name in self.ids[:i])
+            twice = next(name for name, uses in Counter(self.ids).items() if uses > 1)
             return f"id '{twice}' is used twice; each image needs its own"
         return ""
 

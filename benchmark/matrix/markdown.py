@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.errors import BenchError
-from benchmark.files import write_atomically
+from benchmark.files import read_text, write_atomically
 from benchmark.matrix.model import Cell, Matrix, Profile, load_matrix
 
 BEGIN = "<!-- matrix:begin -->"
@@ -185,7 +185,7 @@ def write_into(path: Path, evidence: str) -> bool:
     """
     if not path.is_file():
         raise BenchError(f"{path} is missing; restore it.")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     fresh = _replaced(path, text, block(), "the matrix is")
     fresh = _replaced(path, fresh, evidence_block(evidence), "the cells that decide are")
     if fresh != text:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix.budgets import wrong_budget
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from benchmark.toml_model import Strict, read_toml
 
@@ -15,6 +16,8 @@ MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
 """The matrix in force. It is frozen: a changed cell means a new version in a new file."""
 
 Positive = Annotated[int, Field(ge=1)]
+Severity = Annotated[int, Field(ge=1, le=5)]
+CellName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 Params = dict[str, int | float | str | bool]
 
@@ -41,7 +44,7 @@ class Cell(Strict):
     """
 
     track: AttackTrack
-    name: str
+    name: CellName
     method: str
     suite: str = ""
     norm: Literal["linf", "l2", "l0"] = "linf"
@@ -66,10 +69,20 @@ class Cell(Strict):
     def _words_of_version_1(cls, value: object) -> object:
         return {"cheap": "inexpensive", "dear": "expensive"}.get(str(value), value)
 
+    @field_validator("name")
+    @classmethod
+    def _not_taken(cls, value: str) -> str:
+        if value in ("none", "clean", "worst-case"):
+            raise ValueError(f"'{value}' means something else where rows and pages name attacks; take another name")
+        return value
+
     @model_validator(mode="after")
-    def _eps_ascending(self) -> "Cell":
-        if self.eps_255 != sorted(set(self.eps_255)) or self.eps_255[0] <= 0:
-            raise ValueError(f"cell '{self.name}': eps_255 must be positive and ascending, not {self.eps_255}")
+    def _sound_budgets(self) -> "Cell":
+        wrong = next(filter(None, (wrong_budget(self.norm, eps) for eps in self.eps_255)), "")
+        if wrong:
+            raise ValueError(f"cell '{self.track}/{self.name}': {wrong}")
+        if self.eps_255 != sorted(set(self.eps_255)):
+            raise ValueError(f"cell '{self.track}/{self.name}': eps_255 must be ascending, not {self.eps_255}")
         if self.norm == "linf" and not self.unranked and HEADLINE_EPS not in self.eps_255:
             raise ValueError(f"cell '{self.track}/{self.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
         return self
@@ -92,7 +105,7 @@ class Corruption(Strict):
     """
 
     mode: Literal["paper", "released-code"]
-    severities: list[Annotated[int, Field(ge=1, le=5)]]
+    severities: Annotated[list[Severity], Field(min_length=1)]
     images: Positive
     source: str
 
@@ -106,7 +119,7 @@ class Profile(Strict):
         judge_draws: the judge's draws for a randomised defense, odd.
         eot_samples: draws of a randomised pipeline that one gradient averages over.
         caps: upper bounds on attack parameters.
-        eps_255: budgets kept; None for all.
+        eps_255: L-inf budgets kept; None for all.
         severities, corruption_images: bounds on the corruption track; None for the matrix's own.
     """
 
@@ -115,12 +128,15 @@ class Profile(Strict):
     judge_draws: Positive
     eot_samples: Positive
     caps: dict[str, Positive] = Field(default_factory=dict)
-    eps_255: list[float] | None = None
-    severities: list[int] | None = None
+    eps_255: Annotated[list[float], Field(min_length=1)] | None = None
+    severities: Annotated[list[Severity], Field(min_length=1)] | None = None
     corruption_images: Positive | None = None
 
     @model_validator(mode="after")
-    def _odd_draws(self) -> "Profile":
+    def _sound(self) -> "Profile":
+        wrong = next(filter(None, (wrong_budget("linf", eps) for eps in self.eps_255 or ())), "")
+        if wrong:
+            raise ValueError(f"a profile's eps_255: {wrong}")
         if self.judge_draws % 2 == 0:
             raise ValueError(f"judge_draws is {self.judge_draws}; an odd number leaves no tie")
         return self
@@ -153,7 +169,24 @@ class Matrix(Strict):
         for cell in self.cell:
             if cell.same_as and cell.same_as not in known:
                 raise ValueError(f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', which is no cell")
+            if cell.same_as:
+                self._check_source(cell)
         return self
+
+    def _check_source(self, cell: Cell) -> None:
+        """The rows of ``same_as`` are taken over as they are, so that cell must make the same ones."""
+        source = next(one for one in self.cell if f"{one.track}/{one.name}" == cell.same_as)
+        told = f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', but"
+        # Only the black box is seen alike from other tracks; a cell of the own track would wait for itself.
+        if source.track != "black-box" or cell.track not in ("white-box", "adaptive"):
+            raise ValueError(
+                f"{told} only white-box and adaptive cells can be that of a black-box cell; remove same_as"
+            )
+        for field in ("method", "norm", "params", "unranked"):
+            if getattr(source, field) != getattr(cell, field):
+                raise ValueError(f"{told} field '{field}' differs between them; make it equal or remove same_as")
+        if not set(cell.eps_255) <= set(source.eps_255) or source.when == "stochastic" or source.needs:
+            raise ValueError(f"{told} that one does not run at all of its budgets; give it all, or remove same_as")
 
     def cells(self, track: str, *, stochastic: bool, profile: str, has: Collection[str] = ()) -> list[Cell]:
         """Cells of a track that a defense of this kind meets, cut down to a profile's budgets."""
@@ -200,9 +233,18 @@ def load_matrix(path: Path = MATRIX_FILE) -> tuple[Matrix, str]:
     """Read the matrix and return it with the sha256 of its file.
 
     Raises:
-        BenchError: the file is missing or wrong.
+        BenchError: the file is missing or wrong, or another one than the matrix in force has a cell that cannot run.
     """
     if not path.is_file():
         mend = "reinstall medrobustbench" if path == MATRIX_FILE else "give the path of a matrix file"
         raise BenchError(f"the matrix file {path} is missing; {mend}.")
-    return read_toml(path, Matrix), hashlib.sha256(path.read_bytes()).hexdigest()
+    matrix = read_toml(path, Matrix)
+    if path != MATRIX_FILE:
+        # The one in force is checked by a test, so that listings and the site need no torch.
+        from benchmark.matrix.checked import check_matrix
+
+        try:
+            check_matrix(matrix)
+        except BenchError as error:
+            raise BenchError(f"{path}: {error}") from None
+    return matrix, hashlib.sha256(path.read_bytes()).hexdigest()

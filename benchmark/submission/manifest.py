@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.data.card import refuse_task_to_come
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
 from benchmark.toml_model import Strict, as_model, parse_toml
@@ -84,7 +85,7 @@ class Manifest(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     authors: Annotated[list[str], Field(min_length=1)]
-    task: Literal["classification", "multilabel", "segmentation"]
+    task: Literal["classification"]
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     defense_family: Literal[
@@ -108,6 +109,12 @@ class Manifest(Strict):
     weights: dict[str, Weights] = Field(default_factory=dict)
     paper: Paper | None = None
     claims: list[ClaimedNumber] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_is_built(cls, data: Any) -> Any:
+        refuse_task_to_come(data, "give 'classification' or keep the entry back until it is")
+        return data
 
     @model_validator(mode="after")
     def _weights_for_known_datasets(self) -> "Manifest":

@@ -7,12 +7,14 @@ with the reason in ``set_aside``.
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from benchmark.errors import BenchError
+from benchmark.files import read_text
 from leaderboard.published import vocabulary as words
 from leaderboard.published.table import PUBLISHED, PublishedNumber, write_published
 
@@ -38,8 +40,7 @@ def restate(folder: Path) -> list[PublishedNumber]:
 
 
 def _of_table(path: Path) -> list[PublishedNumber]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
+    lines = list(csv.DictReader(io.StringIO(read_text(path, "CSV"))))
     found = []
     for index, line in enumerate(lines, start=2):
         missing = [name for name in NEEDED if line.get(name) is None]

@@ -1,11 +1,13 @@
 """The table of published numbers: one line per number that a paper prints."""
 
 import csv
+import io
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
 from benchmark.errors import BenchError
+from benchmark.files import read_text
 
 PUBLISHED = Path(__file__).parent / "published.csv"
 """The table itself, made by :mod:`leaderboard.published.restate`."""
@@ -82,11 +84,9 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedNumber, ...]:
     Raises:
         BenchError: the file is missing, has other columns, or holds a value that its unit does not allow.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except OSError as error:
-        raise BenchError(f"the published numbers {path} cannot be read ({error.strerror}).") from None
+    if not path.is_file():
+        raise BenchError(f"the published numbers {path} are missing; make them again with published.restate.")
+    lines = list(csv.DictReader(io.StringIO(read_text(path, "CSV"))))
     if not lines or tuple(lines[0]) != COLUMNS:
         raise BenchError(f"{path} lacks the columns of published numbers; make it again with published.restate.")
     return tuple(_number(path, line, index) for index, line in enumerate(lines, start=2))

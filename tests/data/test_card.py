@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data.card import Card, all_cards, read_card
+from benchmark.data.card import MEDMNIST_FLAGS, MEDMNIST_SIZES, Card, all_cards, read_card
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -28,6 +28,19 @@ def test_medmnist_cards_agree_with_the_package(root: Root) -> None:
             assert card.splits.model_dump() == info["n_samples"]
             assert card.classes == [info["label"][str(i)] for i in range(len(info["label"]))]
             assert (card.channels, card.licence) == (info["n_channels"], info["license"])
+
+
+def test_the_flags_are_those_of_the_packages_2d_sets() -> None:
+    from medmnist import INFO
+
+    flat = {flag for flag, info in INFO.items() if all(f"url_{size}" in info for size in MEDMNIST_SIZES[1:])}
+    assert set(MEDMNIST_FLAGS) == flat
+
+
+def test_medmnist_has_no_file_of_another_size(make_card: Callable[..., Card]) -> None:
+    changes = ('loader = "npz"', 'loader = "medmnist"'), ("[npz]", '[medmnist]\nflag = "octmnist"\n[npz]')
+    with pytest.raises(BenchError, match="size is 8 but MedMNIST's files have 28, 64, 128, 224 pixels"):
+        make_card("0" * 64, *changes)
 
 
 def test_cards_are_read_without_torch(root: Root) -> None:
@@ -56,6 +69,8 @@ def test_cards_are_read_without_torch(root: Root) -> None:
         ('name = "tiny.npz"', 'name = "../tiny.npz"', "plain file name"),
         ('loader = "npz"', 'loader = "medmnist"', r"table \[medmnist\]"),
         ('title = "Tiny"', "title = Tiny", "not valid TOML"),
+        ("[npz]", '[medmnist]\nflag = "pneumonia"\n[npz]', "Did you mean 'pneumoniamnist'"),
+        ("[npz]", '[medmnist]\nflag = "nodulemnist3d"\n[npz]', "'nodulemnist3d' holds volumes"),
     ],
 )
 def test_a_wrong_card_is_refused_in_one_sentence(
@@ -87,6 +102,13 @@ def test_an_ids_file_with_a_repeated_id_is_refused(make_card: Callable[..., Card
     (tmp_path / "datasets" / "tiny" / "ids.txt").write_text("test_0\ntest_1\ntest_1\n")
     with pytest.raises(BenchError, match="2 different ids in 3 lines"):
         make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
+
+
+def test_an_ids_file_has_one_id_a_line_which_may_hold_spaces(make_card: Callable[..., Card], tmp_path: Path) -> None:
+    (tmp_path / "datasets" / "tiny").mkdir(parents=True)
+    (tmp_path / "datasets" / "tiny" / "ids.txt").write_text("test/NORMAL/IM 1.jpeg\n\na\x0bb\n  c\n\n")
+    card = make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
+    assert card.official.ids == ["test/NORMAL/IM 1.jpeg", "a\x0bb", "  c"]
 
 
 def test_a_folder_without_card_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A data file is either the one that the card describes or refused in one sentence that says what it is."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,20 @@ def test_a_missing_array_is_named(save: Save, arrays: dict[str, Any], tmp_path: 
         ("test_labels", np.array([0, 1, -1, 0, 1]), "range from -1 to 1"),
         ("test_ids", np.array(["a"] * 5), "used twice"),
         ("test_ids", np.array(["a", "b"]), "5 images need 5 ids"),
-        ("test_images", np.array([{}] * 5, dtype=object), "without pickle"),
+        ("test_images", np.array([{}] * 5, dtype=object), "array 'test_images' holds Python objects"),
+        ("test_ids", np.array(["a", "b", "c", "d", "e"], dtype=object), "without pickle; save it as plain"),
+        ("test_images", np.zeros((0, 8, 8), dtype=np.uint8), "the card says (5, 8, 8)"),
+        ("test_labels", np.zeros((5, 1, 1), dtype=np.uint8), "must be integers"),
+        ("test_labels", np.zeros((1, 5), dtype=np.uint8), "must be integers"),
+        ("test_labels", np.zeros(5, dtype=bool), "must be integers"),
+        ("test_labels", np.zeros((5, 14), dtype=np.uint8), "several labels per image (multi-label) are not judged"),
+        ("test_labels", np.eye(2)[[0, 1, 0, 1, 0]], "of one-hot rows take the argmax"),
+        ("test_labels", np.full(5, 2**64 - 1, dtype=np.uint64), "range from 18446744073709551615"),
+        ("test_ids", np.arange(5.0), "ids are float64 (5,) but must be text or integers"),
+        ("test_ids", np.arange(10).reshape(5, 2), "ids are int64 (5, 2)"),
+        ("test_ids", np.array([b"\xff", b"b", b"c", b"d", b"e"]), "not valid UTF-8"),
+        ("test_ids", np.array(["\ud800", "b", "c", "d", "e"]), "not valid UTF-8"),
+        ("test_ids", np.array(["a", "b", "", "d", "e"]), "an empty name at index 2"),
     ],
 )
 def test_an_array_that_contradicts_the_card_is_refused(
@@ -128,6 +142,93 @@ def test_an_array_that_contradicts_the_card_is_refused(
 ) -> None:
     arrays[key] = value
     assert complaint in _refused(save(arrays), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (np.zeros((5, 8, 8), dtype=bool), "masks are bool"),
+        (np.zeros((5, 8, 8), dtype=">u2"), "masks are >u2"),
+        (np.full((5, 8, 8), "x"), "masks are <U1"),
+        (np.zeros((5, 8, 8, 1), dtype=np.uint8), "must be uint8 (5, 8, 8) with values 0 and 1"),
+        (np.full((5, 8, 8), 255, dtype=np.uint8), "with values 0 and 1"),
+    ],
+)
+def test_masks_that_contradict_the_card_are_refused(
+    save: Save, arrays: dict[str, Any], tmp_path: Path, value: Any, complaint: str
+) -> None:
+    card = save(arrays | {"test_masks": value}, ("[npz]", '[npz]\nmasks = "{split}_masks"'))
+    assert complaint in _refused(card, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("groups", "complaint"), [(np.array(["a", "b"]), "5 images need 5 ids and groups"), (np.zeros(5), "groups are")]
+)
+def test_groups_that_do_not_fit_are_refused(
+    save: Save, arrays: dict[str, Any], tmp_path: Path, groups: Any, complaint: str
+) -> None:
+    card = save(arrays | {"test_patients": groups}, ("[npz]", '[npz]\ngroups = "{split}_patients"'))
+    assert complaint in _refused(card, tmp_path)
+
+
+def test_byte_order_memory_order_and_width_of_numbers_do_not_matter(
+    save: Save, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    arrays["val_images"] = np.asfortranarray(arrays["val_images"])
+    arrays["val_labels"] = arrays["val_labels"].astype(">i4")
+    split = load_split(save(arrays), "val", data_dir=tmp_path)
+    assert torch.equal(split.images[:, 0], torch.from_numpy(arrays["val_images"].copy()).float() / 255)
+    assert split.labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        (np.array(["é/1".encode(), b"b", b"c", b"d"]), ("é/1", "b", "c", "d")),
+        (np.array([[7], [8], [9], [10]], dtype=">u2"), ("7", "8", "9", "10")),
+    ],
+)
+def test_ids_may_be_bytes_or_integers(
+    save: Save, arrays: dict[str, Any], tmp_path: Path, ids: Any, told: tuple[str, ...]
+) -> None:
+    assert load_split(save(arrays | {"val_ids": ids}), "val", data_dir=tmp_path).ids == told
+
+
+def _accepted(content: bytes, make_card: Save, folder: Path) -> Card:
+    """A card whose checksum is that of this very content: somebody hashed a damaged file."""
+    (folder / "tiny.npz").write_bytes(content)
+    return make_card(hashlib.sha256(content).hexdigest())
+
+
+def test_a_single_array_under_the_name_of_an_npz_is_called_so(make_card: Save, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    assert "is one npy array" in _refused(_accepted((tmp_path / "one.npy").read_bytes(), make_card, tmp_path), tmp_path)
+
+
+def test_a_file_that_is_no_zip_is_called_so_even_where_the_card_accepts_it(make_card: Save, tmp_path: Path) -> None:
+    assert "is not an npz file; save" in _refused(_accepted(b"image,label\n", make_card, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_array_is_named(arrays: dict[str, Any], make_card: Save, tmp_path: Path, compressed: bool) -> None:
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "whole.npz", **arrays)
+    content = bytearray((tmp_path / "whole.npz").read_bytes())
+    member = content.index(b"test_images.npy") + 300
+    content[member : member + 40] = b"\x55" * 40
+    message = _refused(_accepted(bytes(content), make_card, tmp_path), tmp_path)
+    assert "array 'test_images' cannot be read" in message
+    assert "save the file again" in message
+
+
+def test_an_encrypted_array_is_named(arrays: dict[str, Any], make_card: Save, tmp_path: Path) -> None:
+    np.savez(tmp_path / "whole.npz", **arrays)
+    content = bytearray((tmp_path / "whole.npz").read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of both headers of a member
+        start = -1
+        while (start := content.find(signature, start + 1)) >= 0:
+            content[start + offset] |= 1
+    message = _refused(_accepted(bytes(content), make_card, tmp_path), tmp_path)
+    assert "array 'test_images' is encrypted; save the file without a password" in message
 
 
 def test_an_unknown_split_gets_a_suggestion(make_card: Save, tmp_path: Path) -> None:

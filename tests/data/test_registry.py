@@ -2,15 +2,17 @@
 
 import hashlib
 import os
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import medmnist
 import numpy as np
 import pytest
 import torch
 
-from benchmark.data.card import Card, Official, read_card
+from benchmark.data.card import Card, Official, SplitSizes, read_card
 from benchmark.data.official import stratified_ids
 from benchmark.data.registry import availability, find_card, load_split, official_subset, prepare
 from benchmark.data.split import Split
@@ -63,19 +65,26 @@ def test_no_official_image_is_identical_to_one_of_another_split(name: str, other
     assert not any(image.numpy().tobytes() in seen for image in official_subset(card, split).images)
 
 
-def test_a_colour_medmnist_file_is_read_through_the_package(root: Root, tmp_path: Path) -> None:
-    card = find_card("dermamnist", root)
+def medmnist_file(dataset: str, root: Root, folder: Path, size: int, name: str) -> Card:
+    """A small file as MedMNIST lays it out, all but one pixel black, and a card for it."""
+    card = find_card(dataset, root).model_copy(update={"splits": SplitSizes(train=12, val=9, test=9), "size": size})
     arrays: dict[str, Any] = {}
-    for name in ("train", "val", "test"):
-        count = card.splits.model_dump()[name]
-        arrays[f"{name}_images"] = np.zeros((count, 28, 28, 3), dtype=np.uint8)
-        arrays[f"{name}_labels"] = (np.arange(count) % 7).astype(np.uint8)[:, None]
-    arrays["val_images"][5, 3, 4] = (51, 102, 255)
-    np.savez_compressed(tmp_path / "dermamnist.npz", **arrays)
-    digest = hashlib.sha256((tmp_path / "dermamnist.npz").read_bytes()).hexdigest()
-    accepting = card.model_copy(update={"files": [card.files[0].model_copy(update={"sha256": [digest]})]})
-    split = load_split(accepting, "val", data_dir=tmp_path)
-    assert split.images.shape == (1003, 3, 28, 28)
+    channels = (3,) if card.channels == 3 else ()
+    for split, count in card.splits.model_dump().items():
+        arrays[f"{split}_images"] = np.zeros((count, size, size, *channels), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(count) % len(card.classes)).astype(np.uint8)[:, None]
+    arrays["val_images"][5, 3, 4] = (51, 102, 255) if channels else 51
+    np.savez_compressed(folder / name, **arrays)
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    file = card.files[0].model_copy(update={"name": name, "sha256": [digest], "md5": None})
+    return card.model_copy(update={"files": [file]})
+
+
+@pytest.mark.parametrize(("size", "name"), [(28, "dermamnist.npz"), (64, "dermamnist_64.npz"), (224, "mine.npz")])
+def test_a_colour_medmnist_file_is_read_at_every_size(root: Root, tmp_path: Path, size: int, name: str) -> None:
+    card = medmnist_file("dermamnist", root, tmp_path, size, name)
+    split = load_split(card, "val", data_dir=tmp_path)
+    assert split.images.shape == (9, 3, size, size)
     assert split.images[5, :, 3, 4].tolist() == pytest.approx([0.2, 0.4, 1.0])
     assert (split.ids[5], int(split.labels[5])) == ("val-00005", 5)
 
@@ -104,6 +113,14 @@ def test_a_card_without_ids_draws_them_by_its_rule() -> None:
     assert drawn == sorted(drawn)
     with pytest.raises(BenchError, match=r"lower official\.count"):
         stratified_ids(split, 30, ["test-00000"])
+
+
+def test_spaces_around_an_official_id_are_its_own_or_an_editors(root: Root) -> None:
+    card = find_card("synthetic_cxr", root)
+    ids = ("a ", "b", "c")
+    split = Split("synthetic_cxr", "test", torch.zeros(3, 1, 2, 2), torch.zeros(3).long(), ids, ids, ("x", "y"))
+    told = card.model_copy(update={"official": Official(count=2, drawn="by hand", ids=["c  ", "a "])})
+    assert official_subset(told, split).ids == ("a ", "c")
 
 
 def test_dermamnist_is_defined_by_its_rule(root: Root) -> None:
@@ -162,6 +179,40 @@ def test_a_download_that_arrives_is_available(root: Root, tmp_path: Path, monkey
 
     monkeypatch.setattr("torchvision.datasets.utils.download_url", deliver)
     assert prepare(card, tmp_path).state == "available"
+
+
+@pytest.mark.parametrize("size", [64, 128, 224])
+def test_a_download_asks_for_the_file_of_the_cards_size(
+    root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    name = f"pneumoniamnist_{size}.npz"
+    card = medmnist_file("pneumoniamnist", root, made, size, name)
+    asked: list[tuple[str, str]] = []
+
+    def deliver(url: str, root: str, filename: str, md5: str) -> None:
+        print("downloading")  # as some versions do
+        asked.append((url, md5))
+        (Path(root) / filename).write_bytes((made / name).read_bytes())
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", deliver)
+    assert prepare(card, tmp_path / "data").state == "available"
+    info = medmnist.INFO["pneumoniamnist"]
+    assert asked == [(info[f"url_{size}"], info[f"MD5_{size}"])]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [name]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_download_that_breaks_off_leaves_no_file(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(url: str, root: str, filename: str, md5: str) -> None:
+        (Path(root) / filename).write_bytes(b"PK half a file")
+        raise IncompleteRead(b"")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", break_off)
+    with pytest.raises(BenchError, match=r"downloading dermamnist\.npz failed \(IncompleteRead"):
+        prepare(find_card("dermamnist", root), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_data_folder_comes_from_the_environment(

@@ -96,11 +96,12 @@ def test_a_baseline_over_three_megabytes_is_refused(
     assert (name, "a shipped baseline may have 3" in message) == ("weights", True)
 
 
-def test_a_wrong_task_is_refused(plant: Callable[..., Path], check: Callable[..., Report]) -> None:
+def test_a_task_that_is_not_built_is_refused(plant: Callable[..., Path], check: Callable[..., Report]) -> None:
     folder = plant()
     text = (folder / "submission.toml").read_text()
     (folder / "submission.toml").write_text(text.replace("classification", "segmentation"))
-    assert only_failure(check(folder))[0] == "task"
+    name, message = only_failure(check(folder))
+    assert (name, "task 'segmentation' is not built yet" in message) == ("manifest", True)
 
 
 def test_an_unknown_data_set_in_the_manifest_is_named(plant: Callable[..., Path], check: Callable[..., Report]) -> None:

@@ -1,0 +1,166 @@
+"""Whether the cells of a matrix file can run as they are written. Imports the attacks, and with them torch.
+
+A cell that cannot run leaves gaps, hours later; one whose attack quietly does something else leaves wrong rows.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from benchmark.attacks.registry import ATTACKS, build
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix.model import Cell, Matrix, Params
+
+_EVERYTHING = ("gradient", "features", "references", "scores", "labels", "training")
+KNOWLEDGE = {
+    "no-box": ("gradient",),
+    "black-box": ("scores", "labels"),
+    "gray-box": ("training",),
+    "white-box": _EVERYTHING,
+    "adaptive": _EVERYTHING,
+}
+"""What attacks of each track may need to know: the kinds of view that the engine hands out there."""
+
+_MEANS = {
+    "gradient": "gradients",
+    "features": "features of inner layers",
+    "references": "features of training images",
+    "scores": "scores",
+    "labels": "labels",
+    "training": "a fit on training images",
+}
+_WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
+
+
+def check_matrix(matrix: Matrix) -> None:
+    """Hold every cell against the attack that it names, under every profile.
+
+    Raises:
+        BenchError: the first fault, in one sentence that does not name the file.
+    """
+    for cell in matrix.cell:
+        for fault in _faults(cell):
+            raise BenchError(f"cell '{cell.track}/{cell.name}': {_stopped(fault)}")
+    for name, profile in matrix.profile.items():
+        for cap in profile.caps:
+            known = {parameter for method in ATTACKS for parameter in _parameters(method)}
+            if cap not in known:
+                raise BenchError(f"profile '{name}': no attack has the parameter '{cap}'.{did_you_mean(cap, known)}")
+        _check_profile(matrix, name)
+    _check_twins(matrix)
+
+
+def _stopped(clause: str) -> str:
+    return clause if clause.endswith((".", "?")) else f"{clause}."
+
+
+def _faults(cell: Cell) -> Iterator[str]:
+    if cell.method not in ATTACKS:
+        yield f"attack '{cell.method}' is unknown.{did_you_mean(cell.method, ATTACKS)}"
+        return
+    if cell.stochastic and cell.when == "deterministic":
+        yield "it has parameters for randomised defenses but when is 'deterministic'; remove one of the two"
+    for params in (cell.params, {**cell.params, **cell.stochastic}):
+        yield from _wrong_params(cell.method, params)
+        attack = build(cell.method, params)
+        yield from _wrong_norm(cell, attack)
+        yield from _wrong_view(cell, attack.knowledge, params)
+
+
+def _parameters(method: str) -> dict[str, Any]:
+    """Names and types of an attack's parameters."""
+    types = get_type_hints(ATTACKS[method])
+    return {field.name: types[field.name] for field in fields(ATTACKS[method])}
+
+
+def _wrong_params(method: str, params: Params) -> Iterator[str]:
+    known = _parameters(method)
+    for name, value in params.items():
+        if name not in known:
+            yield f"attack '{method}' has no parameter '{name}'.{did_you_mean(name, known)}"
+        elif not _fits(value, known[name]):
+            kinds = [_WORDS[kind] for kind in _kinds(known[name]) if kind in _WORDS]
+            yield f"parameter '{name}' of attack '{method}' is {value!r}; give {' or '.join(kinds)}"
+    try:
+        build(method, params)
+    except BenchError as error:
+        yield str(error)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value of a TOML file may stand for a parameter of this type; a boolean is no number."""
+    for kind in _kinds(hint):
+        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return math.isfinite(value)
+        if type(value) is kind:
+            return True
+    return False
+
+
+def _wrong_norm(cell: Cell, attack: Any) -> Iterator[str]:
+    if attack.norm == cell.norm:
+        return
+    if "norm" in _parameters(cell.method):
+        yield f"norm is '{cell.norm}' but its attack's parameter norm is '{attack.norm}'; make them equal"
+        return
+    suits = [method for method, kind in ATTACKS.items() if getattr(kind, "norm", "") == cell.norm]
+    yield (
+        f"norm is '{cell.norm}' but attack '{cell.method}' works in '{attack.norm}'; correct it, or take an attack "
+        f"of '{cell.norm}': {', '.join(sorted(suits))}"
+    )
+
+
+def _wrong_view(cell: Cell, knowledge: str, params: Params) -> Iterator[str]:
+    if knowledge not in KNOWLEDGE[cell.track]:
+        offered = ", ".join(_MEANS[kind] for kind in KNOWLEDGE[cell.track])
+        tracks = ", ".join(track for track, kinds in KNOWLEDGE.items() if knowledge in kinds)
+        yield (
+            f"attack '{cell.method}' needs {_MEANS[knowledge]}, but track '{cell.track}' gives {offered}; "
+            f"move the cell to {tracks}"
+        )
+    if knowledge in ("scores", "labels") and "queries" not in params:
+        yield f"attack '{cell.method}' asks queries; give it the parameter queries, its largest number"
+    if cell.backward == "identity" and (cell.track != "adaptive" or knowledge in ("scores", "labels", "training")):
+        yield "backward = 'identity' is for adaptive attacks with gradients; remove it"
+    if cell.track != "no-box" and cell.surrogate != Cell.model_fields["surrogate"].default:
+        yield f"surrogate is for the no-box track and has no effect in '{cell.track}'; remove it"
+
+
+def _check_profile(matrix: Matrix, name: str) -> None:
+    """A profile must leave some of the L-inf budgets, and parameters that its cells' attacks take."""
+    offers = {cell.needs for cell in matrix.cell}
+    kept = [
+        cell
+        for track in matrix.attack_tracks
+        for stochastic in (False, True)
+        for cell in matrix.cells(track, stochastic=stochastic, profile=name, has=offers)
+    ]
+    budgets = matrix.profile[name].eps_255
+    if budgets and any(cell.norm == "linf" for cell in matrix.cell) and not any(one.norm == "linf" for one in kept):
+        told = ", ".join(f"{eps:g}" for eps in budgets)
+        raise BenchError(f"profile '{name}': no L-inf cell has one of its eps_255, {told}; name budgets of the cells.")
+    for cell in kept:
+        try:
+            build(cell.method, cell.params)
+        except BenchError as error:
+            raise BenchError(f"cell '{cell.track}/{cell.name}' under profile '{name}': {error}") from None
+
+
+def _check_twins(matrix: Matrix) -> None:
+    """Two cells that make the same rows would cost twice and hide each other in the evidence."""
+    met: dict[str, Cell] = {}
+    for cell in matrix.cell:
+        what = {"name", "suite", "eps_255", "cost", "knowledge", "objective", "source"}
+        key = repr(sorted(cell.model_dump(exclude=what).items()))
+        twin = met.setdefault(key, cell)
+        if twin is not cell and set(twin.eps_255) & set(cell.eps_255):
+            raise BenchError(
+                f"cells '{twin.name}' and '{cell.name}' of track '{cell.track}' are the same attack with the same "
+                "parameters; remove one."
+            )
