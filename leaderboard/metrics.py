@@ -13,7 +13,7 @@ from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
 from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import EntryRows, Required, entries
 from leaderboard.gaps import Gaps
-from leaderboard.indicators import decision_seconds, indicators
+from leaderboard.indicators import decision_gflops, indicators
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
@@ -236,7 +236,7 @@ def _diagnostic_records(entry: EntryRows, judged: Verdicts, baseline: EntryRows 
         if math.isfinite(one.value):
             bounds = (math.nan, math.nan)
             found.append(_record(entry, DIAGNOSTIC, f"indicator_{one.name}", one.value, bounds, len(judged.images)))
-    own, usual = decision_seconds(entry), decision_seconds(baseline) if baseline is not None else None
+    own, usual = decision_gflops(entry), decision_gflops(baseline) if baseline is not None else None
     if own and usual:
         found.append(_record(entry, DIAGNOSTIC, "inference_cost", own / usual, (math.nan, math.nan), 1))
     return found

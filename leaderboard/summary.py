@@ -10,7 +10,7 @@ from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 
 INFERENCE_COST = "inference_cost"
-"""Metric: seconds that a decision takes, as a multiple of the natural baseline's on the same data set."""
+"""Metric: GFLOPs that a decision takes, as a multiple of the natural baseline's on the same data set."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import time
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.access import adaptive
 from benchmark.data.split import Split
@@ -22,7 +22,7 @@ from benchmark.task import Classification
 LOG = logging.getLogger(__name__)
 
 MEASUREMENTS = 5
-"""Times that the same images are decided on, to find what a decision takes at the least."""
+"""Times that a decision is clocked, to find what it takes at the least."""
 
 
 def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
@@ -38,39 +38,43 @@ def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.
     attacked = AttackTrack(workplace, unit, lambda _cell: None).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
-    for name, measure, column in ((GRADIENT, _gradient_sizes, "score"), (INFERENCE, _seconds, "seconds")):
+    for name, measure in ((GRADIENT, _gradient_sizes), (INFERENCE, _decision_cost)):
         common = {"attack": name, "unranked": True}
         try:
-            found = measure(workplace, unit, split).tolist()
+            told = measure(workplace, unit, split)
         except (Exception, SystemExit) as error:
             for image in range(len(split)):
                 book.add_gap(image, None, f"{type(error).__name__}: {error}", **common)
             continue
-        for image, value in enumerate(found):
-            # A gradient whose size is no number is none; the row says so by having no size.
-            book.add(image, None, None, None, **{column: value if value == value else None}, **common)
+        for image, columns in enumerate(told):
+            book.add(image, None, None, None, **columns, **common)
     return pa.concat_tables([attacked, book.table()]).unify_dictionaries()
 
 
-def _seconds(workplace: Workplace, unit: Unit, split: Split) -> Tensor:
-    """Seconds that the deployed decision takes per image, (N,), all equal: images are decided on together."""
+def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float]]:
+    """What a deployed decision takes per image; the same of all, since images are decided on together."""
     defense = workplace.build(unit)
     images = split.images.to(workplace.device)
     seeds = [content_seed(split.dataset, name, "diagnostic", INFERENCE) for name in split.ids]
+    with FlopCounterMode(display=False) as counter:
+        defense.predict(images, Randomness(seeds, workplace.device))
     taken = []
     for _ in range(MEASUREMENTS):
         started = time.perf_counter()
         defense.predict(images, Randomness(seeds, workplace.device)).label.cpu()
         taken.append(time.perf_counter() - started)
-    return torch.full((len(split),), min(taken) / len(split))
+    count = len(split)
+    return [{"score": counter.get_total_flops() / count / 1e9, "seconds": min(taken) / count}] * count
 
 
-def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> Tensor:
-    """Largest absolute component of the margin's gradient at each image, (N,); NaN where one is not finite."""
+def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
+    """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
     task = Classification(len(split.classes))
     images, labels = split.images.to(workplace.device), split.labels.to(workplace.device)
     seeds = [content_seed(split.dataset, name, "diagnostic", GRADIENT) for name in split.ids]
     view = adaptive(workplace.build(unit), Randomness(seeds, workplace.device), workplace.profile.eot_samples)
     rows = torch.arange(len(split))
     seen = view.evaluate(images, lambda logits: task.margin(logits, labels), rows).gradient.flatten(1).abs().cpu()
-    return torch.where(seen.isfinite().all(dim=1), seen.nan_to_num().amax(dim=1), torch.nan)
+    finite = seen.isfinite().all(dim=1).tolist()
+    sizes = seen.nan_to_num().amax(dim=1).tolist()
+    return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]

@@ -14,7 +14,8 @@ GRADIENT = "gradient"
 """``attack`` of the rows that hold the size of the adaptive gradient at each clean image, in ``score``."""
 
 INFERENCE = "inference"
-"""``attack`` of the rows that hold what one decision takes, in ``seconds``, the shortest of several measurements."""
+"""``attack`` of the rows that hold what one decision takes: in ``score`` GFLOPs, as torch counts those of convolutions
+and matrix products, and in ``seconds`` the shortest of several measurements, which another load of the machine alters."""
 
 
 class Diagnostics(Strict):
