@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmark.errors import BenchError
-from benchmark.results.migrate import upgraded, version_of
+from benchmark.results.migrate import read_under_schema, version_of
 from benchmark.results.schema import ATTACK_TRACKS, ESSENTIAL, SCHEMA, SCHEMA_VERSION
 
 _FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "skipped", "unranked")
@@ -206,12 +206,9 @@ def _unreadable(path: Path, error: Exception) -> BenchError:
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a file under today's schema; of today's version only these columns, all others then being null."""
     file, version = _open(path)
-    wanted = None
-    if columns is not None and version == SCHEMA_VERSION:
-        wanted = [name for name in columns if name in file.schema_arrow.names]
     try:
-        return upgraded(file.read(wanted), version)
-    except (pa.ArrowException, OSError) as error:
+        return read_under_schema(file, version, columns)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     except BenchError as error:
         raise BenchError(f"{path}: {error}; evaluate again with this version of medrobustbench.") from None

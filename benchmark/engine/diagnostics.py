@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import torch
@@ -21,6 +22,9 @@ from benchmark.task import Classification
 
 LOG = logging.getLogger(__name__)
 
+Measure = Callable[[Workplace, Unit, Split], Sequence[Mapping[str, float | None]]]
+"""Gives the columns of each image's row."""
+
 MEASUREMENTS = 5
 """Times that a decision is clocked, to find what it takes at the least."""
 
@@ -38,7 +42,8 @@ def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.
     attacked = AttackTrack(workplace, unit, lambda _cell: None).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
-    for name, measure in ((GRADIENT, _gradient_sizes), (INFERENCE, _decision_cost)):
+    measures: dict[str, Measure] = {GRADIENT: _gradient_sizes, INFERENCE: _decision_cost}
+    for name, measure in measures.items():
         common = {"attack": name, "unranked": True}
         try:
             told = measure(workplace, unit, split)

@@ -15,7 +15,7 @@ GRADIENT = "gradient"
 
 INFERENCE = "inference"
 """``attack`` of the rows that hold what one decision takes: in ``score`` GFLOPs, as torch counts those of convolutions
-and matrix products, and in ``seconds`` the shortest of several measurements, which another load of the machine alters."""
+and products of matrices, and in ``seconds`` the shortest of several measurements, which other loads alter."""
 
 
 class Diagnostics(Strict):

@@ -3,6 +3,9 @@
 Versions 1 to 3 had a row per frame of a corruption sequence, and two columns by other names.
 """
 
+import json
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +16,9 @@ from benchmark.errors import BenchError
 from benchmark.results.schema import EMPTY, FALSE, SCHEMA, SCHEMA_VERSION
 
 VERSION_KEY = b"medrobustbench_schema"
+
+CONSTANT_KEY = b"medrobustbench_constant"
+"""Key of a file's metadata: JSON of the columns that have one value in all of its rows."""
 
 RENAMED = {"informative": "unranked", "spared": "skipped"}
 """Names of columns up to version 3 -> today's."""
@@ -31,6 +37,38 @@ def version_of(file: pq.ParquetFile) -> int | None:
     """Schema version that a file states; None where it is not one of ours."""
     stated = (file.metadata.metadata or {}).get(VERSION_KEY, b"")
     return int(stated) if stated.isdigit() else None
+
+
+def constants_of(file: pq.ParquetFile) -> dict[str, str]:
+    """Values of the columns that a file says once for all of its rows.
+
+    Raises:
+        ValueError: they are no JSON.
+    """
+    told = json.loads((file.metadata.metadata or {}).get(CONSTANT_KEY, b"{}"))
+    return {str(name): str(value) for name, value in told.items()}
+
+
+def read_under_schema(file: pq.ParquetFile, version: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a file under today's schema.
+
+    Args:
+        file: of a schema version up to today's.
+        version: that version.
+        columns: of a file of today's version only these are read, all others being null; all when not given.
+
+    Raises:
+        BenchError: as :func:`upgraded`.
+        ArrowException, OSError, ValueError: the file is damaged.
+    """
+    wanted = None
+    if columns is not None and version == SCHEMA_VERSION:
+        wanted = [name for name in columns if name in file.schema_arrow.names]
+    table = file.read(wanted)
+    for name, value in constants_of(file).items():
+        if columns is None or name in columns:
+            table = table.append_column(name, pa.array([value] * file.metadata.num_rows, pa.string()))
+    return upgraded(table, version)
 
 
 def upgraded(table: pa.Table, version: int) -> pa.Table:

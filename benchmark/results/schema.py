@@ -139,7 +139,8 @@ SCHEMA = pa.schema(
         _column("started_at", _TEXT, "UTC start of the unit, ISO 8601"),
     ]
 )
-"""The columns. A file leaves out those that are null, empty or false throughout; readers fill them in."""
+"""The columns. A file leaves out those that are null, empty or false throughout, and says once what is the same in all
+of its rows (:data:`CONSTANT`); readers fill them in."""
 
 EMPTY = ("suite", "norm", "reason", "broken_by", "same_as")
 """Text columns in which an absent value is an empty text."""
@@ -149,6 +150,12 @@ FALSE = ("individual", "abstained", "skipped", "unranked")
 
 REPEATED = ("score", "probs_but_last", "copies", "linf", "l2", "pixels", "queries", "gradients", "seconds")
 """Columns that a row with ``same_as`` leaves to the row that it repeats."""
+
+CONSTANT = (
+    *("submission_hash", "dataset_hash", "split", "task", "matrix_version", "matrix_hash", "profile"),
+    *("device", "isolation", "made_by", "harness_version", "git_commit", "started_at"),
+)
+"""Text columns that a file may keep as one value in its metadata, where all of its rows have the same."""
 
 ESSENTIAL = ("submission", "dataset", "track", "sample_id", "status", "official", "correct")
 """Columns that every file has."""

@@ -1,6 +1,7 @@
 """Writing result tables: atomic, schema-checked, official rows protected."""
 
 import io
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,8 +10,8 @@ import pyarrow.parquet as pq
 
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
-from benchmark.results.migrate import VERSION_KEY, upgraded, value_type, version_of
-from benchmark.results.schema import ESSENTIAL, SCHEMA, SCHEMA_VERSION
+from benchmark.results.migrate import CONSTANT_KEY, VERSION_KEY, read_under_schema, value_type, version_of
+from benchmark.results.schema import CONSTANT, ESSENTIAL, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -24,11 +25,18 @@ def write_table(table: pa.Table, path: Path) -> None:
 def to_bytes(table: pa.Table) -> bytes:
     """The Parquet file of some rows; the same rows give the same bytes."""
     table = table.cast(SCHEMA)
-    kept = [name for name in SCHEMA.names if name in ESSENTIAL or not _tells_nothing(table.column(name))]
+    once = _said_once(table)
+    kept = [
+        name
+        for name in SCHEMA.names
+        if name in ESSENTIAL or (name not in once and not _tells_nothing(table.column(name)))
+    ]
     # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
     plain = pa.schema([pa.field(name, value_type(SCHEMA.field(name).type)) for name in kept])
     sink = io.BytesIO()
     with new_writer(sink, plain, level=19) as writer:
+        if once:
+            writer.add_key_value_metadata({CONSTANT_KEY: json.dumps(once).encode()})
         writer.write_table(table.select(kept).cast(plain), row_group_size=1 << 20)
     return sink.getvalue()
 
@@ -40,6 +48,12 @@ def new_writer(sink: io.BytesIO | Path, schema: pa.Schema, level: int) -> pq.Par
     )
     writer.add_key_value_metadata({VERSION_KEY: str(SCHEMA_VERSION).encode()})
     return writer
+
+
+def _said_once(table: pa.Table) -> dict[str, str]:
+    """Columns that have one value in all rows, of those that may be said once: as columns they cost too much."""
+    values = {name: pc.unique(table.column(name).cast(pa.string())).to_pylist() for name in CONSTANT}
+    return {name: found[0] for name, found in values.items() if len(found) == 1 and found[0]}
 
 
 def _tells_nothing(column: pa.ChunkedArray) -> bool:
@@ -57,7 +71,7 @@ def read_table(path: Path) -> pa.Table | None:
     try:
         file = pq.ParquetFile(path)
         version = version_of(file)
-        return None if version is None or version > SCHEMA_VERSION else upgraded(file.read(), version)
+        return None if version is None or version > SCHEMA_VERSION else read_under_schema(file, version)
     except (pa.ArrowException, OSError, KeyError, ValueError, BenchError):
         return None
 
