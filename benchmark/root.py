@@ -1,11 +1,23 @@
 """Where cards, submissions and official results are found."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchError
 
 _BUNDLED = Path(__file__).parent / "_bundled"
+
+
+def user_cache() -> Path:
+    """Return the user's own folder for data: ``$XDG_CACHE_HOME/medrobustbench``, else ``~/.cache/medrobustbench``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "medrobustbench"
+
+
+def fetched_project() -> Path:
+    """Return the folder in which ``bench fetch`` puts the official rows and all entries."""
+    return user_cache() / "project"
 
 
 @dataclass(frozen=True)
@@ -51,18 +63,21 @@ class Root:
             raise BenchError(f"{folder} belongs to the installed package, where no file is changed; {remedy}")
 
 
-def _is_root(path: Path) -> bool:
+def is_root(path: Path) -> bool:
+    """Whether a folder has what a project needs."""
     return (path / "datasets").is_dir() and (path / "submissions").is_dir() and (path / "BENCHMARK.md").is_file()
 
 
 def find_root(given: Path | None = None, start: Path | None = None) -> Root:
-    """Find the project's root: ``given``, else from ``start`` (the current folder) upward, else the wheel's copies.
+    """Find the project's root: ``given``, or one at or above ``start`` (the current folder), or what was fetched.
+
+    Without any of these it is what came with the package.
 
     Raises:
         BenchError: ``given`` is not a root, or nothing was found.
     """
     if given is not None:
-        if not _is_root(given):
+        if not is_root(given):
             raise BenchError(
                 f"--root {given} has no datasets/, submissions/ and BENCHMARK.md; give the project's folder."
             )
@@ -72,11 +87,12 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Root:
     except FileNotFoundError:
         raise BenchError("the current folder does not exist any more; change to one that does.") from None
     for folder in (here, *here.parents):
-        if _is_root(folder):
+        if is_root(folder):
             return Root(folder, installed=folder == _BUNDLED.resolve())
     source = Path(__file__).resolve().parents[1]
-    for folder in (_BUNDLED, source):
-        if _is_root(folder):
+    # A checkout that is installed for development is more than what was fetched, that is more than the package's own.
+    for folder in (source, fetched_project(), _BUNDLED):
+        if is_root(folder):
             return Root(folder, installed=True)
     raise BenchError(
         "no project found from here upward and none bundled; run inside the project or give --root FOLDER."

@@ -22,7 +22,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for _group in ("evaluate", "attack", "entries", "listings", "train", "imports", "report", "board", "compare", "verify"):
+for _group in (
+    "evaluate",
+    "attack",
+    "entries",
+    "listings",
+    "train",
+    "imports",
+    "report",
+    "board",
+    "compare",
+    "verify",
+    "fetch",
+):
     import_module(f"benchmark.cli.{_group}").register(app)
 
 

@@ -31,7 +31,11 @@ def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, consol
     from leaderboard.site import build_site
 
     found = entries_beside(root, results)
-    board = read_board(root.official_records, root.official_results)
+    if not found:
+        raise BenchError(
+            "there are no rows to make a site of; run 'bench evaluate', or get the official ones: 'bench fetch'."
+        )
+    board = read_board(root.official_records, root.official_results) if root.official_results.is_dir() else None
     if board is not None:
         own = [entry for entry in found if not entry.official]
         board = board.plus(compute(own, beside=[entry for entry in found if entry.official])) if own else board

@@ -94,6 +94,11 @@ def _refuse_absent(
     for name in absent:
         if name in names:
             raise BenchError(f"these results hold no rows of '{name}' on '{dataset}'; run 'bench evaluate {name}'.")
+        if not root.official_results.is_dir():
+            raise BenchError(
+                f"these results hold no rows of '{name}', and the official rows are not part of the installed package; "
+                "get them with 'bench fetch'."
+            )
         if (root.submissions / name).is_dir():
             raise BenchError(f"these results hold no rows of '{name}' yet; run 'bench evaluate {name}'.")
         raise BenchError(f"these results hold no submission '{name}'.{did_you_mean(name, names)}")

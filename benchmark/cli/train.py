@@ -138,6 +138,16 @@ def _job(path: Path, source: Path, plan: "Plan", dataset: str, output: Path | No
     return Job(path.parent, source, plan, dataset, file, (output or path.parent) / file, enter)
 
 
+def _owner(job: Job) -> str:
+    """The entry whose weights the manifest beside the recipe names; empty where they are its own."""
+    from benchmark.submission.manifest import read_manifest
+
+    if not job.enter:
+        return ""
+    weights = read_manifest(job.folder).weights.get(job.dataset)
+    return weights.entry if weights else ""
+
+
 def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
     """Find out before the first epoch what would keep the last one from being written.
 
@@ -151,6 +161,12 @@ def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
     owners: dict[Path, Job] = {}
     for job in jobs:
         root.refuse_writing(job.target, "train a copy of the entry or give --output FOLDER.")
+        owner = _owner(job)
+        if job.enter and owner:
+            raise BenchError(
+                f"{job.folder.name} uses the weights of '{owner}' on '{job.dataset}'; run 'bench train {owner}', or give "
+                "--output FOLDER to train them apart."
+            )
         other = owners.setdefault(job.target.resolve(), job)
         if other is not job:
             raise BenchError(

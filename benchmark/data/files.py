@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from benchmark.data.card import Card, DataFile, SplitName
 from benchmark.errors import BenchError
 from benchmark.files import LFS_POINTER, is_lfs_pointer
+from benchmark.root import user_cache
 
 Array = NDArray[Any]
-
-
-def user_cache() -> Path:
-    """Return the user's own folder for data: ``$XDG_CACHE_HOME/medrobustbench``, else ``~/.cache/medrobustbench``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "medrobustbench"
 
 
 def default_data_dir() -> Path:

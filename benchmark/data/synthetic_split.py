@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from benchmark.data.card import Card, SplitName
-from benchmark.data.files import user_cache
 from benchmark.data.split import Split, images_from_uint8
 from benchmark.data.synthetic import CLASSES, FINDINGS, VERSION, Films, draw_films
 from benchmark.errors import BenchError
+from benchmark.root import user_cache
 
 
 def load_synthetic(card: Card, split: SplitName) -> Split:

@@ -1,0 +1,97 @@
+"""``bench verify``, and the committed official rows that it looks at."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.matrix import load_matrix
+from benchmark.matrix.diagnostics import load_diagnostics
+from benchmark.root import Root
+from benchmark.submission import find_entry
+from leaderboard.board import row_hashes
+from leaderboard.entries import EntryRows, entries_in
+
+ROOT = Root(Path(__file__).resolve().parents[2])
+
+
+@pytest.fixture(scope="module")
+def committed() -> list[EntryRows]:
+    return entries_in([ROOT.official_results])
+
+
+def test_every_committed_row_belongs_to_its_entrys_folder(committed: list[EntryRows]) -> None:
+    stale = [
+        f"{entry.submission} on {entry.dataset}"
+        for entry in committed
+        if entry.provenance("submission_hash", entry.held.tracks)
+        != [find_entry(ROOT, entry.submission).content_hash(entry.dataset)]
+    ]
+    assert not stale, f"evaluate these again, or take their changes back: {stale}"
+
+
+def test_every_committed_row_belongs_to_the_matrix_and_the_diagnostics_in_force(committed: list[EntryRows]) -> None:
+    for entry in committed:
+        assert entry.provenance("matrix_hash") == [load_matrix()[1]]
+        assert entry.provenance("matrix_hash", ["diagnostic"]) == [load_diagnostics()[1]]
+
+
+def test_the_committed_board_was_computed_from_the_committed_rows() -> None:
+    told = json.loads((ROOT.official_records / "places.json").read_text())
+    assert told["rows"] == row_hashes(ROOT.official_results), "run 'make records'"
+
+
+def test_a_pair_of_entry_and_data_set_takes_less_than_150_kb() -> None:
+    drawn = "synthetic_cxr"  # its vote takes more, and it is a demonstration
+    sizes = {
+        folder: sum(path.stat().st_size for path in folder.iterdir())
+        for folder in ROOT.official_results.glob("*/*")
+        if folder.parent.name != drawn
+    }
+    assert max(sizes.values()) < 150_000
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Root:
+    """The committed rows and folder of one entry, to be tampered with."""
+    for place in ("datasets", "BENCHMARK.md"):
+        source = ROOT.path / place
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / place)
+    shutil.copytree(ROOT.submissions / "natural", tmp_path / "submissions" / "natural")
+    rows = "leaderboard/results/synthetic_cxr/natural"
+    shutil.copytree(ROOT.path / rows, tmp_path / rows)
+    return Root(tmp_path)
+
+
+def test_rows_in_step_are_told_so(own: Root, bench: Callable[..., Any]) -> None:
+    told = bench("--root", own.path, "verify")
+    assert told.code == 0
+    assert "1 entries: 1 in step, 0 stale" in told.out
+
+
+def test_a_changed_file_of_the_entry_makes_its_rows_stale(own: Root, bench: Callable[..., Any]) -> None:
+    (own.submissions / "natural" / "norm.json").write_text("{}")
+    told = bench("--root", own.path, "verify", "--json")
+    assert told.code == 1
+    assert json.loads(told.out)[0]["wrong"][0].startswith("submission ")
+
+
+def test_words_about_the_entry_do_not(own: Root, bench: Callable[..., Any]) -> None:
+    (own.submissions / "natural" / "README.md").write_text("Better words.\n")
+    assert bench("--root", own.path, "verify").code == 0
+
+
+def test_an_entry_without_a_folder_is_stale(own: Root, bench: Callable[..., Any]) -> None:
+    shutil.rmtree(own.submissions / "natural")
+    told = bench("--root", own.path, "verify", "--json")
+    assert told.code == 1
+    assert "there is no folder submissions/natural" in json.loads(told.out)[0]["wrong"]
+
+
+def test_data_that_is_not_here_is_not_checked_and_said_so(bench: Callable[..., Any], tmp_path: Path) -> None:
+    told = bench("--root", ROOT.path, "verify", "ard", "-d", "pneumoniamnist", "--json", "--data-dir", tmp_path)
+    assert told.code == 0
+    assert json.loads(told.out)[0]["unchecked"][0].startswith("images (data set 'pneumoniamnist' needs")
