@@ -164,8 +164,8 @@ def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
         owner = _owner(job)
         if job.enter and owner:
             raise BenchError(
-                f"{job.folder.name} uses the weights of '{owner}' on '{job.dataset}'; run 'bench train {owner}', or give "
-                "--output FOLDER to train them apart."
+                f"{job.folder.name} uses the weights of '{owner}' on '{job.dataset}'; run 'bench train {owner}', or "
+                "give --output FOLDER to train them apart."
             )
         other = owners.setdefault(job.target.resolve(), job)
         if other is not job:
