@@ -5,4 +5,4 @@ Importing this package imports neither torch nor any dataset: the leaderboard re
 """
 
 __version__ = "0.5.0"
-"""Version of the harness. It is part of every unit's identity: raise it whenever a change can alter a row."""
+"""Version of the harness, in every row. Raise it whenever a change can alter a row, and say so in CHANGELOG.md."""

@@ -151,9 +151,9 @@ def prepare_command(
 def matrix_command(
     context: typer.Context,
     as_json: Json = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The table that BENCHMARK.md embeds.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table that docs/matrix.md embeds.")] = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Bring the table and the list of deciding cells in BENCHMARK.md up to date.")
+        bool, typer.Option("--write", help="Bring the table and the list of decisive cells in docs/matrix.md up to date.")
     ] = False,
     cost: Annotated[bool, typer.Option("--cost", help="What each cell cost, from result rows.")] = False,
     evidence: Annotated[
@@ -164,7 +164,7 @@ def matrix_command(
     ] = None,
 ) -> None:
     """Print the threat-model matrix: version, hash, profiles and every cell; or what every cell cost, or decided."""
-    from benchmark.matrix.markdown import render, write_into
+    from benchmark.matrix.markdown import DOCUMENT, render, write_into
     from benchmark.matrix.model import load_matrix
 
     if markdown + write + (as_json or cost or evidence) + (cost and evidence) > 1:
@@ -188,7 +188,7 @@ def matrix_command(
     elif markdown:
         say(render(matrix, digest))
     elif write:
-        path = root_of(context).path / "BENCHMARK.md"
+        path = root_of(context).path / DOCUMENT
         changed = write_into(path, evidence_text(root_of(context).official_results))
         say(f"{path} {'now shows' if changed else 'already showed'} matrix version {matrix.version}.")
     else:
@@ -196,7 +196,7 @@ def matrix_command(
 
 
 def evidence_text(official_results: Path) -> str:
-    """Return what BENCHMARK.md says of the cells of the matrix in force that decide in the official rows."""
+    """Return what ``docs/matrix.md`` says of the cells of the matrix in force that decide in the official rows."""
     from benchmark.matrix.markdown import render_evidence
     from benchmark.matrix.model import load_matrix
     from leaderboard.entries import entries_in

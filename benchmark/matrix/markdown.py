@@ -1,4 +1,4 @@
-"""The matrix, and which of its cells decide, as the Markdown that BENCHMARK.md embeds. Imports no torch."""
+"""The matrix, and which of its cells decide, as the Markdown that ``docs/matrix.md`` embeds. Imports no torch."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,13 +11,16 @@ BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
 EVIDENCE_BEGIN = "<!-- evidence:begin -->"
 EVIDENCE_END = "<!-- evidence:end -->"
-"""What stands between these lines of BENCHMARK.md is written by ``bench matrix --write``."""
+"""The text between these lines of ``docs/matrix.md`` is written by ``bench matrix --write``."""
 
-UNDECIDED = "counted; has decided no image yet"
-"""The mark of a counted cell that felled no image first; 'unranked' is said of uncounted cells alone."""
+DOCUMENT = Path("docs") / "matrix.md"
+"""The document with the two generated blocks, below the project's folder."""
 
-UNMET = "counted; no entry has met it"
-"""The mark of a counted cell that no entry with official rows has met."""
+UNDECIDED = "ranked; decisive for no image yet"
+"""The mark of a ranked cell that was the first to break no image."""
+
+UNMET = "ranked; no entry has been evaluated with it"
+"""The mark of a ranked cell that no entry with official rows has been evaluated with."""
 
 _NORMS = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 _HEADS = (
@@ -27,7 +30,7 @@ _HEADS = (
     "Norm",
     "Budgets",
     "Parameters",
-    "Meets",
+    "Evaluated on",
     "Cost",
     "Knowledge",
     "Objective",
@@ -39,7 +42,7 @@ _MEETS = {"always": "every defense", "deterministic": "deterministic", "stochast
 
 
 def idle_mark(cell: Cell, met: bool) -> str:
-    """Return the mark of a counted cell that has decided nothing, ``met`` by some entry or by none."""
+    """Return the mark of a ranked cell that was decisive nowhere; ``met``: whether an entry was evaluated with it."""
     if met:
         return UNDECIDED
     return f"{UNMET} (needs {_NEEDS[cell.needs]})" if cell.needs else UNMET
@@ -72,12 +75,12 @@ def budgets(values: list[float]) -> str:
 
 
 def meets(cell: Cell) -> str:
-    """Return the kind of defense that meets a cell."""
+    """Return the kind of defense that is evaluated with a cell."""
     return _MEETS[cell.when] + (f" with {_NEEDS[cell.needs]}" if cell.needs else "")
 
 
 def cost(cell: Cell) -> str:
-    """Return ``cheap`` or ``dear``, and whether the cell stays out of the worst case."""
+    """Return ``inexpensive`` or ``expensive``, and whether the cell stays out of the worst case."""
     return f"{cell.cost}, unranked" if cell.unranked else cell.cost
 
 
@@ -137,14 +140,14 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Sequence[tuple[Cell, str]]) -> str:
-    """Render which counted cells have decided nothing so far; ends without a newline.
+    """Render which ranked cells have been decisive nowhere so far; ends without a newline.
 
     Args:
         version: of the matrix.
         entries: the entries with official rows under this matrix, as ``submission on data set``.
-        counted: number of counted cells.
-        idle: the counted cells that changed no worst case of these entries, each with what is known of it; with an
-            empty text where none has met it.
+        counted: number of ranked cells.
+        idle: the ranked cells that changed no worst case of these entries, each with what is known of it; with an
+            empty text where none was evaluated with it.
     """
     if not entries:
         return f"Matrix version {version} has no official rows yet: which of its cells decide is not known."
@@ -154,9 +157,9 @@ def render_evidence(version: str, entries: Sequence[str], counted: int, idle: Se
         on.setdefault(dataset, []).append(submission)
     named = {dataset: ", ".join(submissions) for dataset, submissions in on.items()}
     found = (
-        f"Of the {counted} counted cells of matrix version {version}, {counted - len(idle)} felled at least one image "
-        f"that no cell before them had felled, at that budget or below, and so changed a worst case. "
-        f"Official rows on {'; on '.join(f'{dataset} of {names}' for dataset, names in named.items())}."
+        f"Of the {counted} ranked cells of matrix version {version}, {counted - len(idle)} were decisive for at least "
+        f"one image: no cell before them had broken it at that budget or below. "
+        f"Official rows: {'; '.join(f'{dataset} ({names})' for dataset, names in named.items())}."
     )
     marked = [(cell, "; ".join(filter(None, (idle_mark(cell, bool(note)), note)))) for cell, note in idle]
     lines = [f"- {cell.track} `{cell.name}` ({norm(cell)}): {mark}." for cell, mark in marked]
@@ -177,7 +180,7 @@ def write_into(path: Path, evidence: str) -> bool:
     """Bring the two generated blocks of ``path`` up to date; return whether the file changed.
 
     Args:
-        path: the rules.
+        path: the document, :data:`DOCUMENT` of a project.
         evidence: what :func:`render_evidence` gives for the matrix in force.
 
     Raises:
@@ -199,5 +202,5 @@ def _replaced(path: Path, text: str, block: str, what: str) -> str:
     before, found_begin, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
-        raise BenchError(f"{path} has no lines '{begin}' and '{end}', in this order; put them where {what} to stand.")
+        raise BenchError(f"{path} has no lines '{begin}' and '{end}', in this order; put them where {what} to be.")
     return f"{before}{block}{after}"
