@@ -16,7 +16,7 @@ from benchmark.root import find_root
 
 app = typer.Typer(
     name="bench",
-    help="Evaluate diagnosis models under attack and on bad images, and build the leaderboard.",
+    help="Measure whether diagnosis models can be trusted under attack and on poor images, and build the leaderboard.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,9 +58,9 @@ def _version(wanted: bool) -> None:
 def _common(
     context: typer.Context,
     root: Annotated[
-        Path | None, typer.Option(help="Project folder; found from the current folder upward when not given.")
+        Path | None, typer.Option(help="Project folder. Default: found from the current folder upwards.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what attacks and checks log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of attacks and checks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", callback=_version, is_eager=True)
     ] = False,

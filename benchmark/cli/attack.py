@@ -36,19 +36,20 @@ def attack_command(
     name: Annotated[str, typer.Argument(help="A cell of the matrix, such as pgd-20 (see 'bench matrix').")],
     submission: Annotated[str, typer.Option("--submission", "-s", help="Name or folder of the entry.")],
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set.")],
-    eps: Annotated[float | None, typer.Option(help="Budget in the cell's unit; its largest when not given.")] = None,
+    eps: Annotated[float | None, typer.Option(help="Budget in the cell's unit. Default: its largest.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for three PNG files per image.")] = None,
     track: Annotated[
-        str | None, typer.Option("--track", "-t", help="Track; the one that knows most if several.")
+        str | None,
+        typer.Option("--track", "-t", help="Track; if the cell is in several, the one with the most knowledge."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many images of the official subset.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, help="Use at most this many images of the official subset.")] = 8,
     matrix_file: Annotated[Path | None, typer.Option("--matrix", help="Another matrix file.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
 ) -> None:
-    """Run one attack, put its images to the deployed defense, and save clean, perturbation and adversarial images.
+    """Run one attack, judge its images with the deployed defense, save clean, perturbation and adversarial images.
 
-    The perturbation is shown around grey, stretched so that its largest change spans the whole range.
+    The saved perturbation is centred on grey and scaled so that its largest change spans the whole range.
     """
     import tempfile
 

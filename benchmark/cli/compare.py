@@ -33,23 +33,24 @@ def compare_command(
         list[str] | None, typer.Argument(help="Two submissions; with --published any number of them, or all.")
     ] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Beside the numbers that papers print for the same defense and attack.")
+        bool,
+        typer.Option("--published", help="Compare with the numbers that papers print for the same defense and attack."),
     ] = False,
     family: Annotated[
         bool,
         typer.Option(
-            "--family", help="With --published: other defenses of its family beside an entry that no paper prints."
+            "--family", help="With --published: for an entry that no paper prints, show other defenses of its family."
         ),
     ] = False,
     claims: Annotated[
-        bool, typer.Option("--claims", help="Which orders of defenses that papers print hold here.")
+        bool, typer.Option("--claims", help="Test the papers' claims that one defense is better than another.")
     ] = False,
     results: Results = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number of two submissions.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The pairs of numbers as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The compared numbers as JSON.")] = False,
 ) -> None:
-    """Put two submissions side by side, number by number, or entries beside what papers print or claim."""
+    """Compare two submissions on the same images, or entries with the numbers and claims of papers."""
     from leaderboard.entries import entries_in
     from leaderboard.metrics import BASELINE, records_of
 

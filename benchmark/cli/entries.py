@@ -31,14 +31,17 @@ def new_command(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and underscores.")],
     dataset: Annotated[
         list[str] | None,
-        typer.Option("--dataset", "-d", help="Data set; repeat for several; synthetic_cxr by default."),
+        typer.Option("--dataset", "-d", help="Data set; repeat for several. Default: synthetic_cxr."),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", help="Folder of submissions; the project's own, outside a project the current folder."),
+        typer.Option(
+            "--dir",
+            help="Folder to make it in. Default: the project's submissions, outside a project the current folder.",
+        ),
     ] = None,
 ) -> None:
-    """Scaffold a submission that already passes ``bench validate``; its README says what to replace."""
+    """Make a submission that already passes 'bench validate'; its README says what to replace."""
     from benchmark.data.availability import find_card
     from benchmark.submission.scaffold import checked_name, scaffold
 
@@ -69,7 +72,7 @@ def validate_command(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Check a submission: manifest, files, weights, and every promise that the defense makes."""
+    """Check a submission: manifest, files, weights, and whether the defense behaves as it declares."""
     checked_data_dir(data_dir)
     root = root_of(context)
     from benchmark.submission.manifest import find_folder

@@ -37,30 +37,34 @@ def register(app: typer.Typer) -> None:
 def evaluate_command(
     context: typer.Context,
     submissions: Annotated[
-        list[str] | None, typer.Argument(help="Names or folders; the shipped baselines when not given.")
+        list[str] | None, typer.Argument(help="Names or folders. Default: the shipped baselines.")
     ] = None,
     dataset: Annotated[list[str] | None, typer.Option("--dataset", "-d", help="Data set; repeat for several.")] = None,
     track: Annotated[list[str] | None, typer.Option("--track", "-t", help="Track; repeat for several.")] = None,
     profile: Annotated[
         str | None,
-        typer.Option(help="Budgets of the matrix: official, or quick for a first look (when nothing is named)."),
+        typer.Option(
+            help="Budgets: official, or quick for a first look. Default: official; quick if nothing is named."
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images; makes the run unofficial.")] = None,
-    individual: Annotated[bool, typer.Option("--individual", help="Every cell attacks every image.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use at most this many images; makes the run unofficial.")
+    ] = None,
+    individual: Annotated[
+        bool, typer.Option("--individual", help="Run every attack on every image; makes the run unofficial.")
+    ] = False,
     results: Annotated[Path, typer.Option(help="Folder of the result rows.")] = Path("results"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one per core when not given.")] = None,
-    engine: Annotated[str, typer.Option(help="Where units run; 'local' is the only engine yet.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one for each core.")] = None,
+    engine: Annotated[str, typer.Option(help="Where the work runs; so far only 'local'.")] = "local",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Images attacked at once; lower it when memory is short.")
-    ] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images attacked at once; lower it if memory is short.")] = 64,
     matrix_file: Annotated[
-        Path | None, typer.Option("--matrix", help="Another matrix file than the one in force; unofficial.")
+        Path | None, typer.Option("--matrix", help="Another matrix file; makes the run unofficial.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
     site: Annotated[bool, typer.Option("--site/--no-site", help="Build the site afterwards.")] = True,
 ) -> None:
-    """Run the threat-model matrix and the corruption sequences against submissions, write rows, build the site."""
+    """Run attacks and corruptions on submissions, write rows, build the site. Run it again to resume."""
     import os
 
     from benchmark.engine import RunSettings

@@ -17,9 +17,9 @@ def fetch_command(
         str, typer.Argument(help="Folder of a checkout, or path or address of a .zip or .tar.gz of one.")
     ],
 ) -> None:
-    """Get the official rows and all entries, which the installed package does not carry.
+    """Get all submissions and official rows, which the installed package does not contain.
 
-    They go to your cache folder; commands outside a checkout then use them.
+    They are stored in your cache folder; commands outside a checkout then use them.
     """
     from benchmark.fetching import fetch
 

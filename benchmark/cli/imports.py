@@ -24,11 +24,12 @@ def import_command(
     file: Annotated[Path, typer.Argument(help="State dict or checkpoint (.pth, .pt, .ckpt, .bin) or .safetensors.")],
     submission: Annotated[str, typer.Argument(help="Name of a submission, or the path of its folder.")],
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Data set that they are for; may be left out if there is one.")
+        str | None,
+        typer.Option("--dataset", "-d", help="Data set of these weights; may be omitted if the submission has one."),
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", help="Where the network lies in the file, such as model_ema, where that is not plain."),
+        typer.Option("--key", help="Key of the network in the file, such as model_ema, if it is not obvious."),
     ] = None,
     half: Annotated[
         bool,
@@ -38,7 +39,7 @@ def import_command(
         bool, typer.Option("--overwrite", help="Replace an existing weight file; a copy is kept beside the new one.")
     ] = False,
 ) -> None:
-    """Write a checkpoint as a submission's weight file and enter its sha256; runs no code from the checkpoint."""
+    """Convert a checkpoint to a submission's weight file and enter its sha256; no code from the checkpoint is run."""
     from benchmark.data.availability import find_card
     from benchmark.submission.manifest import find_folder, read_manifest
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"available": "green", "missing": "yellow", "broken": "red"}
 
-datasets_app = typer.Typer(help="Tell which data sets are here, which are missing, and how to get them.")
+datasets_app = typer.Typer(help="Show which data sets are here, which are missing, and how to get them.")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def submissions_command(context: typer.Context, as_json: Json = False) -> None:
-    """List the entries: name, title, family, data sets, revision, what they declare."""
+    """List the submissions: name, title, family, data sets, revision, what they declare."""
     from benchmark.submission.manifest import entry_names, read_manifest
 
     root = root_of(context)
@@ -134,7 +134,7 @@ def prepare_command(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a data set ready: draw the synthetic one, download a MedMNIST one, else say how to get it."""
+    """Prepare a data set: draw the synthetic one, download one of MedMNIST, else say how to get it."""
     from benchmark.data.registry import find_card, prepare
 
     if data_dir is not None and data_dir.exists():
@@ -153,17 +153,18 @@ def matrix_command(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table that docs/matrix.md embeds.")] = False,
     write: Annotated[
-        bool, typer.Option("--write", help="Bring the table and the list of decisive cells in docs/matrix.md up to date.")
+        bool,
+        typer.Option("--write", help="Bring the table and the list of decisive cells in docs/matrix.md up to date."),
     ] = False,
-    cost: Annotated[bool, typer.Option("--cost", help="What each cell cost, from result rows.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Cost of each attack, from result rows.")] = False,
     evidence: Annotated[
-        bool, typer.Option("--evidence", help="Which cells change a worst case, from result rows.")
+        bool, typer.Option("--evidence", help="Which attacks change a worst case, from result rows.")
     ] = False,
     results: Annotated[
-        Path | None, typer.Option(help="Folder of the rows for --cost or --evidence; the official ones when not given.")
+        Path | None, typer.Option(help="Folder of the rows for --cost or --evidence. Default: the official ones.")
     ] = None,
 ) -> None:
-    """Print the threat-model matrix: version, hash, profiles and every cell; or what every cell cost, or decided."""
+    """Print the threat-model matrix: every attack with its parameters and source, its cost, or what it decides."""
     from benchmark.matrix.markdown import DOCUMENT, render, write_into
     from benchmark.matrix.model import load_matrix
 

@@ -11,7 +11,7 @@ from benchmark.cli.console import Console, say, writes_utf8
 from benchmark.errors import BenchError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of a table.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")]
 
 
 def print_json(document: object, indent: int = 2) -> None:

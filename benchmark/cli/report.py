@@ -43,9 +43,9 @@ def report_command(
         Path | None, typer.Option(help="Folder for figures of a paper, SVG and PDF; needs matplotlib.")
     ] = None,
 ) -> None:
-    """Print the board: the official entries, and your own from 'results' beside them.
+    """Print the leaderboard: the official entries, and your own from 'results' beside them.
 
-    With --results the rows of those folders alone.
+    With --results, only rows of those folders.
     """
     if sum((as_json, as_csv, as_latex)) > 1:
         raise BenchError("--json, --csv and --latex exclude each other; give one.")

@@ -17,7 +17,7 @@ OWN = Path("results")
 
 Results = Annotated[
     list[Path] | None,
-    typer.Option("--results", help="Folder of your own rows; repeat for several; 'results' when not given."),
+    typer.Option("--results", help="Folder of your own rows; repeat for several. Default: results."),
 ]
 
 

@@ -78,23 +78,27 @@ def train_command(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A submission, 'surrogates', or the path of a recipe.toml.")],
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "-d", help="Data set; all of the recipe's when not given.")
+        list[str] | None,
+        typer.Option("--dataset", "-d", help="Data set; repeat for several. Default: all of the recipe."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write to instead of the recipe's own, to compare hashes.")
+        Path | None,
+        typer.Option(help="Write to this folder instead of the submission's, for example to compare hashes."),
     ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace weights that this recipe did not make; a copy is kept beside them."),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files; BENCH_DATA when not given.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
     _listed: Annotated[
         bool,
-        typer.Option("--list", callback=_list_and_stop, is_eager=True, help="Methods and architectures, and stop."),
+        typer.Option(
+            "--list", callback=_list_and_stop, is_eager=True, help="List methods and architectures, and stop."
+        ),
     ] = False,
 ) -> None:
-    """Train what a recipe describes, print the weight file's sha256 and enter it in the submission's manifest."""
+    """Train a network from a recipe and enter the weights' sha256 in the submission's manifest."""
     from benchmark.cli.evaluate import check_device
     from benchmark.memory import keep_freed_memory
     from benchmark.training.plans import datasets_of, read_plan

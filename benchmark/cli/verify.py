@@ -43,15 +43,15 @@ class Checked:
 
 def verify_command(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Submissions; all that have rows when not given.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Submissions. Default: all that have rows.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
     results: Results = None,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Check that rows belong to the submission, the images and the matrix that are here, by their hashes.
+    """Check by hashes that rows belong to the submissions, data sets and matrix that are here.
 
-    Exit code 1 where some do not. Official rows are checked unless --results names others.
+    Exit code 1 if some do not. Checks the official rows unless --results names others.
     """
     checked_data_dir(data_dir)
     root = root_of(context)
