@@ -1,0 +1,72 @@
+"""The board that version 0.4.0 computed from rows of schema 3: no number has changed with the conversion to schema 4.
+
+``board_v0.4.0.json`` holds for each official pair of data set and entry the number of its records, a digest of them, and
+its place. The code of version 0.4.0 made it from its own rows (commit 71d7c4f), before any row was converted.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard.board import Board, compute, read_board
+from leaderboard.entries import entries_in
+from leaderboard.record import plain
+
+OFFICIAL = Path(__file__).resolve().parents[2] / "leaderboard"
+BEFORE: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("board_v0.4.0.json").read_text("utf-8"))
+SAID = ("track", "attack", "norm", "eps_255", "severity", "metric", "value", "low", "high", "n", "complete")
+NEW = {"indicator_monotonicity", "indicator_large_radius", "indicator_no_gradient", "inference_cost"}
+
+
+def told(value: object) -> str:
+    """A number with nine digits, anything else as it is; empty for what is missing."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.9g}"
+    return "" if value is None else str(value)
+
+
+def digest(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Count and SHA-256 of the records that version 0.4.0 has too, in an order of their own."""
+    lines = sorted("|".join(told(record[name]) for name in SAID) for record in records if record["metric"] not in NEW)
+    return {"records": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+
+
+def by_pair(board: Board) -> dict[str, dict[str, Any]]:
+    """The board in the form of the file of version 0.4.0."""
+    records: dict[str, list[dict[str, Any]]] = {}
+    for record in board.records:
+        records.setdefault(f"{record.dataset}/{record.submission}", []).append(plain(record))
+    places = {f"{one.dataset}/{one.submission}": one for one in board.placements}
+    return {
+        pair: {**digest(found), "rank": places[pair].rank, "value": told(places[pair].value)}
+        for pair, found in records.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def now() -> dict[str, dict[str, Any]]:
+    board = read_board(OFFICIAL / "records", OFFICIAL / "results")
+    assert board is not None, "the records are of other rows or of another version: run 'make records'"
+    return by_pair(board)
+
+
+def test_all_pairs_of_the_board_had_rows_before(now: dict[str, dict[str, Any]]) -> None:
+    assert sorted(now) == sorted(BEFORE)
+
+
+@pytest.mark.parametrize("pair", sorted(BEFORE))
+def test_no_number_and_no_rank_has_changed(now: dict[str, dict[str, Any]], pair: str) -> None:
+    assert now[pair] == BEFORE[pair]
+
+
+@pytest.mark.parametrize("submission", ["natural", "medrdf_sp_mf"])
+def test_the_committed_records_are_what_the_rows_give(now: dict[str, dict[str, Any]], submission: str) -> None:
+    """Of a deterministic entry and of a vote; places aside, as these need the whole board."""
+    found = [entry for entry in entries_in([OFFICIAL / "results"]) if entry.dataset == "synthetic_cxr"]
+    fresh = by_pair(compute(found))[f"synthetic_cxr/{submission}"]
+    assert fresh == now[f"synthetic_cxr/{submission}"]
