@@ -1,6 +1,6 @@
 """The board that version 0.4.0 computed from rows of schema 3: no number has changed with the conversion to schema 4.
 
-``board_v0.4.0.json`` holds for each official pair of data set and entry the number of its records, a digest of them, and
+``board_v0.4.0.json`` holds for each official pair of data set and entry the number of records, a digest of them and
 its place. The code of version 0.4.0 made it from its own rows (commit 71d7c4f), before any row was converted.
 """
 
