@@ -16,7 +16,7 @@ from ablation_sections.document import DOCUMENT, document
 
 from benchmark.training.methods import METHODS
 
-VERDICT = re.compile(r"\*\*(confirmed|refuted|not told apart)\*\*")
+VERDICT = re.compile(r"\*\*(confirmed|refuted|no significant difference)\*\*")
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)*|(?<=\| )–(?= \|)")
 
 
@@ -53,7 +53,7 @@ def rendered(data_dir, monkeypatch) -> str:
     costs = {method: dict.fromkeys(("seconds", "added"), [(4.0, 1.0)] * 3) for method in METHODS}
     found = {name: costs if name == "training" else section.run(bench) for name, section in SECTIONS.items()}
     parts = {name: section.tell(found[name], bench.split) for name, section in SECTIONS.items()}
-    return document(parts, bench.split, 60.0)
+    return document(parts, bench.split, 60.0, ["0.0.1", "0.0.2"])
 
 
 def test_the_ablations_are_worded_as_the_script_words_them(rendered):
@@ -86,14 +86,14 @@ def test_the_table_of_parity_is_worded_as_the_script_words_it():
 
 
 def test_the_table_of_parity_has_the_scripts_comparisons_and_notes():
-    told = [
+    expected = [
         (line.title, f"{classes}, natural" if line.natural else str(classes), peer.package, peer.name, peer.note)
         for line in attack_parity.LINES
         for classes in line.classes
         for peer in line.peers
     ]
     written = [(title, classes, *_peer(peer), note) for title, _, classes, _, peer, _, note in CELLS]
-    assert written == told
+    assert written == expected
 
 
 def _peer(cell: str) -> tuple[str, str]:
