@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark import __version__
 from benchmark.data.split import Split
 from benchmark.defense.stages import Jpeg
 from benchmark.training.methods import METHODS
@@ -184,7 +185,8 @@ def test_without_the_mark_the_growth_of_the_largest_memory_counts(tmp_path):
 def test_what_is_kept_is_not_run_again_unless_asked(tmp_path):
     path, runs = tmp_path / "deep" / "noise.json", []
     for fresh in (False, False, True):
-        assert kept(path, fresh, lambda: runs.append(1) or {"a": [1.5]})["found"] == {"a": [1.5]}
+        result = kept(path, fresh, lambda: runs.append(1) or {"a": [1.5]})
+        assert (result["found"], result["version"]) == ({"a": [1.5]}, __version__)
     assert len(runs) == 2
 
 
