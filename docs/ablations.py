@@ -1,13 +1,13 @@
-"""The source papers' ablation tables, measured again, in ``docs/ablations.md``.
+"""Repeat the source papers' ablation studies; the results are in ``docs/ablations.md``.
 
-Usage: ``python docs/ablations.py [--section NAME] [--write]``. The result of a finished section is kept in a JSON file,
-so that an interrupted run goes on with the next one; other code of attacks, views and defenses, or of training and
-other recipes, or other weights begin another file. What a table is made of (``docs/ablation_sections``) is not seen by
-this: ``--fresh`` runs the chosen sections anew.
+Usage: ``python docs/ablations.py [--section NAME] [--write]``. Each finished section is saved in a JSON file, so an
+interrupted run continues with the next section. A change of the weights, of the recipes or of the code of attacks,
+views, defenses and training starts a new file. A change of ``docs/ablation_sections`` does not: use ``--fresh`` to run
+the chosen sections again.
 
-Every table of accuracies has three attackers. The clean one does nothing. The non-adaptive one knows the bare
-classifier alone, as MedRDF's figures read: its accuracy under PGD exceeds the clean one. The adaptive one attacks what
-is deployed, through BPDA and EOT (Athalye et al. 2018).
+Every table of accuracies has three attackers. The clean one does not attack. The non-adaptive one attacks the bare
+classifier; MedRDF's figures suggest this setting, because its accuracy under PGD exceeds its clean accuracy. The
+adaptive one attacks the deployed defense through BPDA and EOT (Athalye et al. 2018).
 """
 
 import argparse
@@ -31,22 +31,24 @@ OUTPUT = Path(tempfile.gettempdir()) / "medrobustbench-ablations"
 
 
 def main() -> None:
-    """Run what is chosen and print it; write the document if asked."""
+    """Run the chosen sections and print them; write the document on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--section", metavar="NAME", choices=SECTIONS, help=f"one of {', '.join(SECTIONS)} alone")
+    parser.add_argument(
+        "--section", metavar="NAME", choices=SECTIONS, help=f"run this section only: {', '.join(SECTIONS)}"
+    )
     parser.add_argument("--write", action="store_true", help="write the document (all sections)")
-    parser.add_argument("--fresh", action="store_true", help="run anew what is kept from an earlier run")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of what is kept (default: {OUTPUT})")
+    parser.add_argument("--fresh", action="store_true", help="run saved sections again")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of saved results (default: {OUTPUT})")
     given = parser.parse_args()
     if given.section and given.write:
-        parser.error("--write needs all sections: leave --section out (finished ones are kept)")
+        parser.error("--write needs all sections: omit --section (finished sections are saved)")
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
         bench = Bench()
     except BenchError as error:
         parser.exit(2, f"{error}\n")
-    parts, seconds = {}, 0.0
+    parts, seconds, versions = {}, 0.0, set()
     for name in [given.section] if given.section else SECTIONS:
         section = SECTIONS[name]
         result = kept(
@@ -54,9 +56,10 @@ def main() -> None:
         )
         parts[name] = section.tell(result["found"], bench.split)
         seconds += result["seconds"]
+        versions.add(result["version"])
         print(f"## {section.title} ({result['seconds']:.0f} s)\n\n{parts[name]}\n", flush=True)
     if given.write:
-        DOCUMENT.write_text(document(parts, bench.split, seconds), "utf-8")
+        DOCUMENT.write_text(document(parts, bench.split, seconds, sorted(versions)), "utf-8")
 
 
 if __name__ == "__main__":

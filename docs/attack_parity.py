@@ -1,8 +1,8 @@
-"""Every attack of the registry beside other implementations of it, as a table in ``docs/attack_parity.md``.
+"""Compare every attack of the registry with other implementations; the table is in ``docs/attack_parity.md``.
 
-Usage: ``python docs/attack_parity.py [--only NAME] [--write]``. Finished comparisons are kept in a JSON file, so that
-an interrupted run goes on where it stopped; other code of the attacks or another version of a peer begins another file.
-What a peer is given (``docs/parity``) is not seen by this: ``--fresh`` runs the chosen ones anew.
+Usage: ``python docs/attack_parity.py [--only NAME] [--write]``. Each finished comparison is saved in a JSON file, so an
+interrupted run continues where it stopped. A change of the attacks' code, of the benchmark's version or of a peer's
+version starts a new file. A change of ``docs/parity`` does not: use ``--fresh`` to run the chosen comparisons again.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from parity.others import FEATURES, FITTED, SUITES
 from parity.queries import QUERIES
 from parity.steps import STEPS
 
+from benchmark import __version__
+
 DOCUMENT = ROOT / "docs" / "attack_parity.md"
 OUTPUT = Path(tempfile.gettempdir()) / "medrobustbench-attack-parity"
 SOURCES = ("benchmark/attacks/*.py", "benchmark/access/*.py", "tests/attacks/problem.py", "tests/attacks/peers.py")
@@ -33,13 +35,14 @@ TOLERANCE = 0.01
 PACKAGES = ("torch", "torchattacks", "pyautoattack", "foolbox", "adversarial-robustness-toolbox")
 UNITS = {"linf": "{:g}/255", "l2": "{:g}/255 rms", "l0": "{:g} pixels"}
 NORMS = {"linf": "L-inf", "l2": "L2", "l0": "L0"}
-HEADER = ("attack", "norm, eps", "classes", "ours", "peer", "peer's", "note")
+HEADER = ("attack", "norm, eps", "classes", "ours", "peer", "peer's result", "note")
+NO_PEER = "no peer; "
 
 Result = dict[str, float | int | None]
 
 
 class Kept:
-    """Finished comparisons, written after each."""
+    """Saved results of finished comparisons, written after each one."""
 
     def __init__(self, path: Path, fresh: bool) -> None:
         self._path, self._fresh = path, fresh
@@ -47,7 +50,7 @@ class Kept:
         self._made: set[str] = set()
 
     def result(self, key: str, make: Callable[[], Result]) -> Result:
-        """What is kept under ``key``, else what ``make`` returns."""
+        """The result saved under ``key``, else that of ``make``."""
         if key not in self._results or (self._fresh and key not in self._made):
             self._results[key] = make()
             self._made.add(key)
@@ -59,8 +62,8 @@ class Kept:
 
 
 def fingerprint() -> str:
-    """Changes with the code of our attacks, the problem and the calls of peers, and with the peers' versions."""
-    seen = hashlib.sha256(" ".join(version(package) for package in PACKAGES).encode())
+    """Hash of the code of our attacks, of the problem and of the calls of peers, and of all versions."""
+    seen = hashlib.sha256(_versions().encode())
     for pattern in SOURCES:
         for path in sorted(ROOT.glob(pattern)):
             seen.update(path.read_bytes())
@@ -68,7 +71,7 @@ def fingerprint() -> str:
 
 
 def measured(line: Line, case: Case, call: Callable[[Case], Found]) -> Result:
-    """Robust accuracy, queries, and processor seconds: other work on the machine does not count."""
+    """Robust accuracy, queries, and processor seconds, which exclude other work on the machine."""
     with peers.leaving_no_trace():
         start = time.process_time()
         found = call(case)
@@ -89,9 +92,7 @@ def compared(lines: list[Line], kept: Kept) -> Iterator[tuple[str, ...]]:
                     f"{where}|{peer.package}|{peer.name}",
                     partial(measured, line, case, peer.call),
                 )
-                name = (
-                    f"{peer.package} {version(peer.package)}: {peer.name}" if peer.package else f"no peer; {peer.name}"
-                )
+                name = f"{peer.package} {version(peer.package)}: {peer.name}" if peer.package else NO_PEER + peer.name
                 yield (
                     line.title,
                     f"{NORMS[line.norm]}, {UNITS[line.norm].format(line.eps_255)}",
@@ -109,12 +110,12 @@ def _shown(result: Result) -> str:
 
 
 def share(cell: str) -> float:
-    """The robust accuracy of a cell of the table, in [0, 1]."""
+    """The robust accuracy in a cell of the table, in [0, 1]."""
     return float(cell.split(" %")[0]) / 100
 
 
 def weaker(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Rows on which ours leaves more images standing, by more than the tolerance."""
+    """Rows in which our robust accuracy is higher by more than the tolerance."""
     return [row for row in rows if share(row[3]) > share(row[5]) + TOLERANCE + 1e-9]
 
 
@@ -123,54 +124,62 @@ def document(rows: list[tuple[str, ...]]) -> str:
     cells = [HEADER, tuple("---" for _ in HEADER), *rows]
     table = "\n".join("| " + " | ".join(row) + " |" for row in cells)
     counts = [line.images for line in LINES]
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
-    return f"""# Our attacks beside other implementations
+    return f"""# Our attacks compared with other implementations
 
-Made by `python docs/attack_parity.py --write`; not edited by hand.
+Generated by `python docs/attack_parity.py --write`; do not edit by hand. A *peer* is another implementation of the same
+attack. An attack without a peer ("no peer") is compared with a substitute: another attack of ours or random signs.
 
 - Problem: scikit-learn's 8 x 8 handwritten digits, the class being the digit modulo the number of classes; a network of
   two convolutions, trained on 1200 images with adversarial examples of 16/255, or without ("natural"). Code:
   `tests/attacks/problem.py`.
-- Images: the first {min(counts)} to {max(counts)} unseen ones that the network gets right, both sides alike.
-- Settings: `docs/parity/`; both sides have the same steps or, as far as a peer can be told, queries.
-- Robust accuracy: share of images still classified rightly, or whose candidate lies outside the ball or the box.
-  Behind a detector an image also stands when its candidate is rejected. Lower is a stronger attack.
+- Images: the first {min(counts)} to {max(counts)} test images that the network classifies correctly; ours and the peer
+  attack the same images.
+- Settings: `docs/parity/`. Ours and the peer take the same number of steps and, as far as the peer has such a setting,
+  of queries.
+- Robust accuracy: share of images that are robust. An image is robust if it stays correctly classified, if its
+  adversarial image lies outside the ball or the box, or if a detector rejects its adversarial image. A lower robust
+  accuracy means a stronger attack.
 - L2 radii are root mean squares per component, L0 radii numbers of pixels, as everywhere in this benchmark.
-- Seconds: processor time of one thread, other work on the machine not counted; queries: per image.
-- Versions: {versions}.
+- Seconds: processor time of one thread, without other work on the machine. Queries: the most for any image.
+- Versions: {_versions()}.
 
 {table}
 
-## Reading
+## Summary
 
-{_reading(rows)}
+{_summary(rows)}
 """
 
 
-def _reading(rows: list[tuple[str, ...]]) -> str:
-    beside = [row for row in rows if not row[4].startswith("no peer")]
+def _versions() -> str:
+    return ", ".join([f"medrobustbench {__version__}", *(f"{package} {version(package)}" for package in PACKAGES)])
+
+
+def _summary(rows: list[tuple[str, ...]]) -> str:
+    beside = [row for row in rows if not row[4].startswith(NO_PEER)]
     stronger = [row for row in beside if share(row[3]) < share(row[5]) - TOLERANCE - 1e-9]
     behind, alone = weaker(beside), weaker([row for row in rows if row not in beside])
     faster = sum(_seconds(row[3]) < _seconds(row[5]) for row in beside)
     lines = [
-        f"Of {len(beside)} rows with a peer, ours is stronger by more than a point on {len(stronger)}, within a point "
-        f"on {len(beside) - len(stronger) - len(behind)} and weaker by more than a point on {len(behind)}. It takes "
-        f"less time on {faster} of them.",
+        f"There are {len(beside)} comparisons with a peer. Our attack is stronger by more than a point in "
+        f"{len(stronger)}, within a point in {len(beside) - len(stronger) - len(behind)}, and weaker by more than a "
+        f"point in {len(behind)}. It takes less time in {faster}.",
         "",
-        "Weaker by more than a point than a peer:" if behind else "On none is it weaker by more than a point.",
+        "Weaker than a peer by more than a point:" if behind else "In none is it weaker by more than a point.",
         *([""] if behind else []),
         *(_behind(row) for row in behind),
     ]
     if alone:
-        lines += ["", "Without a peer, and weaker by more than a point than what they were compared with:", ""]
+        lines += ["", "Without a peer, and weaker than the substitute by more than a point:", ""]
         lines += [_behind(row) for row in alone]
     return "\n".join(lines)
 
 
 def _behind(row: tuple[str, ...]) -> str:
     points = 100 * (share(row[3]) - share(row[5]))
-    where = f"{row[0]}, {row[1]}, {row[2]} classes"
-    return f"- {where}: by {points:.1f} points against {row[4]}: {row[6] or 'no reason known'}."
+    classes = row[2].replace(", ", " classes, ") if ", " in row[2] else f"{row[2]} classes"
+    note = f"Note: {row[6]}." if row[6] else "The reason is not known."
+    return f"- {row[0]}, {row[1]}, {classes}: by {points:.1f} points against {row[4].removeprefix(NO_PEER)}. {note}"
 
 
 def _seconds(cell: str) -> float:
@@ -178,18 +187,18 @@ def _seconds(cell: str) -> float:
 
 
 def main() -> None:
-    """Run what is chosen and print its rows; write the document if asked."""
+    """Run the chosen comparisons and print their rows; write the document on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", metavar="NAME", help="this attack alone")
+    parser.add_argument("--only", metavar="NAME", help="run this attack only")
     parser.add_argument("--write", action="store_true", help="write the document (all attacks)")
-    parser.add_argument("--fresh", action="store_true", help="run anew what is kept from an earlier run")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of what is kept (default: {OUTPUT})")
+    parser.add_argument("--fresh", action="store_true", help="run saved comparisons again")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder of saved results (default: {OUTPUT})")
     given = parser.parse_args()
     chosen = [line for line in LINES if given.only in (None, line.attack)]
     if not chosen:
         parser.error(f"no attack '{given.only}'; known are {', '.join(sorted({line.attack for line in LINES}))}")
     if given.only and given.write:
-        parser.error("--write needs all attacks: leave --only out (finished ones are kept)")
+        parser.error("--write needs all attacks: omit --only (finished comparisons are saved)")
     torch.set_num_threads(1)
     rows = []
     for row in compared(chosen, Kept(given.output / f"{fingerprint()}.json", given.fresh)):

@@ -1,4 +1,4 @@
-"""The sections of ``docs/ablations.md``: a paper's table each, measured again."""
+"""The sections of ``docs/ablations.md``; each repeats a table of a paper."""
 
 from ablation_sections import columns, copies, cushion, deployed, geometry, metric, networks, noise, training
 from ablation_sections.section import Section

@@ -1,4 +1,4 @@
-"""The images, classifiers and three attackers that every section measures with."""
+"""Images, classifiers and the three attackers of every section."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,32 +26,32 @@ from benchmark.verify import verify
 ROOT = Root(Path(__file__).resolve().parents[2])
 
 DATASET = "pneumoniamnist"
-"""The data set of every section that names no other."""
+"""The data set of a section unless it names another."""
 DATASETS = (DATASET, "synthetic_cxr", "isic2017_64")
 ENTRIES = ("natural", "pgd_at")
 IMAGES = 128
 EPS_255 = 8.0
 STEPS = 20
 LONG = 100
-"""Steps of Auto-PGD: against a quantiser the shorter attacks are too weak."""
+"""Steps of Auto-PGD; shorter attacks are too weak against quantisation."""
 EOT = 10
 JUDGE_DRAWS = 5
-"""Draws of a random defense without a vote; a vote of 200 copies is one draw, for it hardly ever changes its mind."""
+"""Draws of a random defense without a vote; a vote of 200 copies gets one draw, because its decision rarely changes."""
 COPIES, ALPHA = 200, 0.001
 
 CLEAN, BLIND, AWARE = "clean", "non-adaptive", "adaptive"
 ATTACKERS = (CLEAN, BLIND, AWARE)
 
 Json = Any
-"""What a JSON file can hold."""
+"""A JSON value."""
 
 
 class Bench:
-    """Images of the official subset and everything that attacks and judges them.
+    """Images of the official subset, with the attacks on them and the judge.
 
     Args:
-        images: at most how many, drawn by the benchmark's own stratified order.
-        dataset: of which data set.
+        images: at most this many, in the benchmark's stratified order.
+        dataset: name of the data set.
     """
 
     def __init__(self, images: int = IMAGES, dataset: str = DATASET) -> None:
@@ -73,7 +73,7 @@ class Bench:
         return Randomness(content_seed(self.card.name, name, "ablations", *purpose) for name in self.split.ids)
 
     def _blind(self, entry: str) -> Tensor:
-        """Images (N, C, H, W) of the attacker that knows the bare classifier alone."""
+        """Images (N, C, H, W) of the non-adaptive attacker."""
         return self._of_the_bare(entry, Pgd(steps=STEPS), self._draw(entry, BLIND))
 
     def _of_the_bare(self, entry: str, attack: GradientAttack, draw: Randomness) -> Tensor:
@@ -83,20 +83,20 @@ class Bench:
         return verify(found, images, "linf", EPS_255).images
 
     def blind_to(self, entry: str, name: str, attack: GradientAttack) -> Tensor:
-        """Images (N, C, H, W) that an attack finds against the bare classifier."""
+        """Adversarial images (N, C, H, W) of an attack on the bare classifier."""
         return self._of_the_bare(entry, attack, self._draw(entry, BLIND, name))
 
     def right(self, defenses: Mapping[str, Defense], images: Tensor) -> dict[str, list[int]]:
-        """Per defense, 1 for each of the images (N, C, H, W) that it is right about, else 0."""
+        """Per defense and image (N, C, H, W): 1 if the prediction is correct, else 0."""
         return {name: self._judged(defense, images).right.int().tolist() for name, defense in defenses.items()}
 
     def aware(self, entry: str, defense: Defense) -> Tensor:
-        """Images (N, C, H, W) of the attacker that knows everything.
+        """Images (N, C, H, W) of the adaptive attacker.
 
-        It takes over what the non-adaptive one has found. Then attacks follow, each on the images that still stand: PGD
-        on the cross-entropy through the backward passes that the stages declare, PGD on the margin through the identity
-        and targeted Auto-PGD through the declared ones. (For two classes margin and cross-entropy have gradients of one
-        direction at every single draw.)
+        It starts from the images of the non-adaptive one. Three attacks follow, each on the images that are still
+        classified correctly: PGD on the cross-entropy with the backward passes that the stages declare, PGD on the
+        margin with the identity as the backward pass, and targeted Auto-PGD with the declared backward passes. (With
+        two classes, margin and cross-entropy have gradients of the same direction at every single draw.)
         """
         found = self.blind(entry).clone()
         attempts: list[tuple[str, GradientAttack, Backward]] = [
@@ -105,18 +105,18 @@ class Bench:
             ("apgd", Apgd(iterations=LONG, loss="targeted"), "declared"),
         ]
         for name, attack, backward in attempts:
-            standing = self._judged(defense, found).right.nonzero().squeeze(1)
-            if len(standing) == 0:
+            remaining = self._judged(defense, found).right.nonzero().squeeze(1)
+            if len(remaining) == 0:
                 break
-            part = self.split.subset(standing.tolist())
-            draw = self._draw(entry, AWARE, name, backward).take(standing)
+            part = self.split.subset(remaining.tolist())
+            draw = self._draw(entry, AWARE, name, backward).take(remaining)
             view = adaptive(defense, draw.fork("view"), EOT, backward)
             candidates = attack(view, self.task, part.images, part.labels, EPS_255, draw)
-            found[standing] = verify(candidates, part.images, "linf", EPS_255).images
+            found[remaining] = verify(candidates, part.images, "linf", EPS_255).images
         return found
 
     def images_of(self, attacker: str, entry: str, defense: Defense) -> Tensor:
-        """What an attacker hands in, (N, C, H, W)."""
+        """The attacker's images (N, C, H, W)."""
         if attacker == CLEAN:
             return self.split.images
         return self.blind(entry) if attacker == BLIND else self.aware(entry, defense)
@@ -127,19 +127,19 @@ class Bench:
         return Judge(defense, self.task, draws, torch.device("cpu")).judge(images, self.split.labels, purposes)
 
     def measured(self, entry: str, defense: Defense, judged: Defense | None = None) -> dict[str, Json]:
-        """Per attacker and image: whether the answer is right, whether there is none, a vote's score and its copies.
+        """Per attacker and image: correctness, abstention, and the score and number of copies of a vote.
 
         Args:
-            entry: whose classifier it is.
-            defense: what is attacked.
-            judged: what answers, where it is not the same.
+            entry: name of the entry that provides the classifier.
+            defense: the defense under attack.
+            judged: the defense that predicts, if another one.
         """
         found = {}
         for attacker in ATTACKERS:
-            verdicts = self._judged(judged or defense, self.images_of(attacker, entry, defense))
-            first = verdicts.first
+            judgement = self._judged(judged or defense, self.images_of(attacker, entry, defense))
+            first = judgement.first
             found[attacker] = {
-                "right": verdicts.right.int().tolist(),
+                "right": judgement.right.int().tolist(),
                 "abstained": first.abstained.int().tolist(),
                 "score": None if first.score is None else first.score.tolist(),
                 "copies": None if first.copies is None else first.copies.tolist(),

@@ -1,4 +1,4 @@
-"""MedRDF, Table III: its other attacks, none of which knows of the defense."""
+"""MedRDF, Table III: its other attacks, all of them non-adaptive."""
 
 from ablation_sections.bench import CLEAN, ENTRIES, EPS_255, Bench, Json
 from ablation_sections.noise import BARE, CHOSEN, NAMED, grid
@@ -15,11 +15,11 @@ ATTACKS: dict[str, tuple[str, GradientAttack]] = {
     **{f"PGD-{steps}": (f"pgd-{steps}", Pgd(steps=steps)) for steps in (7, 20, 100)},
     "C&W": ("cw-linf", CwLinf(steps=30)),
 }
-"""The columns of Table III: the name in the table of published numbers, and the attack; C&W with the survey's steps."""
+"""The columns of Table III: name in the table of published numbers, and attack; C&W takes the survey's steps."""
 
 
 def run_columns(bench: Bench) -> Json:
-    """Every attack once on the bare classifier, then every defense on what it found."""
+    """Each attack runs once on the bare classifier; then every defense predicts on its images."""
     found: Json = {}
     for entry in ENTRIES:
         defenses = grid(bench, entry)
@@ -42,7 +42,7 @@ def tell_columns(found: Json, split: Split) -> str:
     claim = told(
         "that noise, denoiser and vote markedly improve the accuracy of the bare network under each of its attacks",
         f"Table III, salt and pepper with median filter: at least {min(_there(CHOSEN, one) for one in ATTACKS):.1f} "
-        f"against at most {max(_there(BARE, one) for one in ATTACKS):.1f} on COVID-19",
+        f"vs. at most {max(_there(BARE, one) for one in ATTACKS):.1f} on COVID-19",
         gains,
     )
     rows = [
@@ -59,7 +59,7 @@ def tell_columns(found: Json, split: Split) -> str:
 
 
 def _cell(entry: str, name: str, attack: str, right: Json) -> str:
-    """Our accuracy, and the paper's in brackets beside the classifier that is trained as the paper's is."""
+    """Our accuracy; the paper's follows in brackets for the classifier that is trained like the paper's."""
     return percent(right) if entry != ENTRIES[0] else f"{percent(right)} ({_there(name, attack):.1f})"
 
 
@@ -71,9 +71,9 @@ def _there(name: str, attack: str) -> float:
 
 SECTION = Section(
     "Noise and denoiser under the paper's other attacks (MedRDF, Table III)",
-    "The same defenses, at 8/255 under attacks on the bare classifier that know nothing of them; in brackets the "
-    "paper's figure (ResNet-18, COVID-19). What an attacker who does know leaves is in the section before; "
-    "every attack has draws of its own.",
+    "The same defenses under attacks on the bare classifier at 8/255, which ignore the defense. In brackets: the "
+    "paper's figure (ResNet-18, COVID-19). The first section shows the accuracy under an adaptive attack. Each attack "
+    "has its own random draws.",
     run_columns,
     tell_columns,
 )

@@ -35,14 +35,14 @@ AEGIS_5 = {
     ]
     for name, (defense, detector) in _AS_PRINTED.items()
 }
-"""Medical Aegis, Table 5 (VGG-16; fundus images, as its agreement with Table 3 says): the column "Model", and the AUC
-of its detector against the adaptive attack WB, both in %."""
+"""Medical Aegis, Table 5 (VGG-16; fundus images, since it agrees with Table 3): the column "Model", and the AUC of its
+detector under the adaptive attack WB, both in %."""
 SLIGHTLY = AEGIS_5["none"][0] - min(model for model, _ in AEGIS_5.values())
-"""What the paper calls slightly: its largest loss, in points."""
+"""The paper's largest loss, which it calls slight, in points."""
 
 
 def run_cushion(bench: Bench) -> Json:
-    """Each Cushion before the classifier alone; Medical Aegis's detector is no part of this."""
+    """Each Cushion before the classifier, without Medical Aegis's detector."""
     return {
         entry: {name: bench.measured(entry, bench.defense(entry, make())) for name, make in CUSHIONS.items()}
         for entry in ENTRIES
@@ -54,14 +54,15 @@ def tell_cushion(found: Json, split: Split) -> str:
     others = [name for name in CUSHIONS if name != "none"]
     claims = (
         Claim(
-            "that every Cushion weakens the adaptive attacker, who passes it by BPDA",
-            "Table 5, AUC of the detector behind it under WB: 99.3 to 100 against 92.0 without; of the diagnosis under "
-            "attack there is no figure",
+            "that every Cushion weakens the adaptive attack, which uses BPDA",
+            "Table 5, AUC of the detector under WB: 99.3 to 100 with a Cushion vs. 92.0 without; the paper reports no "
+            "accuracy of the diagnosis under attack",
             tuple((name, "none") for name in others),
         ),
         Claim(
-            "that a Cushion affects the diagnosis of clean images slightly, tested as a loss of less than its largest",
-            f"Table 5, Model: 96.8 to 99.7 against 99.7 without, a loss of {SLIGHTLY:.1f} points at most",
+            "that a Cushion affects the diagnosis of clean images only slightly, tested as a loss below the paper's "
+            "largest loss",
+            f"Table 5, Model: 96.8 to 99.7 with a Cushion vs. 99.7 without, a loss of at most {SLIGHTLY:.1f} points",
             tuple((name, "none") for name in others),
             (CLEAN,),
             SLIGHTLY,
@@ -78,8 +79,8 @@ def tell_cushion(found: Json, split: Split) -> str:
 
 SECTION = Section(
     "Choice of Cushion (Medical Aegis, Table 5)",
-    "Accuracy of the classifier behind each Cushion, without the detector of Medical Aegis: its AUC at 16/256 is "
-    "another measure and stands beside ours for its order alone.",
+    "Accuracy of the classifier with each Cushion, without the detector of Medical Aegis. The paper's figure, the AUC "
+    "of the detector at 16/256, is another measure: only its order is comparable with ours.",
     run_cushion,
     tell_cushion,
 )

@@ -1,4 +1,4 @@
-"""MedRDF, Table X: geometry in place of noise."""
+"""MedRDF, Table X: geometric transformations instead of noise."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ MEDRDF_X = {
 
 
 def run_geometry(bench: Bench) -> Json:
-    """Each kind of copies before the median filter."""
+    """Each randomisation before the median filter."""
     return {
         entry: {
             name: bench.measured(entry, bench.defense(entry, [make(), MedianFilter()], BinomialVote(COPIES, ALPHA)))
@@ -37,7 +37,7 @@ def run_geometry(bench: Bench) -> Json:
 def tell_geometry(found: Json, split: Split) -> str:
     """Claim and table."""
     claim = Claim(
-        "that noise is better than random resizing, and this better than random rotation",
+        "that noise is better than random resizing, and random resizing better than random rotation",
         "Table X, PGD-20: 90.2, 62.2, 28.8; clean: 91.2, 90.8, 49.6",
         (("salt and pepper", "random resizing"), ("random resizing", "random rotation")),
         ATTACKERS,
@@ -47,14 +47,14 @@ def tell_geometry(found: Json, split: Split) -> str:
         for entry, named in found.items()
         for name, row in named.items()
     ]
-    header = ("classifier", "copies by", *MEASURED, "abstained", "paper: COVID-19")
+    header = ("classifier", "randomisation", *MEASURED, "abstained", "paper: COVID-19")
     return "\n".join([tested(claim, found, split), "", table(header, rows)])
 
 
 SECTION = Section(
-    "Rotation and resizing in place of noise (MedRDF, Table X)",
-    "Angles of 10 to 100 degrees, sizes of 200/224 to 1 as in the paper, then the median filter, vote as above. "
-    "Paper: ResNet-18, natural accuracy and PGD-20.",
+    "Rotation and resizing instead of noise (MedRDF, Table X)",
+    "Angles of 10 to 100 degrees and sizes of 200/224 to 1, as in the paper; then the median filter and the vote of "
+    "the first section. Paper: ResNet-18, natural accuracy and PGD-20.",
     run_geometry,
     tell_geometry,
 )

@@ -1,4 +1,4 @@
-"""What a call adds to the memory of its process."""
+"""Peak memory that a call adds to its process."""
 
 import ctypes
 import gc
@@ -10,13 +10,13 @@ RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 MMAP_THRESHOLD = -3
 """glibc's number of the parameter M_MMAP_THRESHOLD: mallopt(3)."""
 BLOCK = 2**16
-"""Bytes from which on a block is mapped on its own."""
+"""Blocks of at least this many bytes are mapped separately."""
 
 
 def map_blocks() -> None:
-    """Let glibc map tensors one by one from now on, so that what is freed is not resident; slows every allocation.
+    """Let glibc map each tensor separately, so that freed memory is not resident; this slows every allocation.
 
-    Larger blocks that lie free in the heap already would still be filled first: call it before the work begins.
+    Larger free blocks in the heap are still filled first: call this before the work begins.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
@@ -24,10 +24,10 @@ def map_blocks() -> None:
 
 
 def added_memory(work: Callable[[], object]) -> float:
-    """By how many MiB resident memory at its peak, while ``work`` runs, exceeds what it was before.
+    """Peak of the resident memory while ``work`` runs, less the resident memory before, in MiB.
 
-    On Linux what is free is first given back (with glibc), and the high-water mark VmHWM is set back to what is
-    resident: proc(5), ``clear_refs``. Elsewhere it is the growth of ru_maxrss, which does not see what stays below an
+    On Linux the function first returns free memory (with glibc) and resets the high-water mark VmHWM to the resident
+    memory: proc(5), ``clear_refs``. Elsewhere it reports the growth of ru_maxrss, which misses everything below an
     earlier peak of the process.
     """
     gc.collect()

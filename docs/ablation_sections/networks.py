@@ -1,4 +1,4 @@
-"""MedRDF, Tables IV and V: noise and denoiser before the paper's other networks."""
+"""MedRDF, Tables IV and V: noise and denoiser with the paper's other networks."""
 
 from ablation_sections.bench import Bench, Json
 from ablation_sections.noise import grid, medrdf, noise_claims, told_grid
@@ -11,7 +11,7 @@ NETWORKS = {"natural_resnet50": "IV", "natural_ag_sononet16": "V"}
 
 
 def run_networks(bench: Bench) -> Json:
-    """Every noise with every denoiser."""
+    """Each noise with each denoiser."""
     del bench
     here = Bench(IMAGES)
     return {
@@ -32,9 +32,9 @@ def tell_networks(found: Json, split: Split) -> str:
 
 
 SECTION = Section(
-    "Noise and denoiser before other networks (MedRDF, Tables IV and V)",
-    f"The same defenses before a narrow ResNet-50 and a narrow AG-Sononet-16, both trained naturally; {IMAGES} images. "
-    "Paper: the same networks in full width, natural accuracy and PGD-20.",
+    "Noise and denoiser with other networks (MedRDF, Tables IV and V)",
+    "The same defenses with a narrow ResNet-50 and a narrow AG-Sononet-16 as classifiers, both trained naturally; "
+    f"{IMAGES} images. Paper: the same networks at full width, natural accuracy and PGD-20.",
     run_networks,
     tell_networks,
     (

@@ -35,14 +35,14 @@ NAMED = {
     for noise in NOISES
     for denoiser in DENOISERS
 }
-"""The defenses of the grid as the table of published numbers has them."""
+"""The names of the grid's defenses in the table of published numbers."""
 BARE, CHOSEN = "no noise, none", "salt and pepper, MF"
 TABLES = {"III": "ResNet-18", "IV": "ResNet-50", "V": "AG-Sononet-16"}
-"""MedRDF's tables of noises and denoisers, and their network."""
+"""MedRDF's tables of noises and denoisers, and the network of each."""
 
 
 def medrdf(table: str, name: str, dataset: str) -> list[float]:
-    """What MedRDF prints for a defense of the grid: natural accuracy and accuracy under PGD-20 at 8/255, in %."""
+    """MedRDF's figures for a defense of the grid: natural accuracy and accuracy under PGD-20 at 8/255, in %."""
     which = {"dataset": dataset, "model": TABLES[table], "defense": NAMED[name]}
     return [printed("MedRDF", table, **which, **row) for row in (CLEAN_IMAGES, PGD20)]
 
@@ -61,7 +61,7 @@ def _figures(numbers: Sequence[str], what: str, *names: str) -> str:
 
 
 def noise_claims(*numbers: str) -> tuple[Claim, ...]:
-    """What the paper says of noises and denoisers, with the figures of some of its tables."""
+    """The paper's claims about noises and denoisers, with the figures of some of its tables."""
     return (
         Claim(
             "that noise, denoiser and vote markedly improve the accuracy of the bare network under attack",
@@ -69,12 +69,12 @@ def noise_claims(*numbers: str) -> tuple[Claim, ...]:
             ((CHOSEN, BARE),),
         ),
         Claim(
-            "that the vote over noisy copies does this and not the denoiser alone",
+            "that the vote over noisy copies achieves this, not the denoiser alone",
             _figures(numbers, "median filter with salt and pepper, without noise", CHOSEN, "no noise, MF"),
             ((CHOSEN, "no noise, MF"),),
         ),
         Claim(
-            "that the median filter is a better denoiser than Gaussian smoothing, and either better than none",
+            "that the median filter is a better denoiser than Gaussian smoothing, and that either is better than none",
             _figures(
                 numbers,
                 "salt and pepper with MF, GS, no denoiser",
@@ -83,7 +83,7 @@ def noise_claims(*numbers: str) -> tuple[Claim, ...]:
             ((CHOSEN, "salt and pepper, GS"), ("salt and pepper, GS", "salt and pepper, none")),
         ),
         Claim(
-            "that salt and pepper is the noise to choose",
+            "that salt and pepper is the best noise",
             _figures(
                 numbers,
                 "median filter with salt and pepper, Gaussian, Poisson",
@@ -95,7 +95,7 @@ def noise_claims(*numbers: str) -> tuple[Claim, ...]:
 
 
 def grid(bench: Bench, entry: str) -> dict[str, Defense]:
-    """Every noise with every denoiser; without noise all copies are equal, and there is no vote."""
+    """Each noise with each denoiser; without noise all copies are equal, so there is no vote."""
     return {
         f"{noise}, {denoiser}": bench.defense(
             entry, [*noisy(), *denoised()], BinomialVote(COPIES, ALPHA) if noisy() else None
@@ -106,7 +106,7 @@ def grid(bench: Bench, entry: str) -> dict[str, Defense]:
 
 
 def run_noise(bench: Bench) -> Json:
-    """Every noise with every denoiser."""
+    """Each noise with each denoiser."""
     return {
         entry: {name: bench.measured(entry, defense) for name, defense in grid(bench, entry).items()}
         for entry in ENTRIES
@@ -116,7 +116,7 @@ def run_noise(bench: Bench) -> Json:
 def told_grid(
     found: Json, split: Split, claims: Sequence[Claim], papers: Callable[[str, str, str], list[float]]
 ) -> str:
-    """Claims and table; ``papers`` gives the figures to set beside an entry, a defense and a data set."""
+    """Claims and table; ``papers`` returns the paper's figures for an entry, a defense and a data set."""
     rows = [
         [
             entry,
@@ -133,7 +133,7 @@ def told_grid(
 
 
 def tell_noise(found: Json, split: Split) -> str:
-    """Claims and table; the paper's figures stand beside the classifier that is trained as its own is."""
+    """Claims and table; the paper's figures belong to the classifier that is trained like the paper's."""
     return told_grid(
         found,
         split,
@@ -144,11 +144,11 @@ def tell_noise(found: Json, split: Split) -> str:
 
 NOISE = Section(
     "Noise and denoiser (MedRDF, Table III)",
-    f"Level 0.1 of each noise; GS: Gaussian smoothing of one pixel, MF: 3 x 3 median. With noise a vote of up to "
-    f"{COPIES} copies at alpha {ALPHA:g}; without it all copies are equal. In the paper a denoiser alone falls to "
-    f"15.1 at most and a vote behind it does not, as if the two rows had been attacked in different ways. "
-    f"Abstained: clean / non-adaptive / adaptive. Paper: ResNet-18, natural accuracy and PGD-20; its other networks "
-    f"and its other attacks: next sections.",
+    f"Each noise has level 0.1. GS: Gaussian smoothing with a sigma of one pixel; MF: 3 x 3 median filter. With noise "
+    f"there is a vote of up to {COPIES} copies at alpha {ALPHA:g}; without noise all copies are equal and there is no "
+    f"vote. In the paper the accuracy of a denoiser alone drops to at most 15.1, but with noise and vote it does not: "
+    f"the attacks on the two may have differed. Abstained: clean / non-adaptive / adaptive. Paper: ResNet-18, natural "
+    f"accuracy and PGD-20. The next sections cover its other networks and attacks.",
     run_noise,
     tell_noise,
 )
@@ -159,11 +159,11 @@ MEDRDF_I = {
     ]
     for level in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 }
-"""MedRDF, Table I (ResNet-50, COVID-19): accuracy in % at eps 0 and under PGD-100 at 8/255, per level."""
+"""MedRDF, Table I (ResNet-50, COVID-19): accuracy in % at eps 0 and under PGD-100 at 8/255, by level."""
 
 
 def run_level(bench: Bench) -> Json:
-    """Salt and pepper of each level, with the median filter."""
+    """Salt and pepper at each level, with the median filter."""
     return {
         entry: {
             f"{level:g}": bench.measured(
@@ -179,13 +179,13 @@ def tell_level(found: Json, split: Split) -> str:
     """Claim and table."""
     claims = (
         Claim(
-            "that clean accuracy falls as the level of the noise rises",
+            "that clean accuracy decreases as the noise level increases",
             "Table I: 91.6 at level 0.1, 50.0 at 0.2, 30.0 at 0.3",
             (("0.1", "0.2"), ("0.2", "0.3")),
             (CLEAN,),
         ),
         Claim(
-            "that the level 0.1 is the one for attacks at 8/255",
+            "that 0.1 is the best level against attacks at 8/255",
             "Table I, PGD-100 at 8/255: 91.2 at level 0.1, 91.1 at 0.05, 59.6 at 0.2",
             (("0.1", "0.05"), ("0.1", "0.2")),
         ),
@@ -201,7 +201,8 @@ def tell_level(found: Json, split: Split) -> str:
 
 LEVEL = Section(
     "Level of the noise (MedRDF, Table I)",
-    "Salt and pepper with the median filter, vote as above. Paper: ResNet-50, natural accuracy and PGD-100.",
+    "Salt and pepper with the median filter and the vote of the first section. Paper: ResNet-50, natural accuracy and "
+    "PGD-100.",
     run_level,
     tell_level,
 )

@@ -1,4 +1,4 @@
-"""Figures of papers, from the table of published numbers."""
+"""The papers' figures, from the table of published numbers."""
 
 from leaderboard.published import PublishedNumber, read_published
 
@@ -9,16 +9,16 @@ CLEAN_IMAGES = {"attack": "none", "metric": "accuracy"}
 
 
 def printed(source: str, table: str, setting: str = "", **which: object) -> float:
-    """The number that a paper prints, in % where it is a share.
+    """The number that a paper prints; a share is in %.
 
     Args:
         source: the paper's short name.
         table: the paper's number of the table.
-        setting: what stands in the defense's setting.
+        setting: text that the defense's setting contains.
         which: further columns and their values.
 
     Raises:
-        LookupError: no number or several different ones have all this.
+        LookupError: no number matches, or several different ones do.
     """
     values = {
         100 * one.value if one.unit == "share" else one.value

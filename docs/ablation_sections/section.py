@@ -1,4 +1,4 @@
-"""What a section is."""
+"""A section of the document."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from benchmark.data.split import Split
 
 @dataclass(frozen=True)
 class Section:
-    """One table: ``run`` measures what a JSON file can hold, ``tell`` words it, given the images.
+    """One table: ``run`` measures and returns JSON, ``tell`` writes the text from it, given the images.
 
-    ``sources`` are patterns of the files, from the project's root, that decide what is measured.
+    ``sources`` are patterns, relative to the project's root, of the files that the measurement depends on.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Claims, and the cells and tables that are set beside a paper's figures."""
+"""Claims, and the tables that compare our results with a paper's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import torch
 
 from ablation_sections.bench import ATTACKERS, AWARE, BLIND, CLEAN, Json
-from ablation_sections.verdicts import Contrast, contrast
+from ablation_sections.verdicts import VERDICTS, Contrast, contrast
 from benchmark.data.split import Split
 
 HOLLOW = "‡"
-"""Marks a defense that knows fewer than half of the clean images of some class."""
+"""Marks a defense that is correct on fewer than half of the clean images of some class."""
 
 MEASURED = (*ATTACKERS, f"{CLEAN}, by class", f"{AWARE}, by class")
 
 
 def percent(flags: Sequence[float | bool]) -> str:
-    """A share in %; a dash where there is nothing to share."""
+    """A share in %; a dash if there are no images."""
     return f"{100 * sum(flags) / len(flags):.1f}" if len(flags) else "–"
 
 
@@ -28,14 +28,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """An ordering that a paper states.
+    """An order of defenses that a paper claims.
 
     Attributes:
-        said: the claim, a sentence that begins after "claims".
-        figures: the paper's own figures and their source.
-        pairs: names of defenses, the one that it sets higher first.
-        attackers: under whom.
-        slack: points by which the first may lie below the second.
+        said: the claim, a sentence that continues "the paper claims".
+        figures: the paper's figures and their source.
+        pairs: names of two defenses, the better one according to the claim first.
+        attackers: the attackers under which the claim is tested.
+        slack: points by which the first may be below the second.
     """
 
     said: str
@@ -46,20 +46,20 @@ class Claim:
 
 
 def told(said: str, figures: str, found: Mapping[str, Sequence[tuple[str, Contrast]]]) -> str:
-    """The line that a section begins with: a claim, and per circumstance what came of each of its parts."""
+    """The lines at the start of a section: a claim, and the verdicts for each condition."""
     lines = [f"- The paper claims {said} ({figures}). Here:"]
     for where, parts in found.items():
         verdicts = []
-        for verdict in ("confirmed", "refuted", "not told apart"):
+        for verdict in VERDICTS:
             named = [f"{name} {value}".strip() for name, value in parts if value.verdict == verdict]
             if named:
                 verdicts.append(f"**{verdict}** ({'; '.join(named)})")
-        lines.append(f"  - {where}: {', '.join(verdicts) or 'nothing to hold against each other'}")
+        lines.append(f"  - {where}: {', '.join(verdicts) or 'no images to compare'}")
     return "\n".join(lines)
 
 
 def tested(claim: Claim, measured: Mapping[str, Json], split: Split) -> str:
-    """What came of a claim; ``measured`` has, for each entry and name, what :meth:`Bench.measured` returns."""
+    """A claim and its verdicts; ``measured`` holds results of :meth:`Bench.measured` by entry and name."""
     found: dict[str, list[tuple[str, Contrast]]] = {}
     for entry, rows in measured.items():
         for attacker in claim.attackers:
@@ -72,21 +72,21 @@ def tested(claim: Claim, measured: Mapping[str, Json], split: Split) -> str:
 
 
 def _named(claim: Claim, better: str, worse: str) -> str:
-    """A pair, without what all pairs have in common."""
+    """A pair, without the defense that all pairs share."""
     firsts, seconds = ({pair[side] for pair in claim.pairs} for side in (0, 1))
     if len(claim.pairs) == 1:
         return HOLLOW if better.endswith(HOLLOW) else ""
-    return f"against {worse}" if len(firsts) == 1 else better if len(seconds) == 1 else f"{better} against {worse}"
+    return f"vs. {worse}" if len(firsts) == 1 else better if len(seconds) == 1 else f"{better} vs. {worse}"
 
 
 def by_class(row: Mapping[str, Json], attacker: str, split: Split) -> list[float]:
-    """Accuracy within each class, in %."""
+    """Accuracy on each class, in %."""
     right = torch.tensor(row[attacker]["right"], dtype=torch.float64)
     return [100 * float(right[split.labels == label].mean()) for label in range(len(split.classes))]
 
 
 def hollow(row: Mapping[str, Json], split: Split) -> bool:
-    """Whether a defense knows fewer than half of the clean images of some class."""
+    """Whether a defense is correct on fewer than half of the clean images of some class."""
     return min(by_class(row, CLEAN, split)) < 50
 
 
@@ -103,5 +103,5 @@ def abstentions(row: Mapping[str, Json]) -> str:
 
 
 def beside(entry: str, values: Sequence[float]) -> str:
-    """A paper's figures, beside the classifier that is trained as the paper's is."""
+    """A paper's figures, for the classifier that is trained like the paper's."""
     return ", ".join(f"{value:.1f}" for value in values) if entry == "natural" else ""

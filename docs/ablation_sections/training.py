@@ -16,7 +16,7 @@ from ablation_sections.memory import added_memory, map_blocks
 from ablation_sections.papers import COVID, printed
 from ablation_sections.section import Section
 from ablation_sections.tables import table
-from ablation_sections.verdicts import dearer
+from ablation_sections.verdicts import costlier
 from benchmark.data.official import stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
@@ -41,17 +41,17 @@ MEDRDF_XI = {
 }
 """MedRDF, Table XI (ResNet-18, COVID-19): training time in hours; MedRDF itself is naturally trained."""
 SEVERAL = 2.0
-"""Times that count as several."""
+"""The factor that tests "several times"."""
 
 
 def recipe_of(method: str, seed: int) -> Recipe:
-    """The shipped recipe of a method for PneumoniaMNIST; of two epochs."""
+    """The shipped recipe of a method for PneumoniaMNIST, cut to two epochs."""
     shipped = read_recipe(ROOT.submissions / method / "recipe.toml")
     return Recipe.model_validate(shipped.model_dump(exclude_none=True) | {"seed": seed, "epochs": 2})
 
 
 def second_epoch(recipe: Recipe, training: Split, validation: Split) -> float:
-    """Processor seconds of the second epoch of the method's own stage; the first one warms up."""
+    """Processor seconds of the second epoch of the method's own stage; the first epoch is a warm-up."""
     marks: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -66,7 +66,7 @@ def second_epoch(recipe: Recipe, training: Split, validation: Split) -> float:
 
 
 Pairs = list[tuple[float, float]]
-"""What a method takes and what natural training takes, per round."""
+"""Cost of a method and of natural training, by round."""
 
 
 def _in_turn(method: str, measure: Callable[[Recipe], float]) -> Pairs:
@@ -79,7 +79,7 @@ def epochs(method: str, training: Split, validation: Split) -> Pairs:
 
 
 def memory(method: str, training: Split, validation: Split) -> Pairs:
-    """MiB that a whole training adds to this process at its peak, after one that sets up what is needed once."""
+    """MiB that a whole training adds to this process at its peak, after a first training for set-up."""
     map_blocks()
     for name in (method, "natural"):
         second_epoch(recipe_of(name, 0), training, validation)
@@ -87,7 +87,7 @@ def memory(method: str, training: Split, validation: Split) -> Pairs:
 
 
 def run_training(bench: Bench) -> Json:
-    """Each measurement in a process of its own: what another has left in memory, or how, would change it."""
+    """Each measurement has its own process, because memory left by another one would change it."""
     splits = []
     for name, count in (("train", TRAINED), ("val", 16)):
         split = load_split(bench.card, name, ROOT)
@@ -111,22 +111,24 @@ def tell_training(found: Json, split: Split) -> str:
     by_verdict: dict[str, list[str]] = {}
     for method, values in ratios.items():
         if "adversary" in TABLES[method][0]:
-            by_verdict.setdefault(dearer(values, [SEVERAL]), []).append(f"{method}: {middle[method]:.1f}")
+            by_verdict.setdefault(costlier(values, [SEVERAL]), []).append(f"{method}: {middle[method]:.1f}")
     lines = [
         f"- The paper claims that adversarial training takes several times as long as natural training, tested as more "
-        f"than {SEVERAL:g} times (Table 15: {min(map(min, survey.values())):.1f} times at least). Here: "
+        f"than {SEVERAL:g} times (Table 15: at least {min(map(min, survey.values())):.1f} times). Here: "
         + ", ".join(f"**{verdict}** ({'; '.join(names)})" for verdict, names in by_verdict.items())
     ]
     order = sorted(SURVEY_15, key=lambda method: SURVEY_15[method][0], reverse=True)
     parts = [
-        f"{one} above {other}: **{dearer(ratios[one], ratios[other])}** ({middle[one]:.1f} and {middle[other]:.1f})"
+        f"{one} above {other}: **{costlier(ratios[one], ratios[other])}** ({middle[one]:.1f} and {middle[other]:.1f})"
         for one, other in pairwise(order)
     ]
-    lines.append(f"- The paper's order of cost is {', '.join(order)} (Table 15). Here: {'; '.join(parts)}.")
+    lines.append(
+        f"- The paper's order of cost, highest first, is {', '.join(order)} (Table 15). Here: {'; '.join(parts)}."
+    )
     drawn, usual = _steps_of_mpadvt()
     lines.append(
-        f"- mpadvt has fewer inner steps: its recipe leaves batches clean and draws the number of steps of the others, "
-        f"{drawn:g} per batch in expectation, where pgd_at has {usual}."
+        f"- mpadvt takes fewer inner steps than pgd_at: its recipe leaves some batches clean and draws the number of "
+        f"steps of the others, on average {drawn:g} per batch; pgd_at takes {usual}."
     )
     rows = [
         [
@@ -143,7 +145,7 @@ def tell_training(found: Json, split: Split) -> str:
         for method, row in found.items()
     ]
     header = ("method", "time, ratio to natural", "range", "s per epoch")
-    peaks = ("peak memory added, ratio to natural", "its range", "MiB")
+    peaks = ("peak memory added, ratio to natural", "range, memory", "MiB")
     papers = ("survey, time: Messidor, ISIC", "MedRDF, time: COVID-19")
     return "\n".join([*lines, "", table((*header, *peaks, *papers), rows)])
 
@@ -153,7 +155,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _steps_of_mpadvt() -> tuple[float, int]:
-    """Inner steps per batch: the expectation of MPAdvT's recipe, and PGD-AT's."""
+    """Inner steps per batch: expected with MPAdvT's recipe, and with PGD-AT's."""
     plan, usual = recipe_of("mpadvt", 0).perturbations, recipe_of("pgd_at", 0).adversary
     assert plan is not None
     assert usual is not None
@@ -162,16 +164,16 @@ def _steps_of_mpadvt() -> tuple[float, int]:
 
 SECTION = Section(
     "Cost of training (survey, Table 15; MedRDF, Table XI)",
-    f"Shipped recipes, whose inner maximisation has 5 steps (the survey's released code: 10) but for mpadvt and "
-    f"ensemble_at (one step). "
-    f"Time: of the second of two epochs on {TRAINED} training images, with validation on 16 and without a first stage "
-    f"(ssat, defensive_distillation); processor time as a ratio to natural training in the same process, median and "
-    f"range of {ROUNDS} rounds in turn, each of its own seed. Verdicts here: confirmed or refuted where whole ranges "
-    f"do not overlap; of two equal methods one chosen beforehand would come out above the other in one of "
-    f"{math.comb(2 * ROUNDS, ROUNDS)} cases. Memory: by how much the process exceeds, at its peak over the whole "
-    f"training, what it held before; ratios as for time, in another process. It counts the weights of other networks "
-    f"(hat, ensemble_at, ard) and a first stage (ssat, defensive_distillation). No paper gives it. Papers: "
-    f"ratios of seconds per epoch on an A100 (survey) and of hours (MedRDF).",
+    "The recipes are the shipped ones. Their inner maximisation has 5 steps (10 in the survey's released code), "
+    f"except for mpadvt (see below) and ensemble_at (one step). Time: the second of two epochs on {TRAINED} training "
+    "images, with validation on 16 images and without a first stage (ssat, defensive_distillation). It is processor "
+    f"time as a ratio to natural training in the same process: median and range of {ROUNDS} alternating rounds, each "
+    "with its own seed. Verdicts in this section: a claim is confirmed or refuted if the whole ranges do not "
+    "overlap. Of two equally costly methods, a given one comes out above the other in one of "
+    f"{math.comb(2 * ROUNDS, ROUNDS)} cases. Memory: the peak of the process over the whole training, less its memory "
+    "before; ratios as for time, in another process. It includes the weights of other networks (hat, ensemble_at, "
+    "ard) and a first stage (ssat, defensive_distillation). No paper reports memory. Papers: ratios of seconds per "
+    "epoch on an A100 (survey) and of hours (MedRDF).",
     run_training,
     tell_training,
     ("benchmark/training/**/*.py", "submissions/*/recipe.toml"),

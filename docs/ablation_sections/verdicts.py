@@ -1,4 +1,4 @@
-"""Differences and shares with their intervals, and what they say of a claim."""
+"""Differences and shares with their intervals, and the verdicts on claims."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ from scipy.stats import binomtest
 
 NORMAL = 1.96
 """Quantile of the standard normal at 97.5 %."""
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "no significant difference"
+VERDICTS = (CONFIRMED, REFUTED, UNDECIDED)
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A difference or a share with its 95 % interval, in points, and the bar that a claim says it is above."""
+    """A difference or a share with its 95 % interval, in points; the claim says that it is above ``bar``."""
 
     value: float
     low: float
@@ -23,8 +25,8 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """What it says of the claim."""
-        return "confirmed" if self.low > self.bar else "refuted" if self.high < self.bar else "not told apart"
+        """The verdict on the claim."""
+        return CONFIRMED if self.low > self.bar else REFUTED if self.high < self.bar else UNDECIDED
 
     def __str__(self) -> str:
         value, low, high = (format(number, self.form) for number in (self.value, self.low, self.high))
@@ -34,11 +36,11 @@ class Contrast:
 def contrast(better: Sequence[int], worse: Sequence[int], slack: float = 0.0) -> Contrast:
     """Difference of two accuracies on the same images, each 0 or 1 per image, with Tango's score interval (1998).
 
-    It holds with few images on which the two differ, and with none, where a bootstrap has nothing to draw from.
+    The interval is valid even if the two differ on few images or on none, where a bootstrap fails.
 
     Args:
-        better, worse: answers that a claim orders.
-        slack: points by which the first may lie below the second.
+        better, worse: correctness of the two defenses; the claim says that the first is better.
+        slack: points by which the first may be below the second.
     """
     gained, lost = (np.subtract(better, worse) == side for side in (1, -1))
     count, up, down = len(better), int(gained.sum()), int(lost.sum())
@@ -58,9 +60,9 @@ def share(hits: Sequence[int], bar: float = 0.0) -> Contrast:
 
 
 def kept_against_rest(right: Sequence[int], kept: Sequence[bool]) -> Contrast | None:
-    """Accuracy among the kept images less accuracy among the others, with Newcombe's interval (1998, method 10).
+    """Accuracy on the kept images less accuracy on the others, with Newcombe's interval (1998, method 10).
 
-    None where there are none of either kind.
+    None if either group is empty.
     """
     parts = [[hit for hit, above in zip(right, kept, strict=True) if above == side] for side in (True, False)]
     if not all(parts):
@@ -73,11 +75,11 @@ def kept_against_rest(right: Sequence[int], kept: Sequence[bool]) -> Contrast | 
 
 
 def wrong_and_below(right: Sequence[int], kept: Sequence[bool]) -> Contrast | None:
-    """Share of the wrong answers that are not kept, held against one half; None where no answer is wrong."""
+    """Share of the incorrect predictions that are not kept, compared with one half; None if there are none."""
     below = [int(not above) for hit, above in zip(right, kept, strict=True) if not hit]
     return share(below, 50) if below else None
 
 
-def dearer(first: Sequence[float], second: Sequence[float]) -> str:
+def costlier(first: Sequence[float], second: Sequence[float]) -> str:
     """Verdict on the claim that the first ratios are above the second, from their whole ranges."""
-    return "confirmed" if min(first) > max(second) else "refuted" if max(first) < min(second) else "not told apart"
+    return CONFIRMED if min(first) > max(second) else REFUTED if max(first) < min(second) else UNDECIDED

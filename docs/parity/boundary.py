@@ -19,7 +19,7 @@ from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor, nn
 
-ONE_START = "one random start each: on four other networks the two differ by one image of 120, in either direction"
+ONE_START = "one random start each; on four other networks the two differ by one image of 120, in either direction"
 
 
 def _lp(case: Case) -> str:
@@ -139,7 +139,8 @@ BOUNDARY = [
             from_torchattacks(
                 "CW",
                 lambda net, case: torchattacks.CW(net, c=1, steps=160, lr=0.05),
-                "all 160 steps at one c, ours 40 at each of four; a shift of all logits changes it, not ours",
+                "160 steps at one value of c; ours takes 40 steps at each of four, and adding a constant to all logits "
+                "changes the peer's result, not ours",
             ),
             from_art(
                 "CarliniL2Method",
@@ -171,8 +172,8 @@ BOUNDARY = [
         "l0",
         2,
         (
-            Peer(ART, "SaliencyMapMethod", _jsma, "both directions of change and up to three target classes joined"),
-            from_torchattacks("JSMA", _torchattacks_jsma, "one target class, the label plus one; pixels only rise"),
+            Peer(ART, "SaliencyMapMethod", _jsma, "the best of both directions and of up to three target classes"),
+            from_torchattacks("JSMA", _torchattacks_jsma, "one target class (label plus one); pixels only increase"),
         ),
         images=40,
     ),

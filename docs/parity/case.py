@@ -1,4 +1,4 @@
-"""One comparison of ``attack_parity.py``: the problem, our attack on it through its view, and what counts as robust."""
+"""One comparison of ``attack_parity.py``: the problem, our attack on it through its view, and robust accuracy."""
 
 import importlib.util
 import sys
@@ -21,9 +21,9 @@ from benchmark.task import Classification
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = ("fea", "hfc", "wb", "wb-d", "stress")
-"""What needs a view of features or of a detector."""
+"""Attacks that need a view of features or of a detector."""
 BUDGET = 100_000
-"""The view's; what an attack spends is a parameter of its own."""
+"""Query budget of the view; the queries of an attack are a parameter of the attack."""
 
 
 def _of_tests(name: str) -> ModuleType:
@@ -43,7 +43,7 @@ train = cache(problem.train)
 
 @dataclass(frozen=True)
 class Found:
-    """Candidates (N, C, H, W) and, of a query attack, the most queries that an image cost."""
+    """Candidates (N, C, H, W) and, for a query attack, the most queries for any image."""
 
     candidates: Tensor
     queries: int | None = None
@@ -51,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Case:
-    """What both sides are given.
+    """The task of both sides.
 
     Attributes:
         toy: network, images and labels.
@@ -75,12 +75,12 @@ class Case:
         return classes
 
     def training(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first ``count`` images that the network was trained on, and their labels."""
+        """The first ``count`` training images of the network, and their labels."""
         images, labels = problem.digits(self.num_classes)
         return images[:count], labels[:count]
 
     def detector(self) -> Any:
-        """A defense with a toy detector on its features, which knows all training images."""
+        """A defense with a toy detector on its features, fitted on all training images."""
         return problem.TwoModes(self.toy.net, self.num_classes).learn(*self.training(1200))
 
     def wrong(self, candidates: Tensor) -> Tensor:
@@ -91,11 +91,11 @@ class Case:
             return inside & boxed & (self.toy.net.eval()(candidates).argmax(dim=1) != self.toy.labels)
 
     def robust(self, candidates: Tensor) -> float:
-        """Share of images that stand: candidates outside the ball or the box count as failures of the attack."""
+        """Share of robust images; candidates outside the ball or the box count as failed attacks."""
         return (~self.wrong(candidates)).float().mean().item()
 
     def robust_or_rejected(self, candidates: Tensor) -> float:
-        """As :meth:`robust`, with a detector whose threshold rejects one clean training image in twenty."""
+        """Like :meth:`robust`, with a detector whose threshold rejects one clean training image in twenty."""
         defense = self.detector()
 
         def scores(images: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def made(classes: int, natural: bool, images: int, norm: str, eps_255: float) ->
 
 
 def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int = 160) -> Found:
-    """Our attack ``method`` through the view that it belongs to; a fitted one is fitted on training images first."""
+    """Our attack ``method`` through its view; a fitted attack is first fitted on training images."""
     toy, attack, task = case.toy, build(method, params), Classification(case.num_classes)
     defense = Defense(toy.net, case.num_classes)
     draw = Randomness(range(len(toy.images)))
@@ -133,7 +133,7 @@ def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int =
 
 
 def our_suite(case: Case, cells: tuple[tuple[str, Mapping[str, object]], ...]) -> Found:
-    """Each attack on the images that the ones before it left standing."""
+    """Each attack runs on the images that the attacks before it did not break."""
     candidates = case.toy.images.clone()
     for method, params in cells:
         rows = (~case.wrong(candidates)).nonzero().squeeze(1)
@@ -145,13 +145,13 @@ def our_suite(case: Case, cells: tuple[tuple[str, Mapping[str, object]], ...]) -
 
 @dataclass(frozen=True)
 class Peer:
-    """Another implementation, or with package "" what an attack without any is compared with.
+    """Another implementation, or with package "" the substitute for an attack without a peer.
 
     Attributes:
         package: its name on the package index.
         name: of the attack there.
         call: makes candidates.
-        note: why it is wrong, weaker or stronger.
+        note: why it fails, or why it is weaker or stronger.
     """
 
     package: str
@@ -168,14 +168,14 @@ class Line:
         attack: name in the registry, or "AutoAttack".
         norm: "linf", "l2" or "l0".
         eps_255: budget in the norm's unit.
-        peers: compared with on the same images.
+        peers: the peers, on the same images.
         params: of our attack.
-        variant: tells lines of one attack apart.
+        variant: distinguishes the lines of one attack.
         classes: numbers of classes.
-        images: how many.
+        images: number of images.
         natural: whether the network was trained without adversarial examples.
-        call: runs ours, where it is not one attack of the registry.
-        detector: whether a rejected image stands.
+        call: runs our side, if it is not one attack of the registry.
+        detector: whether a rejected image counts as robust.
     """
 
     attack: str
@@ -192,7 +192,7 @@ class Line:
 
     @property
     def title(self) -> str:
-        """What the table calls it."""
+        """Name in the table."""
         return f"{self.attack} ({self.variant})" if self.variant else self.attack
 
     def ours(self, case: Case) -> Found:

@@ -1,4 +1,4 @@
-"""Attacks on features and detectors, fitted attacks and suites, with their peers or what stands in for one."""
+"""Attacks on features and detectors, fitted attacks and suites, with their peers or substitutes for a peer."""
 
 from art.attacks import evasion
 from parity.calls import ART, no_peer, our, random_signs
@@ -30,7 +30,7 @@ def _feature_adversaries(case: Case) -> Found:
 
 
 PENULTIMATE = 6
-"""Place of the module whose output enters the last layer of the problem's network."""
+"""Index of the module whose output enters the last layer of the problem's network."""
 
 FEATURES = [
     Line(
@@ -47,9 +47,9 @@ FEATURES = [
         30,
         (
             no_peer(
-                "ours: pgd, 30 steps",
+                "our pgd, 30 steps",
                 our("pgd", steps=30),
-                "HFC gives up damage for features likely under another class; the test shows that they are",
+                "HFC gives up attack strength for features that are likely under another class; a test verifies them",
             ),
         ),
         {"steps": 30},
@@ -62,9 +62,9 @@ FEATURES = [
             30,
             (
                 no_peer(
-                    "ours: pgd, 60 steps",
+                    "our pgd, 60 steps",
                     our("pgd", steps=60),
-                    "a toy detector rejects one clean image in twenty; PGD knows nothing of it",
+                    "a toy detector rejects one clean image in twenty; PGD ignores it",
                 ),
             ),
             {"steps": 60},
@@ -78,7 +78,13 @@ FEATURES = [
         "stress",
         "linf",
         64,
-        (no_peer("random signs", random_signs, "drives an activation, not the decision; the tests hold its optimum"),),
+        (
+            no_peer(
+                "random signs",
+                random_signs,
+                "its objective is an activation, not the loss; tests check its optimum",
+            ),
+        ),
         natural=True,
     ),
 ]
@@ -90,7 +96,7 @@ FITTED = [
         64,
         (
             no_peer("random signs", random_signs, "the authors' code is in no package"),
-            no_peer("ours: uap", our("uap", target="class"), "both are fitted on training images"),
+            no_peer("our uap", our("uap", target="class"), "both are fitted on training images"),
         ),
         {"batches": 120, "loss": "true_class"},
         natural=True,

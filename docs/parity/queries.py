@@ -72,9 +72,9 @@ QUERIES = [
         48,
         (
             no_peer(
-                "ours: hopskipjump, as many queries",
+                "our hopskipjump, as many queries",
                 our("hopskipjump", queries=900),
-                "the authors' code is in no package; the tests hold its optimum on linear networks",
+                "the authors' code is in no package; tests check its optimum on linear networks",
             ),
         ),
         {"queries": 900},
@@ -102,7 +102,7 @@ QUERIES = [
             from_art(
                 "PixelAttack",
                 lambda case: {"th": int(case.eps), "es": 1, "max_iter": 3},
-                "refuses two classes",
+                "does not support two classes",
                 counted=True,
             ),
         ),

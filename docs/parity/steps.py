@@ -73,7 +73,7 @@ STEPS = [
                     "const_factor": 5.0,
                     "verbose": False,
                 },
-                "shrinks the radius from 1 and stops at the first where its descent fails, mostly far above this one",
+                "shrinks the radius from 1 and stops at its first failure, mostly far above this radius",
             ),
         ),
         images=20,
@@ -97,7 +97,8 @@ STEPS = [
             from_torchattacks(
                 "DIFGSM",
                 lambda net, case: torchattacks.DIFGSM(net, eps=case.eps, alpha=case.eps / 10, steps=10, decay=1.0),
-                "disturbs the whole batch alike, and returns the last iterate: ours the last that is wrong undisturbed",
+                "transforms the whole batch alike and returns the last iterate; ours returns the last iterate that is "
+                "misclassified without the transformation",
             ),
         ),
     ),
@@ -110,7 +111,7 @@ STEPS = [
                 "torchattacks",
                 "TIFGSM",
                 lambda case: Found(peers.torchattacks_tim(case.toy, case.eps)),
-                "takes images of three channels only: given the grey image three times; the same kernel, diversity off",
+                "requires three channels and gets the grey image three times; same kernel, no input diversity",
             ),
         ),
     ),
@@ -120,9 +121,9 @@ STEPS = [
         40,
         (
             no_peer(
-                "ours: pgd without a random start",
+                "our pgd without a random start",
                 our("pgd", random_start=False),
-                "SMA gives up damage for an image whose smoothed copy is judged alike, so it may be weaker than PGD",
+                "SMA gives up attack strength for an equal prediction on the smoothed image, so PGD may be stronger",
             ),
         ),
     ),

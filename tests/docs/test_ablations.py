@@ -1,4 +1,4 @@
-"""The measured ablations: differences and verdicts on toy answers, and what the document must say."""
+"""The repeated ablations: differences and verdicts on toy predictions, and what the document must say."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark import __version__
 from benchmark.data.split import Split
 from benchmark.defense.stages import Jpeg
 from benchmark.training.methods import METHODS
@@ -27,7 +28,7 @@ from ablation_sections.memory import added_memory
 from ablation_sections.metric import quarters
 from ablation_sections.tables import HOLLOW, Claim, by_class, hollow
 from ablation_sections.training import recipe_of
-from ablation_sections.verdicts import contrast, dearer, kept_against_rest, wrong_and_below
+from ablation_sections.verdicts import VERDICTS, contrast, costlier, kept_against_rest, wrong_and_below
 
 TEXT = DOCUMENT.read_text("utf-8")
 BARE = ("no noise", "none")
@@ -48,7 +49,7 @@ def split_of(labels: list[int]) -> Split:
     return Split("toy", "test", torch.zeros(len(labels), 1, 2, 2), torch.tensor(labels), ids, ids, ("a", "b"))
 
 
-def answers(right: list[int]) -> dict[str, dict[str, list[int]]]:
+def predictions(right: list[int]) -> dict[str, dict[str, list[int]]]:
     return {attacker: {"right": right, "abstained": [0] * len(right)} for attacker in ATTACKERS}
 
 
@@ -64,7 +65,7 @@ def test_a_clear_difference_confirms_one_order_and_refutes_the_other():
 def test_without_any_difference_tangos_interval_is_what_the_score_test_gives_in_closed_form(count):
     found = contrast([1] * count, [1] * count)
     reach = 100 * 1.96**2 / (count + 1.96**2)
-    assert (found.value, found.verdict) == (0, "not told apart")
+    assert (found.value, found.verdict) == (0, "no significant difference")
     assert (found.low, found.high) == pytest.approx((-reach, reach), abs=0.02)
 
 
@@ -80,7 +81,7 @@ def test_a_loss_within_the_slack_is_no_loss():
     assert contrast(WORSE, BETTER, slack=10).verdict == "refuted"
 
 
-def test_kept_images_are_held_against_the_others():
+def test_kept_images_are_compared_with_the_others():
     above = [True] * 50 + [False] * 50
     found = kept_against_rest(BETTER, above)
     assert found.value == pytest.approx(100 - 80)
@@ -88,11 +89,11 @@ def test_kept_images_are_held_against_the_others():
     assert kept_against_rest(BETTER, [True] * 100) is None
 
 
-def test_three_images_are_no_evidence_however_they_are_answered():
-    assert kept_against_rest(BETTER + [1] * 3, [True] * 100 + [False] * 3).verdict == "not told apart"
+def test_three_images_are_no_evidence_whatever_the_predictions():
+    assert kept_against_rest(BETTER + [1] * 3, [True] * 100 + [False] * 3).verdict == "no significant difference"
 
 
-def test_the_share_of_wrong_answers_below_the_threshold_is_held_against_one_half():
+def test_the_share_of_incorrect_predictions_below_the_threshold_is_compared_with_one_half():
     found = wrong_and_below(BETTER, [True] * 90 + [False] * 9 + [True])
     assert found.value == pytest.approx(90)
     assert found.verdict == "confirmed"
@@ -104,37 +105,37 @@ def test_quarters_come_in_the_order_of_the_papers_table():
     assert quarters(right, above) == (40, 0, 40, 20)
 
 
-def test_a_defense_that_knows_one_class_alone_is_hollow_and_marked():
+def test_a_defense_that_predicts_one_class_is_marked():
     split = split_of([1] * 60 + [0] * 40)
-    assert by_class(answers(WORSE), CLEAN, split) == [0, 100]
-    assert hollow(answers(WORSE), split)
-    assert not hollow(answers(BETTER), split)
+    assert by_class(predictions(WORSE), CLEAN, split) == [0, 100]
+    assert hollow(predictions(WORSE), split)
+    assert not hollow(predictions(BETTER), split)
     claim = Claim("order", "none", (("a", "b"),), (CLEAN,))
-    line = tables.tested(claim, {"toy": {"a": answers(WORSE), "b": answers(BETTER)}}, split)
+    line = tables.tested(claim, {"toy": {"a": predictions(WORSE), "b": predictions(BETTER)}}, split)
     assert f"**refuted** ({HOLLOW} -30.0" in line
 
 
-def test_a_claims_line_names_circumstance_verdict_and_figures():
+def test_the_lines_of_a_claim_name_condition_verdict_and_figures():
     claim = Claim("that a is above b", "Table 0: 1 against 0", (("a", "b"),), (CLEAN,))
-    line = tables.tested(claim, {"toy": {"a": answers(BETTER), "b": answers(WORSE)}}, split_of([0, 1] * 50))
+    line = tables.tested(claim, {"toy": {"a": predictions(BETTER), "b": predictions(WORSE)}}, split_of([0, 1] * 50))
     assert line.startswith("- The paper claims that a is above b (Table 0: 1 against 0). Here:\n  - toy, clean: ")
     assert "**confirmed** (+30.0 [" in line
 
 
-def test_pairs_are_named_by_what_tells_them_apart():
+def test_pairs_are_named_by_the_defense_in_which_they_differ():
     claim = Claim("order", "none", (("a", "b"), ("a", "c")), (CLEAN,))
-    rows = {"a": answers(BETTER), "b": answers(WORSE), "c": answers(BETTER)}
+    rows = {"a": predictions(BETTER), "b": predictions(WORSE), "c": predictions(BETTER)}
     line = tables.tested(claim, {"toy": rows}, split_of([0, 1] * 50))
-    assert "**confirmed** (against b +30.0" in line
-    assert "**not told apart** (against c +0.0" in line
+    assert "**confirmed** (vs. b +30.0" in line
+    assert "**no significant difference** (vs. c +0.0" in line
 
 
 @pytest.mark.parametrize(
     ("first", "second", "verdict"),
-    [([3, 4], [1, 2], "confirmed"), ([1, 2], [3, 4], "refuted"), ([1, 3], [2, 4], "not told apart")],
+    [([3, 4], [1, 2], "confirmed"), ([1, 2], [3, 4], "refuted"), ([1, 3], [2, 4], "no significant difference")],
 )
 def test_costs_are_ordered_by_their_whole_ranges(first, second, verdict):
-    assert dearer(first, second) == verdict
+    assert costlier(first, second) == verdict
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -184,11 +185,12 @@ def test_without_the_mark_the_growth_of_the_largest_memory_counts(tmp_path):
 def test_what_is_kept_is_not_run_again_unless_asked(tmp_path):
     path, runs = tmp_path / "deep" / "noise.json", []
     for fresh in (False, False, True):
-        assert kept(path, fresh, lambda: runs.append(1) or {"a": [1.5]})["found"] == {"a": [1.5]}
+        result = kept(path, fresh, lambda: runs.append(1) or {"a": [1.5]})
+        assert (result["found"], result["version"]) == ({"a": [1.5]}, __version__)
     assert len(runs) == 2
 
 
-def test_the_attacker_that_knows_more_leaves_no_image_that_the_other_has_felled(data_dir):
+def test_the_adaptive_attack_breaks_every_image_that_the_non_adaptive_one_breaks(data_dir):
     del data_dir
     bench = Bench(8)
     found = bench.measured("natural", bench.defense("natural", [Jpeg(70)]))
@@ -203,20 +205,20 @@ def test_every_section_begins_with_a_claim_and_its_verdict(name):
     text = section(SECTIONS[name].title)
     claim = text.index("- The paper claims ")
     assert claim < text.index("| ")
-    assert any(f"**{verdict}**" in text for verdict in ("confirmed", "refuted", "not told apart"))
+    assert any(f"**{verdict}**" in text for verdict in VERDICTS)
 
 
 @pytest.mark.parametrize(
     "name", [name for name in SECTIONS if name not in ("metric", "copies", "deployed", "columns", "training")]
 )
-def test_in_no_row_does_more_knowledge_make_the_attacker_weaker(name):
+def test_the_adaptive_attack_is_weaker_in_no_row(name):
     rows = rows_of(section(SECTIONS[name].title))
     assert rows
     for row in rows:
         assert float(row["adaptive"]) <= float(row["non-adaptive"])
 
 
-def test_each_of_the_papers_other_attacks_fells_images_of_the_bare_classifier():
+def test_each_of_the_papers_other_attacks_lowers_the_accuracy_of_the_bare_classifier():
     rows = [row for row in rows_of(section(SECTIONS["columns"].title)) if (row["noise"], row["denoiser"]) == BARE]
     assert [row["classifier"] for row in rows] == list(ENTRIES)
     for row in rows:

@@ -14,7 +14,7 @@ from ablation_sections.noise import medrdf
 from ablation_sections.papers import COVID, DERMA, PGD20, printed
 
 
-def test_a_share_is_told_in_percent_and_a_time_as_it_is():
+def test_a_share_is_returned_in_percent_and_a_time_unchanged():
     place = {"dataset": "COVID-19 Radiography", "model": "ResNet-18", "defense": "trades"}
     assert printed("MedRDF", "XI", metric="training_time", **place) == 1.97
     assert printed("MedRDF", "III", dataset="DermaMNIST", model="ResNet-18", defense="median_filter", **PGD20) == 15.1
@@ -26,7 +26,7 @@ def test_several_numbers_and_none_are_refused(model, count):
         printed("MedRDF", "III", model=model, defense="median_filter", **PGD20)
 
 
-def test_what_stands_beside_ours_is_what_the_papers_print():
+def test_the_figures_beside_ours_are_those_that_the_papers_print():
     assert [medrdf("III", "salt and pepper, MF", dataset) for dataset in (COVID, DERMA)] == [[91.2, 90.2], [69.0, 65.1]]
     assert medrdf("IV", "no noise, none", COVID)[0] == 92.6
     assert medrdf("V", "no noise, none", COVID)[0] == 93.4
