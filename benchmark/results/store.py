@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
 from benchmark.results.migrate import VERSION_KEY, upgraded, value_type, version_of
-from benchmark.results.schema import ESSENTIAL, SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import EMPTY, ESSENTIAL, FALSE, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write rows as compressed Parquet, in one move.
 
-    Columns that are null, empty or false throughout are left out; nothing else of the table is.
+    Columns that hold throughout what readers take an absent one for are left out; nothing else of the table is.
     """
     write_atomically(path, to_bytes(table))
 
@@ -24,7 +24,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 def to_bytes(table: pa.Table) -> bytes:
     """The Parquet file of some rows; the same rows give the same bytes."""
     table = table.cast(SCHEMA)
-    kept = [name for name in SCHEMA.names if name in ESSENTIAL or not _tells_nothing(table.column(name))]
+    kept = [name for name in SCHEMA.names if name in ESSENTIAL or not _tells_nothing(name, table.column(name))]
     # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
     plain = pa.schema([pa.field(name, value_type(SCHEMA.field(name).type)) for name in kept])
     sink = io.BytesIO()
@@ -42,10 +42,15 @@ def new_writer(sink: io.BytesIO | Path, schema: pa.Schema, level: int) -> pq.Par
     return writer
 
 
-def _tells_nothing(column: pa.ChunkedArray) -> bool:
-    """Whether a column holds nulls, empty texts or false alone, which is what readers take an absent one for."""
-    if pa.types.is_list(column.type):
-        return bool(column.null_count == len(column))
+def _tells_nothing(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether a column holds throughout what readers take an absent one for: null, or empty text or false in some.
+
+    In others false is not null: an image on which nothing was right is not one without a verdict.
+    """
+    if column.null_count == len(column):
+        return True
+    if name not in (*EMPTY, *FALSE):
+        return False
     values = pc.unique(column.cast(value_type(column.type))).to_pylist()
     return all(value is None or value == "" or value is False for value in values)
 
