@@ -193,7 +193,8 @@ def test_candidates_outside_the_ball_are_projected_before_they_count_and_say_so(
     plant_attack(lambda candidates, images: images + 50 * (candidates - images))
     fgsm, _ = fgsm_and_others(run(["plain"], ["white-box"]).rows("plain", "white-box"))
     honest, _ = fgsm_and_others(whole.rows("plain", "white-box"))
-    assert (fgsm.linf <= fgsm.eps_255 / 255 + 1e-6).all()
+    # Distances have three decimals.
+    assert (fgsm.linf <= fgsm.eps_255 / 255 + 5e-4).all()
     assert fgsm.reason.str.match(r"projected: .*/255 beyond the ball").all()
     # On grey images a larger step of the same sign projects to FGSM's own candidate.
     assert fgsm.correct.tolist() == honest.correct.tolist()
