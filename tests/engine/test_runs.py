@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
+from benchmark.engine.made_by import code_hash
 from benchmark.engine.run_unit import PARTS, part_path
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
@@ -224,6 +225,17 @@ def test_a_part_of_changed_code_is_not_taken(run, plant, tmp_path, computed):
     after = run([folder], ["clean"], tmp_path / "results").rows("mine", "clean")
     assert len(computed) == 5
     assert set(before.submission_hash).isdisjoint(after.submission_hash)
+
+
+def test_a_part_made_by_other_code_of_the_harness_is_not_taken(run, tmp_path, computed, monkeypatch):
+    before = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
+    computed.clear()
+    for module in ("workplace", "rows"):
+        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda: "f" * 64)
+    after = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
+    assert len(computed) == 5
+    assert set(before.made_by) == {code_hash()[:16]}
+    assert set(after.made_by) == {"f" * 16}
 
 
 def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypatch):
