@@ -144,6 +144,20 @@ def test_the_official_evidence_lists_idle_cells_and_those_that_nobody_met(table)
     assert noted(idle["adaptive", "apgd-dlr"]) == ""
 
 
+def test_a_cell_that_another_track_has_run_is_not_idle_where_its_rows_decide(table):
+    """As a deterministic defense's Square, whose deployed scores are the same in both tracks."""
+    falls = {(track, "square", image): 8.0 for track in ("black-box", "adaptive") for image in (0, 1)}
+    rows = Pretend("one", falls=falls).rows()
+    repeated = dict.fromkeys(REPEATED) | {"same_as": "black-box"}
+    for one in only(rows, "adaptive"):
+        if one["attack"] == "square" and not one["skipped"]:
+            one.update(repeated)
+    told = official_evidence(entries(table(rows)), MATRIX, HASH)
+    idle = {(cell.track, cell.name) for cell, _ in told.idle}
+    assert not {("black-box", "square"), ("adaptive", "square")} & idle
+    assert ("white-box", "square") in idle
+
+
 @pytest.mark.parametrize("changes", [{"official": False}, {"matrix_hash": "b" * 64}, {"individual": True}])
 def test_only_official_skipping_rows_of_the_matrix_mark_its_cells(table, changes):
     told = official_evidence(entries(table(Pretend("one", changes=changes))), MATRIX, HASH)
