@@ -67,17 +67,20 @@ def report_command(
         for standing in (one for one in standings if one.dataset == name):
             key = (standing.submission, name, standing.official)
             own = [record for record in found if (record.submission, record.dataset, record.official) == key]
-            clean = {record.metric: f"{100 * record.value:.1f}" for record in own if record.track == "clean"}
+            clean = {record.metric: record for record in own if record.track == "clean"}
             number = headline(found, *key)
             place = "–" if standing.rank is None else f"{'=' if standing.tied else ''}{standing.rank}"
             table.add_row(
                 place,
                 standing.submission,
-                *(clean.get(metric, "") for metric in ("accuracy", "majority_class_rate", "balanced_accuracy")),
-                "" if number is None else f"{100 * number.value:.1f}",
-                "" if number is None else f"{100 * number.low:.1f} – {100 * number.high:.1f}",
-                "" if number is None else str(number.n),
+                *(_percent(clean.get(metric)) for metric in ("accuracy", "majority_class_rate", "balanced_accuracy")),
+                _percent(number),
+                f"{100 * number.low:.1f} – {100 * number.high:.1f}" if number is not None and number.known else "–",
+                "–" if number is None else str(number.n),
             )
+            figures = (clean.get("accuracy"), number)
+            reasons = dict.fromkeys(one.reason for one in figures if one is not None and not one.known)
+            notes += [f"{standing.submission}: – stands for a gap ({reason})." for reason in reasons]
             if standing.reasons:
                 notes.append(f"{standing.submission} is not ranked: {_briefly(standing.reasons)}.")
             classes = cards[name].classes if name in cards else ()
@@ -139,7 +142,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
 
 
 def _percent(record: "Record | None") -> str:
-    return "–" if record is None else f"{100 * record.value:.1f}"
+    return f"{100 * record.value:.1f}" if record is not None and record.known else "–"
 
 
 def _briefly(reasons: Sequence[str]) -> str:

@@ -3,14 +3,18 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
+from benchmark.matrix import load_matrix
 from leaderboard.entries import entries
 from leaderboard.gaps import Gaps, gap_rows
 from leaderboard.metrics import headline, records
+from leaderboard.published import Setting, as_plain, side_by_side
 from leaderboard.record import as_csv, as_json
+from leaderboard.site import build_site
 from leaderboard.verdicts import CellKey, verdicts
 
 from .conftest import gap, holed, only
@@ -211,3 +215,40 @@ def test_a_gap_without_a_reason_says_that_there_is_no_verdict(table, pretend):
     (entry,) = entries(table(holed(pretend("one").rows(), "", **SQUARE)))
     cells = [CellKey("white-box", "fgsm", "linf", 8.0), CellKey("black-box", "square", "linf", 8.0)]
     assert Gaps.of(entry).among(cells) == "gap in black-box square: no verdict"
+
+
+GAPS = {
+    "a cell": {"attack": "square", "sample_id": "00001"},
+    "an unranked cell": {"attack": "tim", "sample_id": "00001"},
+    "clean images": {"track": "clean", "sample_id": "00001"},
+    "a sequence": {"track": "corruption", "attack": "snow", "sample_id": "00000"},
+    "everything": {"status": "ok"},
+}
+
+
+@pytest.mark.parametrize("place", GAPS)
+def test_pages_show_a_dash_that_says_why_and_no_number_that_is_none(tmp_path, project, filed, pretend, place):
+    rows = pretend("natural", frames=2).rows_with_uncounted(falling=2)
+    members = filed(holed(rows, "out of luck", **GAPS[place]), pretend("pgd_at", frames=2))
+    site = build_site(members, project.root, tmp_path / "site").parent
+    for name in ("index.html", "entries/natural.html", "published.html", "claims.html"):
+        assert not re.search(r"\bnan\b", (site / name).read_text(encoding="utf-8"), re.IGNORECASE), name
+    own = (site / "entries" / "natural.html").read_text(encoding="utf-8")
+    assert re.search(r'title="[^"]*out of luck">–<', own)
+
+
+def test_no_published_number_stands_beside_a_gap(table, pretend):
+    setting = Setting(load_matrix()[0])
+    sound, gaps = (pretend("natural").rows(), holed(pretend("natural").rows(), track="white-box", sample_id="00001"))
+    beside = {one.ours.track for one in side_by_side(records(table(sound)), setting)}
+    without = {one.ours.track for one in side_by_side(records(table(gaps)), setting)}
+    assert without == beside - {"white-box"}
+
+
+def test_a_published_clean_accuracy_stands_beside_a_worst_case_only_where_there_is_one(table, pretend):
+    setting = Setting(load_matrix()[0])
+    found = records(table(holed(pretend("natural").rows(), track="black-box", sample_id="00001")))
+    pairs = side_by_side(found, setting)
+    assert pairs
+    assert all(one.worst is None for one in pairs)
+    assert all(as_plain(one)["worst_case"] is None for one in pairs)
