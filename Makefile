@@ -34,7 +34,7 @@ demo: $(READY)
 	$(BIN)/bench evaluate $(DEMO) --dataset synthetic_cxr --profile quick --workers $(WORKERS)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --durations=10
 
 explore: $(READY)
 	HYPOTHESIS_PROFILE=default $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile

@@ -163,9 +163,12 @@ def official_evidence(members: Iterable[EntryRows], matrix: Matrix, digest: str)
     if not found:
         return OfficialEvidence((), len(counted), ())
     told = {(one.track, one.attack): one for one in found[0].cells}
-    idle = [(cell, told.get((cell.track, cell.name))) for cell in counted]
-    unbroken = tuple((cell, one) for cell, one in idle if one is None or one.idle)
-    return OfficialEvidence(found[0].entries, len(counted), unbroken)
+    # Rows that another track lent are told of with that one's, and decide in both.
+    decided = {(track, one.attack) for one in found[0].cells for track in one.decided_in}
+    idle = [cell for cell in counted if (cell.track, cell.name) not in decided]
+    return OfficialEvidence(
+        found[0].entries, len(counted), tuple((cell, told.get((cell.track, cell.name))) for cell in idle)
+    )
 
 
 def noted(one: Evidence | None) -> str:

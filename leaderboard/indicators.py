@@ -46,8 +46,8 @@ class Indicator:
 
     @property
     def fires(self) -> bool:
-        """Whether the value lies beyond the bound."""
-        return self.value > self.bound
+        """Whether the value lies beyond the bound, by more than a difference of two shares is rounded."""
+        return self.value - self.bound > 1e-9
 
 
 def indicators(entry: EntryRows, judged: Verdicts) -> tuple[Indicator, ...]:

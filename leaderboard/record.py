@@ -64,9 +64,8 @@ def plain(record: Record) -> dict[str, Any]:
 
 def as_json(records: Iterable[Record]) -> str:
     """Return the records as a JSON list of objects; a value that does not exist is null."""
-    rows = [plain(record) for record in records]
     # A record a line reads better than a value a line, and json's fast encoder cannot indent.
-    return "[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in rows) + "\n]\n"
+    return "[\n" + ",\n".join(json.dumps(plain(record), allow_nan=False) for record in records) + "\n]\n"
 
 
 def as_csv(records: Iterable[Record]) -> str:

@@ -70,12 +70,12 @@ def test_the_defense_is_put_into_eval_mode():
 def test_outcomes_carry_the_first_draws_answer_and_the_count(draws):
     judge = judge_of([SaltAndPepper(0.5)], draws)
     labels = torch.tensor([0, 1] * 5)
-    verdicts = judge.judge(greys(10), labels, purposes(10))
-    for row, outcome in enumerate(outcomes(verdicts, labels)):
-        assert outcome.pred == int(verdicts.first.label[row])
+    judgement = judge.judge(greys(10), labels, purposes(10))
+    for row, outcome in enumerate(outcomes(judgement)):
+        assert outcome.pred == int(judgement.first.label[row])
         assert outcome.draws == draws
-        assert outcome.right == bool(verdicts.right[row])
-        assert outcome.prob_true == pytest.approx(float(verdicts.first.probs[row, labels[row]]))
+        assert outcome.right == bool(judgement.right[row])
+        assert outcome.probs == pytest.approx(judgement.first.probs[row].tolist())
 
 
 class Silent(Defense):

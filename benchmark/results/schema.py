@@ -139,8 +139,8 @@ SCHEMA = pa.schema(
         _column("started_at", _TEXT, "UTC start of the unit, ISO 8601"),
     ]
 )
-"""The columns. A file leaves out those that are null, empty or false throughout, and says once what is the same in all
-of its rows (:data:`CONSTANT`); readers fill them in."""
+"""The columns. A file leaves out those that hold nothing but nulls, or empty texts or false where that is the same, and
+says once what is the same in all of its rows (:data:`CONSTANT`); readers fill them in."""
 
 EMPTY = ("suite", "norm", "reason", "broken_by", "same_as")
 """Text columns in which an absent value is an empty text."""

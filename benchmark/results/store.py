@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
 from benchmark.results.migrate import CONSTANT_KEY, VERSION_KEY, read_under_schema, value_type, version_of
-from benchmark.results.schema import CONSTANT, ESSENTIAL, SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import CONSTANT, EMPTY, ESSENTIAL, FALSE, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write rows as compressed Parquet, in one move.
 
-    Columns that are null, empty or false throughout are left out; nothing else of the table is.
+    Columns that hold throughout what readers take an absent one for are left out; nothing else of the table is.
     """
     write_atomically(path, to_bytes(table))
 
@@ -29,7 +29,7 @@ def to_bytes(table: pa.Table) -> bytes:
     kept = [
         name
         for name in SCHEMA.names
-        if name in ESSENTIAL or (name not in once and not _tells_nothing(table.column(name)))
+        if name in ESSENTIAL or (name not in once and not _tells_nothing(name, table.column(name)))
     ]
     # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
     plain = pa.schema([pa.field(name, value_type(SCHEMA.field(name).type)) for name in kept])
@@ -56,10 +56,15 @@ def _said_once(table: pa.Table) -> dict[str, str]:
     return {name: found[0] for name, found in values.items() if len(found) == 1 and found[0]}
 
 
-def _tells_nothing(column: pa.ChunkedArray) -> bool:
-    """Whether a column holds nulls, empty texts or false alone, which is what readers take an absent one for."""
-    if pa.types.is_list(column.type):
-        return bool(column.null_count == len(column))
+def _tells_nothing(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether a column holds throughout what readers take an absent one for: null, or empty text or false in some.
+
+    In others false is not null: an image on which nothing was right is not one without a verdict.
+    """
+    if column.null_count == len(column):
+        return True
+    if name not in (*EMPTY, *FALSE):
+        return False
     values = pc.unique(column.cast(value_type(column.type))).to_pylist()
     return all(value is None or value == "" or value is False for value in values)
 

@@ -71,7 +71,7 @@ def side_by_side(
     """
     sound = _once(one for one in (read_published() if numbers is None else numbers) if not one.set_aside)
     own: dict[EntryKey, dict[tuple[object, ...], Record]] = {}
-    for record in records:
+    for record in (one for one in records if one.known):
         place = (record.track, record.attack, record.norm, record.eps_255, record.severity, record.metric)
         own.setdefault(entry_of(record), {})[place] = record
     pairs = []

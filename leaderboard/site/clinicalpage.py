@@ -69,7 +69,7 @@ def clinical(book: Book, key: EntryKey, classes: Sequence[str]) -> Clinical:
 
 def _lowest(found: Sequence[tuple[str, Record | None]]) -> tuple[str, Record] | None:
     """Name the class with the lowest sensitivity, or every one of those that share it, with the widest interval."""
-    known = [(name, record) for name, record in found if record is not None]
+    known = [(name, record) for name, record in found if record is not None and record.known]
     if not known:
         return None
     least = min(record.value for _, record in known)

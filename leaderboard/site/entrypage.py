@@ -207,9 +207,10 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Placement) -
             for record in mine
             if (record.track, record.attack, record.norm, record.metric) == (track, WORST_CASE, "linf", HEADLINE)
             and record.eps_255 is not None
+            and record.known
         ]
         if points:
-            origin = [(0.0, start.value, start.low, start.high)] if start else []
+            origin = [(0.0, start.value, start.low, start.high)] if start and start.known else []
             series.append(Series(TRACK_TEXT[track][0], origin + sorted(points), strong=track == ALL_TRACKS))
     title = f"Worst-case robust accuracy of {standing.submission} on {standing.dataset} against the budget, per track"
     return curves(series, title)

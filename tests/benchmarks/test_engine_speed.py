@@ -20,7 +20,7 @@ def test_time_of_a_run(benchmark, run, individual):  # noqa: F811
     assert result.report.failures == {}
 
 
-def test_sparing_needs_less_than_half_of_the_passes(benchmark, run):  # noqa: F811
+def test_skipping_needs_less_than_half_of_the_passes(benchmark, run):  # noqa: F811
     started = time.perf_counter()
     full = run(["plain"], TRACKS, individual=True)
     seconds = time.perf_counter() - started

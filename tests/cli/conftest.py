@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from benchmark.cli.app import main
 from benchmark.data.availability import find_card
 from benchmark.root import Root
 from benchmark.submission.scaffold import scaffold
+
+from ..leaderboard.conftest import Pretend, rows_of, write
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +65,30 @@ def bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     return run
 
 
+@pytest.fixture
+def board(bench: Callable[..., Answer], tmp_path: Path) -> Callable[..., Callable[..., Answer]]:
+    """Return a function that puts pretend entries on a board and gives ``bench`` on the project whose board it is.
+
+    The project has the shipped cards and manifests, and no other rows than these.
+    """
+
+    def project_with(*members: Pretend | list[dict[str, Any]]) -> Callable[..., Answer]:
+        path = tmp_path / "board"
+        _copy(path, "datasets/*/*.t*", "submissions/*/submission.toml", "BENCHMARK.md")
+        write(path / "leaderboard" / "results", rows_of(members))
+        return lambda *arguments: bench("--root", path, *arguments)
+
+    return project_with
+
+
+def _copy(path: Path, *patterns: str) -> None:
+    """Copy files of this project into another one."""
+    for source in (found for pattern in patterns for found in sorted(PROJECT.glob(pattern))):
+        target = path / source.relative_to(PROJECT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
 @pytest.fixture(scope="session")
 def _entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scaffolded submission, made once."""
@@ -75,10 +102,7 @@ def project(tmp_path: Path, _entry: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     path = tmp_path / "project"
     (path / "submissions").mkdir(parents=True)
     (path / "BENCHMARK.md").write_text("rules\n")
-    for card in sorted(PROJECT.glob("datasets/*/*.t*")):
-        target = path / card.relative_to(PROJECT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(card, target)
+    _copy(path, "datasets/*/*.t*")
     shutil.copytree(_entry, path / "submissions" / "mine")
     (path / "data").mkdir()
     monkeypatch.setenv("BENCH_DATA", str(path / "data"))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from benchmark.matrix.model import MATRIX_FILE, load_matrix
 from benchmark.results.schema import SCHEMA
+from benchmark.results.store import write_table
 
 SOURCE = Path(__file__).resolve().parents[2]
 NATURAL = ("-s", "natural", "-d", "synthetic_cxr", "--limit", "2")
@@ -187,7 +187,7 @@ def result_row(cell, image, eps, **changes):
     """A row of a deterministic defense that this cell attacked in vain, with half a second and 20 gradients."""
     made = dict.fromkeys(SCHEMA.names)
     made.update(
-        submission="cushion_jpeg80", dataset="pneumoniamnist", sample_id=image, group_id=image, track=cell.track,
+        submission="cushion_jpeg80", dataset="pneumoniamnist", sample_id=image, track=cell.track,
         attack=cell.name, norm=cell.norm, eps_255=eps, unranked=cell.unranked, status="ok", same_as="",
         skipped=False, official=True, individual=False, abstained=False, correct=True, queries=21, gradients=20,
         seconds=0.5,
@@ -197,13 +197,11 @@ def result_row(cell, image, eps, **changes):
 
 def test_the_cost_of_every_cell_in_the_rows_is_told(here, tmp_path):
     """Of every cell that meets a deterministic defense: image a attacked at each budget, image b at none."""
-    skipped = {"skipped": True, "queries": 0, "gradients": 0, "seconds": 0.0}
+    skipped = {"skipped": True, "queries": None, "gradients": None, "seconds": None}
     cells = {(cell.track, cell.name): cell for cell in load_matrix()[0].cell if cell.applies(stochastic=False)}
     rows = [result_row(cell, "a", eps) for cell in cells.values() for eps in cell.eps_255]
     rows += [result_row(cell, "b", eps, **skipped) for cell in cells.values() for eps in cell.eps_255]
-    for seed, row in enumerate(rows):
-        row["seed"] = seed
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "rows.parquet")
+    write_table(pa.Table.from_pylist(rows, schema=SCHEMA), tmp_path / "rows.parquet")
     found = json.loads(here("matrix", "--cost", "--json", "--results", tmp_path).out)
     assert len(found) == len(cells)
     for one in found:

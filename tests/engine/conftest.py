@@ -22,13 +22,15 @@ from torch import nn
 from benchmark.engine import RunReport, RunSettings, evaluate, pool, workplace
 from benchmark.matrix import load_matrix
 from benchmark.models import build_network
-from benchmark.results.schema import NOT_IDENTITY
+from benchmark.results.schema import DIAGNOSTIC, NOT_IDENTITY
 from benchmark.results.store import read_table
 from benchmark.submission.weights import save_weights
 
 SIZE = 12
 COUNTS = {"train": 12, "val": 12, "test": 40}
 TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
+FILES = (*TRACKS, DIAGNOSTIC)
+"""Tracks that a run of all of them has files of: diagnostics come with the adaptive one."""
 MATRIX = Path(__file__).parent / "matrix.toml"
 SHIPPED = ("plain", "jpeg", "voting")
 

@@ -9,7 +9,7 @@ from benchmark.matrix import Cell
 
 
 def outcome(right):
-    return Outcome(int(right), int(right), 1, False, None, float(right), [1.0 - right, float(right)])
+    return Outcome(int(right), int(right), 1, False, None, [1.0 - right, float(right)])
 
 
 def cell(name, cost, eps=(1, 8)):

@@ -3,10 +3,14 @@
 import pytest
 
 from benchmark.corruption import PERTURBATIONS
-from benchmark.results.schema import NOT_IDENTITY, SCHEMA, TRACKS
+from benchmark.results.schema import NOT_IDENTITY, REPEATED, SCHEMA, TRACKS
 from benchmark.results.store import read_table
 
-from .conftest import COUNTS, SHIPPED
+from .conftest import COUNTS, FILES, SHIPPED
+
+ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
+JUDGED = ("clean", *ATTACKS)
+"""Tracks with one answer a row, not a sequence of them."""
 
 
 @pytest.fixture(params=SHIPPED)
@@ -14,8 +18,8 @@ def submission(request):
     return request.param
 
 
-@pytest.mark.parametrize("track", TRACKS)
-def test_files_have_the_schema_and_valid_rows(whole, submission, track):
+@pytest.mark.parametrize("track", FILES)
+def test_files_have_the_schema_and_say_where_rows_come_from(whole, submission, track):
     table = read_table(whole.results / "toy" / submission / f"{track}.parquet")
     assert table.schema.equals(SCHEMA)
     table.validate(full=True)
@@ -23,27 +27,50 @@ def test_files_have_the_schema_and_valid_rows(whole, submission, track):
     assert set(rows.track) == {track}
     assert set(rows.submission) == {submission}
     assert set(rows.status) == {"ok"}
-    always = ["submission_hash", "dataset_hash", "sample_id", "group_id", "matrix_hash", "seed", "label", "pred_clean"]
-    assert rows[[*always, "correct", "draws", "right_draws", "git_commit", "started_at"]].notna().all(axis=None)
+    always = ["submission_hash", "dataset_hash", "sample_id", "group_id", "matrix_version", "matrix_hash", "label"]
+    assert rows[[*always, "made_by", "harness_version", "git_commit", "started_at"]].notna().all(axis=None)
     assert rows.submission_hash.str.fullmatch("[0-9a-f]{64}").all()
+    assert rows.made_by.nunique() == 1
     assert rows.label.isin([0, 1, 2]).all()
+
+
+@pytest.mark.parametrize("track", JUDGED)
+def test_a_judged_row_has_the_answers_to_the_image_and_to_the_clean_one(whole, submission, track):
+    rows = whole.rows(submission, track)
+    assert rows[["pred_clean", "pred", "correct", "draws", "right_draws"]].notna().all(axis=None)
     assert rows.pred.isin([-1, 0, 1, 2]).all()
     assert (rows.abstained == (rows.pred == -1)).all()
-    assert rows.prob_true.between(0, 1).all()
 
 
-@pytest.mark.parametrize("track", TRACKS)
+@pytest.mark.parametrize("track", JUDGED)
 def test_correct_means_right_in_half_of_the_draws_and_not_broken_before(whole, submission, track):
     rows = whole.rows(submission, track)
     right = rows.right_draws * 2 >= rows.draws
     assert (rows.correct == (right & (rows.broken_by == ""))).all()
 
 
-@pytest.mark.parametrize("track", [track for track in TRACKS if track != "corruption"])
-def test_probabilities_sum_to_one_and_the_true_ones_is_prob_true(whole, submission, track):
-    for row in whole.rows(submission, track).itertuples():
-        assert sum(row.probs) == pytest.approx(1, abs=1e-5)
-        assert row.prob_true == pytest.approx(row.probs[row.label], abs=1e-6)
+def test_clean_rows_have_the_probabilities_of_all_classes(whole, submission):
+    for probs in whole.rows(submission, "clean").probs:
+        assert len(probs) == 3
+        assert sum(probs) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("track", ATTACKS)
+def test_attack_rows_have_those_of_all_classes_but_the_last_with_three_decimals(whole, submission, track):
+    rows = whole.rows(submission, track)
+    assert rows.probs.isna().all()
+    told = rows[~rows.skipped & (rows.same_as == "") & rows.probs_but_last.notna()].probs_but_last
+    assert len(told) > 0 or (rows.same_as != "").all()
+    for probs in told:
+        assert len(probs) == 2
+        assert probs == pytest.approx([round(value, 3) for value in probs], abs=1e-7)
+        assert sum(probs) < 1 + 2e-3
+
+
+@pytest.mark.parametrize("track", ATTACKS)
+def test_rows_that_follow_from_another_leave_probabilities_and_costs_to_it(whole, submission, track):
+    rows = whole.rows(submission, track)
+    assert rows[rows.skipped | (rows.same_as != "")][list(REPEATED)].isna().all(axis=None)
 
 
 def test_the_clean_track_covers_the_whole_test_split(whole, submission):
@@ -53,7 +80,7 @@ def test_the_clean_track_covers_the_whole_test_split(whole, submission):
     assert set(rows.attack) == {"none"}
 
 
-@pytest.mark.parametrize("track", TRACKS)
+@pytest.mark.parametrize("track", FILES)
 def test_every_row_names_the_patient_of_its_image(whole, submission, track):
     rows = whole.rows(submission, track)
     number = rows.sample_id.str.removeprefix("test-").astype(int)
@@ -67,13 +94,29 @@ def test_every_track_starts_from_the_same_clean_verdict(whole, submission):
         assert rows.pred_clean.tolist() == clean[rows.sample_id].tolist()
 
 
-def test_the_corruption_track_has_every_frame_of_every_sequence(whole, submission):
+def test_the_corruption_track_has_a_row_for_every_sequence_with_the_answers_to_its_frames(whole, submission):
     rows = whole.rows(submission, "corruption")
-    assert len(rows) == len(PERTURBATIONS) * 2 * 21 * 3
-    each = rows.groupby(["attack", "severity", "sample_id"]).frame.agg(["min", "max", "nunique"])
-    assert (each == [0, 20, 21]).all(axis=None)
+    assert len(rows) == len(PERTURBATIONS) * 2 * 3
+    assert not rows.duplicated(["attack", "severity", "sample_id"]).any()
+    assert set(rows.preds.map(len)) == {21}
+    assert all(pred in (-1, 0, 1, 2) for preds in rows.preds for pred in preds)
     assert set(rows.attack) == set(PERTURBATIONS)
     assert set(rows.severity) == {1, 5}
+    assert rows[["pred", "correct", "draws", "right_draws"]].isna().all(axis=None)
+
+
+def test_a_sequence_starts_from_the_clean_image(whole):
+    rows = whole.rows("plain", "corruption")
+    assert rows.preds.map(lambda preds: preds[0]).tolist() == rows.pred_clean.tolist()
+
+
+def test_a_vote_tells_its_copies_and_its_score_of_every_frame_and_no_other_defense_does(whole, submission):
+    rows = whole.rows(submission, "corruption")
+    if submission == "voting":
+        assert set(rows.copies_taken.map(len)) == set(rows.scores.map(len)) == {21}
+        assert {copies for taken in rows.copies_taken for copies in taken} == {8}
+    else:
+        assert rows[["copies_taken", "scores"]].isna().all(axis=None)
 
 
 def test_corrupted_images_are_among_the_attacked_ones(whole, submission):
@@ -84,7 +127,6 @@ def test_a_random_defense_is_judged_in_three_draws_and_a_deterministic_one_in_on
     draws = 3 if submission == "voting" else 1
     for track in ("clean", "no-box", "black-box", "white-box", "adaptive"):
         assert set(whole.rows(submission, track).draws) == {draws}
-    assert set(whole.rows(submission, "corruption").draws) == {1}
 
 
 def test_the_draws_of_a_random_defense_differ(whole):
@@ -92,21 +134,40 @@ def test_the_draws_of_a_random_defense_differ(whole):
     assert set(rows.right_draws) > {0, 3}
 
 
-def test_attacked_rows_lie_in_the_ball_and_count_their_cost(whole, submission):
-    for track in ("no-box", "black-box", "gray-box", "white-box", "adaptive"):
-        fired = whole.rows(submission, track).query("not skipped")
-        linf = fired[fired.norm == "linf"]
-        assert (linf.linf <= linf.eps_255 / 255 + 1e-6).all()
-        l2 = fired[fired.norm == "l2"]
-        assert (l2.l2 <= l2.eps_255 / 255 * 12 + 1e-5).all()
-        assert (fired.queries > 0).all()
-        assert (fired.seconds > 0).all()
-        assert (fired.pixels > 0).any()
-        assert ((fired.gradients > 0) != fired.attack.isin(["square", "rays"])).all()
+HALF_A_DECIMAL = 5e-4 + 1e-6
+"""Distances have three decimals."""
+
+
+def own(rows):
+    """Rows of attacks that were run here, neither skipped nor another track's."""
+    return rows[~rows.skipped & (rows.same_as == "")]
+
+
+@pytest.mark.parametrize("track", ATTACKS)
+def test_attacked_rows_lie_in_the_ball_and_tell_the_distance_in_its_norm_alone(whole, submission, track):
+    fired = own(whole.rows(submission, track))
+    radius = {"linf": fired.eps_255 / 255, "l2": fired.eps_255 / 255 * 12}
+    for norm in ("linf", "l2"):
+        assert (fired.norm == norm).equals(fired[norm].notna())
+        assert (fired[norm].dropna() <= radius[norm][fired.norm == norm] + HALF_A_DECIMAL).all()
+    assert fired.pixels.isna().all()
+
+
+@pytest.mark.parametrize("track", ATTACKS)
+def test_attacked_rows_count_their_cost(whole, submission, track):
+    fired = own(whole.rows(submission, track))
+    assert (fired.queries > 0).all()
+    assert (fired.seconds > 0).all()
+    assert ((fired.gradients > 0) != fired.attack.isin(["square", "rays"])).all()
+
+
+def test_seconds_have_two_digits(whole):
+    told = own(whole.rows("plain", "white-box")).seconds
+    assert told.tolist() == pytest.approx([float(f"{value:.2g}") for value in told], rel=1e-5)
 
 
 @pytest.mark.parametrize("track", ["white-box", "adaptive"])
-def test_an_informative_cell_attacks_every_image_that_is_right_when_clean(whole, track):
+def test_an_unranked_cell_attacks_every_image_that_is_right_when_clean(whole, track):
     """And no row of another cell owes its verdict to it."""
     rows = whole.rows("plain", track)
     beside = rows.attack.isin(["bim", "fea"])
@@ -121,7 +182,7 @@ def test_the_white_box_track_looks_into_the_undefended_classifier_alone(whole):
     assert set(fired.gradients) == {2 + 1}
 
 
-def test_budgets_of_different_norms_spare_each_other_nothing(whole):
+def test_budgets_of_different_norms_are_no_reason_to_skip(whole):
     rows = whole.rows("plain", "white-box")
     first = rows[(rows.attack == "pgd-l2") & (rows.eps_255 == 2)]
     assert (first.skipped == (first.pred_clean != first.label)).all()

@@ -11,16 +11,18 @@ from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
+from benchmark.engine.made_by import code_hash
 from benchmark.engine.run_unit import PARTS, part_path
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
+from benchmark.results.schema import DIAGNOSTIC
 
-from .conftest import SHIPPED, TRACKS, Run
+from .conftest import FILES, SHIPPED, TRACKS, Run
 
 ATTACKS = ("black-box", "white-box", "adaptive")
 
 
-def assert_same_rows(one, other, submissions=SHIPPED, tracks=TRACKS):
+def assert_same_rows(one, other, submissions=SHIPPED, tracks=FILES):
     for submission in submissions:
         for track in tracks:
             assert_frame_equal(one.identity(submission, track), other.identity(submission, track))
@@ -46,7 +48,7 @@ def computed(monkeypatch):
 
 def test_a_whole_run_fails_nowhere_and_writes_a_file_per_submission_and_track(whole):
     assert whole.report.failures == {}
-    assert len(whole.report.files) == len(SHIPPED) * len(TRACKS)
+    assert len(whole.report.files) == len(SHIPPED) * len(FILES)
 
 
 def test_four_workers_make_the_rows_of_one(whole, run):
@@ -67,7 +69,7 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
     monkeypatch.setattr(run_unit_module, "_compute", spy)
     run([submission], ATTACKS, workers=4)
     names = log.read_text().splitlines()
-    assert len(names) == len(set(names)) == 3 * len(ATTACKS)
+    assert len(names) == len(set(names)) == 3 * len((*ATTACKS, DIAGNOSTIC))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heal
 
 def test_another_batch_size_changes_no_verdict(whole, run):
     other = run(SHIPPED, ATTACKS, batch_size=3)
-    verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "skipped", "broken_by", "seed", "queries"]
+    verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "skipped", "broken_by", "queries"]
     for submission in SHIPPED:
         for track in ATTACKS:
             assert_frame_equal(whole.rows(submission, track)[verdict], other.rows(submission, track)[verdict])
@@ -223,6 +225,17 @@ def test_a_part_of_changed_code_is_not_taken(run, plant, tmp_path, computed):
     after = run([folder], ["clean"], tmp_path / "results").rows("mine", "clean")
     assert len(computed) == 5
     assert set(before.submission_hash).isdisjoint(after.submission_hash)
+
+
+def test_a_part_made_by_other_code_of_the_harness_is_not_taken(run, tmp_path, computed, monkeypatch):
+    before = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
+    computed.clear()
+    for module in ("workplace", "rows"):
+        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda: "f" * 64)
+    after = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
+    assert len(computed) == 5
+    assert set(before.made_by) == {code_hash()[:16]}
+    assert set(after.made_by) == {"f" * 16}
 
 
 def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypatch):
@@ -295,7 +308,7 @@ def test_rows_of_a_casual_run_are_not_official(run, casual):
 
 def test_rows_of_a_whole_run_are_official(whole):
     for submission in SHIPPED:
-        for track in TRACKS:
+        for track in FILES:
             assert whole.rows(submission, track).official.all()
 
 

@@ -1,18 +1,19 @@
 """Pretend entries whose every number can be worked out by hand, written as schema-valid Parquet."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from benchmark.results.schema import SCHEMA
+from benchmark.matrix.diagnostics import GRADIENT, load_diagnostics
+from benchmark.results.schema import DIAGNOSTIC, SCHEMA
+from benchmark.results.store import write_table
 from benchmark.root import Root
-from leaderboard.entries import Required
+from leaderboard.entries import EntryRows, Required, entries_in
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
 
@@ -31,6 +32,8 @@ SMOOTH = (
     "gaussian_blur", "motion_blur", "zoom_blur", "snow", "spatter", "brightness",
     "translate", "rotate", "tilt", "scale", "shear",
 )  # fmt: skip
+DIAGNOSTICS = {"matrix_version": load_diagnostics()[0].version, "matrix_hash": load_diagnostics()[1]}
+LARGE = "pgd-128"
 
 
 def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -> dict[str, Any]:
@@ -39,14 +42,36 @@ def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -
     made.update(
         submission=submission, submission_hash=f"{len(submission):064x}", dataset=dataset, dataset_hash="d" * 64,
         split="test", sample_id=f"{image:05d}", group_id=f"p{image:05d}", task="binary", matrix_version="1",
-        matrix_hash="a" * 64, profile="official", official=True, individual=False, suite="", norm="", seed=image,
+        matrix_hash="a" * 64, profile="official", official=True, individual=False, suite="", norm="",
         status="ok", reason="", label=label, pred_clean=label, pred=label, correct=True, abstained=False, draws=1,
-        right_draws=1, skipped=False, unranked=False, broken_by="", device="cpu",
+        right_draws=1, skipped=False, unranked=False, broken_by="", same_as="", device="cpu", made_by="e" * 16,
         harness_version="0.1.0", git_commit="c" * 40, started_at="2026-01-01T00:00:00Z", queries=0, gradients=0,
-        seconds=0.01, linf=0.0, l2=0.0,
+        seconds=0.01,
     )  # fmt: skip
     made.update(changes)
     return made
+
+
+def gap(one: dict[str, Any], reason: str = "out of memory") -> dict[str, Any]:
+    """The row in place of this one that says that the cell could not run on the image."""
+    nothing = dict.fromkeys(("pred", "preds", "draws", "right_draws", "probs", "score", "linf"))
+    return one | nothing | {"status": "gap", "reason": reason, "correct": False}
+
+
+def holed(rows: Iterable[dict[str, Any]], reason: str = "out of memory", **where: Any) -> list[dict[str, Any]]:
+    """Rows with gaps where these columns have these values."""
+    return [gap(one, reason) if all(one[name] == value for name, value in where.items()) else one for one in rows]
+
+
+def only(rows: Iterable[dict[str, Any]], *tracks: str) -> list[dict[str, Any]]:
+    """The rows of these tracks."""
+    return [one for one in rows if one["track"] in tracks]
+
+
+def with_gradients(images: Iterable[int], eps: float) -> dict[tuple[str, str, int], float]:
+    """What falls to whoever has the gradient: in the white-box track and in the adaptive one, which knows more."""
+    cells = (("white-box", "fgsm"), ("adaptive", "pgd-20"))
+    return {(track, attack, image): eps for image in images for track, attack in cells}
 
 
 @dataclass
@@ -54,7 +79,8 @@ class Pretend:
     """A pretend entry: which images it gets wrong clean, and at which budget each other one falls where.
 
     ``falls`` maps (track, attack, image) to the smallest eps, in 1/255, at which that cell fells the image; cells that
-    are not named never do. ``spare`` leaves out work as a default run does.
+    are not named never do. ``skip`` leaves out work as a default run does. ``kept`` images stand at 128/255, where no
+    image of a sound entry does, and at ``gradientless`` ones the gradient is zero.
     """
 
     submission: str
@@ -63,20 +89,26 @@ class Pretend:
     attacked: int = 10
     wrong_clean: frozenset[int] = frozenset()
     falls: Mapping[tuple[str, str, int], float] = field(default_factory=dict)
-    spare: bool = True
-    tracks: tuple[str, ...] = TRACKS
+    skip: bool = True
+    tracks: tuple[str, ...] = (*TRACKS, DIAGNOSTIC)
     changes: Mapping[str, Any] = field(default_factory=dict)
     flip_every: int = 0
     perturbations: tuple[str, ...] = (*NOISES, *SMOOTH)
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     frames: int = 5
     corrupted: int = 2
+    kept: int = 0
+    gradientless: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
+        makers = {"clean": self._clean, "corruption": self._corruption, DIAGNOSTIC: self._diagnostic}
         made: list[dict[str, Any]] = []
         for track in self.tracks:
-            made += {"clean": self._clean, "corruption": self._corruption}.get(track, lambda t=track: self._attack(t))()
-        return [{**one, **self.changes} for one in made]
+            own = makers[track]() if track in makers else self._attack(track)
+            # Diagnostics are a file of their own, whatever the matrix is.
+            fixed = DIAGNOSTICS if track == DIAGNOSTIC else {}
+            made += [{**one, **self.changes, **fixed} for one in own]
+        return made
 
     def rows_with_uncounted(self, falling: int) -> list[dict[str, Any]]:
         """The rows, and those of an unranked white-box attack that fells the first ``falling`` images."""
@@ -103,7 +135,6 @@ class Pretend:
             pred = 1 - label if wrong else label
             classes = max(self.labels) + 1
             probs = [0.8 if c == pred else 0.2 / (classes - 1) for c in range(classes)]
-            right = int(not wrong)
             made.append(
                 self._row(
                     image,
@@ -111,9 +142,8 @@ class Pretend:
                     attack="none",
                     pred=pred,
                     correct=not wrong,
-                    right_draws=right,
+                    right_draws=int(not wrong),
                     probs=probs,
-                    prob_true=probs[label],
                 )
             )
         return made
@@ -126,8 +156,13 @@ class Pretend:
                 for attack, suite in CELLS[track]:
                     wrong = image in self.wrong_clean
                     standing = not wrong and eps < self.falls.get((track, attack, image), NEVER)
-                    skipped = self.spare and (wrong or bool(broken))
+                    skipped = self.skip and (wrong or bool(broken))
                     right = standing and not (skipped and broken)
+                    spent = (
+                        {"queries": None, "gradients": None, "seconds": None}
+                        if skipped
+                        else {"queries": 100 * (image + 1), "linf": round(eps / 255, 3)}
+                    )
                     made.append(
                         self._row(
                             image,
@@ -141,8 +176,8 @@ class Pretend:
                             skipped=skipped,
                             broken_by=broken if skipped else "",
                             pred=self.labels[image] if right else 1 - self.labels[image],
-                            queries=0 if skipped else 100 * (image + 1),
-                            individual=not self.spare,
+                            individual=not self.skip,
+                            **spent,
                         )
                     )
                     if not standing and not broken:
@@ -154,36 +189,48 @@ class Pretend:
         made = []
         for image in range(self.corrupted):
             restless = self.flip_every > 0 and image % self.flip_every == 0
+            label = self.labels[image]
+            preds = [1 - label if restless and frame % 2 else label for frame in range(self.frames)]
             for attack in self.perturbations:
                 for severity in self.severities:
-                    for frame in range(self.frames):
-                        label = self.labels[image]
-                        pred = 1 - label if restless and frame % 2 else label
-                        made.append(
-                            self._row(
-                                image,
-                                track="corruption",
-                                attack=attack,
-                                severity=severity,
-                                frame=frame,
-                                pred=pred,
-                                correct=pred == label,
-                                right_draws=int(pred == label),
-                            )
+                    made.append(
+                        self._row(
+                            image,
+                            track="corruption",
+                            attack=attack,
+                            severity=severity,
+                            preds=preds,
+                            **dict.fromkeys(("pred", "correct", "abstained", "draws", "right_draws")),
                         )
+                    )
+        return made
+
+    def _diagnostic(self) -> list[dict[str, Any]]:
+        """The first ``kept`` of the attacked images stand at 128/255, and ``gradientless`` ones have no gradient."""
+        made = []
+        for image in range(self.attacked):
+            stands = image < self.kept
+            common = {"track": DIAGNOSTIC, "unranked": True}
+            hit = self._row(image, attack=LARGE, norm="linf", eps_255=128.0, correct=stands, right_draws=int(stands))
+            size = 0.0 if image < self.gradientless else 0.25
+            nothing = dict.fromkeys(("pred", "pred_clean", "correct", "abstained", "draws", "right_draws"))
+            made += [hit | common, self._row(image, attack=GRADIENT, score=size, **nothing) | common]
         return made
 
 
 def write(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:
-    """Write rows as <folder>/<dataset>/<submission>/<track>.parquet."""
+    """Write rows as the harness does, as <folder>/<dataset>/<submission>/<track>.parquet."""
     units: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for one in rows:
         units.setdefault((one["dataset"], one["submission"], one["track"]), []).append(one)
     for (dataset, submission, track), part in units.items():
-        place = folder / dataset / submission
-        place.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(part, schema=SCHEMA), place / f"{track}.parquet")
+        write_table(pa.Table.from_pylist(part, schema=SCHEMA), folder / dataset / submission / f"{track}.parquet")
     return folder
+
+
+def rows_of(members: Iterable[Pretend | list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of some entries, each given as itself or as its rows."""
+    return [one for member in members for one in (member.rows() if isinstance(member, Pretend) else member)]
 
 
 @pytest.fixture
@@ -203,8 +250,22 @@ def table(tmp_path: Path) -> Callable[..., pd.DataFrame]:
 
     def make(*members: Pretend | list[dict[str, Any]]) -> pd.DataFrame:
         folder = tmp_path / f"results{next(counter)}"
-        rows = [one for member in members for one in (member.rows() if isinstance(member, Pretend) else member)]
-        return read_rows([write(folder, rows)])
+        return read_rows([write(folder, rows_of(members))])
+
+    return make
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> Callable[..., list[EntryRows]]:
+    """Write some entries to Parquet and find them there; those of ``own`` in a folder of the reader's own."""
+    counter = iter(range(1000))
+
+    def make(*members: Pretend | list[dict[str, Any]], own: Sequence[Pretend] = ()) -> list[EntryRows]:
+        folders = [tmp_path / f"{name}{next(counter)}" for name in ("official", "own")]
+        for folder, some in zip(folders, (members, own), strict=True):
+            folder.mkdir()
+            write(folder, rows_of(some))
+        return entries_in(folders[:1], unofficial=folders[1:])
 
     return make
 
@@ -302,17 +363,13 @@ def pretend_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.manifest("noisy", "Noise and vote", "randomisation")
     many: dict[str, Any] = {"labels": (0, 1) * 30, "attacked": 60, "frames": 2}
     official = [
-        Pretend("natural", **many, falls={("white-box", "fgsm", i): 4.0 for i in range(50)}, flip_every=2),
-        Pretend(
-            "robust",
-            **many,
-            falls={("white-box", "fgsm", i): 8.0 for i in range(10)},
-            wrong_clean=frozenset({1, 2, 3}),
-        ),
+        Pretend("natural", **many, falls=with_gradients(range(50), 4.0), flip_every=2),
+        Pretend("robust", **many, falls=with_gradients(range(10), 8.0), wrong_clean=frozenset({1, 2, 3})),
         Pretend("noisy", **many, falls={("adaptive", "square", i): 8.0 for i in range(30)}, flip_every=3),
         Pretend("natural", dataset="skin", frames=2),
     ]
     fresh = Pretend("natural", attacked=4, frames=2, changes={"profile": "quick"})
-    shown = read_rows([write(folder / "official", [one for member in official for one in member.rows()])])
-    beside = read_rows([write(folder / "fresh", fresh.rows())])
-    return build_site(shown, project.root, folder / "site", fresh_results=beside)
+    write(folder / "official", rows_of(official))
+    write(folder / "fresh", fresh.rows())
+    found = entries_in([folder / "official"], unofficial=[folder / "fresh"])
+    return build_site(found, project.root, folder / "site")

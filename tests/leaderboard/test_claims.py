@@ -9,6 +9,8 @@ from leaderboard.published import read_published
 from leaderboard.site import build_site
 from leaderboard.site.render import points
 
+from .conftest import holed, only
+
 ORDER = (("one", "other"),)
 
 
@@ -85,8 +87,7 @@ def test_an_attack_that_is_not_counted_and_changes_no_verdict_is_not_told(table,
 
 def test_a_gap_in_an_uncounted_attack_takes_no_verdict_away(table, pretend):
     def attacked_alone(name):
-        rows = [row for row in pretend(name).rows_with_uncounted(falling=2) if row["track"] == "white-box"]
-        return [row | {"status": "gap", "correct": None} if row["unranked"] else row for row in rows]
+        return holed(only(pretend(name).rows_with_uncounted(falling=2), "white-box"), unranked=True)
 
     (found,) = orderings(entries(table(attacked_alone("one"), attacked_alone("other"))), [], claims=ORDER)
     assert found.verdict("white-box") == "not told apart"
@@ -94,20 +95,17 @@ def test_a_gap_in_an_uncounted_attack_takes_no_verdict_away(table, pretend):
 
 
 def test_rows_with_gaps_give_no_verdict(table, pretend):
-    holed = pretend("one").rows()
-    for row in holed:
-        if (row["track"], row["sample_id"]) == ("white-box", "00000"):
-            row.update(status="gap", correct=None)
-    (found,) = orderings(entries(table(holed, pretend("other"))), [], claims=ORDER)
+    rows = holed(pretend("one").rows(), track="white-box", sample_id="00000")
+    (found,) = orderings(entries(table(rows, pretend("other"))), [], claims=ORDER)
     assert (found.verdict("white-box"), found.told("all")) == ("", "")
     assert found.told("clean") == "100.0 and 100.0, +0.0 (+0.0 to +0.0)"
 
 
-def test_the_page_shows_each_claim_with_its_verdict_per_data_set(tmp_path, project, table, pretend):
+def test_the_page_shows_each_claim_with_its_verdict_per_data_set(tmp_path, project, filed, pretend):
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(10)}
     members = [pretend(name, dataset=name_of, frames=2, falls=falls if name == "natural" else {})
                for name in ("natural", "pgd_at") for name_of in ("films", "skin")]  # fmt: skip
-    page = (build_site(table(*members), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+    page = (build_site(filed(*members), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
     body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
     assert body.count(">confirmed<") == 4
     assert '<th scope="rowgroup" colspan="4"><a href="entries/pgd_at.html">pgd_at</a> above' in body
@@ -137,18 +135,18 @@ def test_an_order_with_an_entry_that_gives_one_answer_for_all_is_marked(table, p
     assert turned.claim == "other† above one"
 
 
-def test_the_page_names_the_entry_whose_robustness_is_no_diagnosis(tmp_path, project, table, pretend):
-    rows = table(attacked_in_vain(pretend, "pgd_at", frames=2), one_answer(pretend, "natural", frames=2))
-    page = (build_site(rows, project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+def test_the_page_names_the_entry_whose_robustness_is_no_diagnosis(tmp_path, project, filed, pretend):
+    members = attacked_in_vain(pretend, "pgd_at", frames=2), one_answer(pretend, "natural", frames=2)
+    page = (build_site(filed(*members), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
     body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
     assert ">natural†</a>" in body
     assert ">pgd_at†" not in body
     assert "†: this entry misses a class of this data set" in page
 
 
-def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, table, pretend):
-    rows = table(*(pretend(name, frames=2) for name in ("natural", "pgd_at"))).assign(official=False)
-    page = (build_site(rows, project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
+def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, filed, pretend):
+    own = [pretend(name, frames=2) for name in ("natural", "pgd_at")]
+    page = (build_site(filed(own=own), project.root, tmp_path / "site").parent / "claims.html").read_text("utf-8")
     assert "No claim has official rows of both its entries yet" in page
 
 

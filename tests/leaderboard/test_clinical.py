@@ -171,7 +171,7 @@ def test_the_pretend_probabilities_give_the_calibration_error_by_hand(table, pre
 
 
 def test_under_the_worst_case_an_image_that_is_wrong_when_clean_keeps_that_answer(table, pretend):
-    rows = pretend("natural", labels=(0, 1, 2) * 4, wrong_clean=frozenset({2}), spare=False).rows()
+    rows = pretend("natural", labels=(0, 1, 2) * 4, wrong_clean=frozenset({2}), skip=False).rows()
     for one in rows:
         if one["sample_id"] == "00002":
             one.update(pred=0 if one["track"] == "clean" else 1)
@@ -181,7 +181,7 @@ def test_under_the_worst_case_an_image_that_is_wrong_when_clean_keeps_that_answe
 
 
 def test_the_worst_case_answers_as_the_cell_with_the_fewest_right_draws_does(table, pretend):
-    rows = pretend("vote", labels=(0, 1, 2) * 4, spare=False).rows()
+    rows = pretend("vote", labels=(0, 1, 2) * 4, skip=False).rows()
     for one in rows:
         one.update(draws=4, right_draws=4)
         if (one["track"], one["sample_id"], one["eps_255"]) == ("adaptive", "00000", 8.0):
@@ -195,7 +195,7 @@ def test_the_worst_case_answers_as_the_cell_with_the_fewest_right_draws_does(tab
 
 
 def test_abstentions_under_the_worst_case_are_counted_and_are_no_classs_answer(table, pretend):
-    rows = pretend("vote", spare=False).rows()
+    rows = pretend("vote", skip=False).rows()
     for one in rows:
         if (one["track"], one["sample_id"], one["eps_255"]) == ("white-box", "00000", 8.0):
             one.update(right_draws=0, correct=False, pred=-1, abstained=True)
@@ -210,19 +210,9 @@ def test_a_missing_track_leaves_the_worst_case_without_figures(table, pretend):
     assert worst_of(found) == {}
 
 
-def test_a_gap_marks_the_figures_of_the_worst_case(table, pretend):
-    rows = pretend("natural").rows()
-    for one in rows:
-        if one["track"] == "black-box" and one["sample_id"] == "00002":
-            one.update(status="gap", reason="out of memory", correct=None, pred=None, draws=None, right_draws=None)
-    worst = worst_of(records(table(rows)))
-    assert not worst["balanced_accuracy"].complete
-    assert worst["sensitivity_class_0"].value == pytest.approx(4 / 5)
-
-
 def test_figures_are_the_same_in_every_order_of_rows(table, pretend):
     falls = {("white-box", "pgd-20", i): 8.0 for i in range(4)} | {("adaptive", "square", i): 8.0 for i in range(6)}
-    rows = table(pretend("natural", labels=(0, 1, 2) * 4, falls=falls, spare=False))
+    rows = table(pretend("natural", labels=(0, 1, 2) * 4, falls=falls, skip=False))
     assert records(rows) == records(rows.sample(frac=1.0, random_state=1).reset_index(drop=True))
 
 
@@ -266,8 +256,8 @@ def test_a_class_too_rare_to_tell_is_not_held_against_a_model(table, pretend):
 
 def test_robustness_by_one_answer_for_all_is_hollow_and_a_defeat_is_not(table, pretend):
     labels = (0, 1, 1) * 20
-    felled = {("white-box", "pgd-20", image): 8.0 for image in range(len(labels))}
-    defeated = pretend("fell", labels=labels, attacked=len(labels), falls=felled)
+    broken = {("white-box", "pgd-20", image): 8.0 for image in range(len(labels))}
+    defeated = pretend("fell", labels=labels, attacked=len(labels), falls=broken)
     assert "Under the worst case" in marks(records(table(defeated)), NAMES)[0]
     assert not hollow(records(table(defeated)))
     assert hollow(records(table(constant(pretend))))
@@ -366,12 +356,12 @@ def test_a_model_that_attacks_turn_over_is_not_called_constant_but_worse_than_th
 
 
 @pytest.fixture
-def board(tmp_path, project, table, pretend):
+def board(tmp_path, project, filed, pretend):
     """First page of a site with a sound entry and a constant one."""
     project.manifest("natural", "Natural training")
     project.manifest("same", "Always ill", "other")
     sound = pretend("natural", labels=(0, 1, 1) * 20, attacked=60, frames=2)
-    return build_site(table(sound, constant(pretend, frames=2)), project.root, tmp_path / "site")
+    return build_site(filed(sound, constant(pretend, frames=2)), project.root, tmp_path / "site")
 
 
 def test_the_board_and_the_entrys_page_say_that_it_is_constant(board):

@@ -4,6 +4,8 @@ import pytest
 
 from leaderboard.paired import differences
 
+from .conftest import holed
+
 ALL = ("no-box", "black-box", "gray-box", "white-box", "adaptive", "all")
 
 
@@ -50,19 +52,13 @@ def test_images_that_only_one_entry_was_run_on_do_not_count(table, pretend):
 
 
 def test_a_track_with_a_gap_is_left_out_and_with_it_the_whole(table, pretend):
-    rows = pretend("other").rows()
-    for one in rows:
-        if one["track"] == "white-box" and one["attack"] == "fgsm" and one["sample_id"] == "00003":
-            one.update(status="gap", correct=None)
+    rows = holed(pretend("other").rows(), track="white-box", attack="fgsm", sample_id="00003")
     told = by_track(pretend("one"), rows, table=table)
     assert set(told) == {"clean", *ALL} - {"white-box", "all"}
 
 
 def test_a_clean_track_with_a_gap_is_left_out_too(table, pretend):
-    rows = pretend("other").rows()
-    for one in rows:
-        if one["track"] == "clean" and one["sample_id"] == "00003":
-            one.update(status="gap", correct=None)
+    rows = holed(pretend("other").rows(), track="clean", sample_id="00003")
     assert "clean" not in by_track(pretend("one"), rows, table=table)
 
 

@@ -61,7 +61,7 @@ def test_copies_of_a_patients_image_change_no_rank(table, pretend):
     rows = [
         row
         for name, fall in (("one", range(3)), ("two", range(5)))
-        for row in pretend(name, falls={("white-box", "fgsm", i): 8.0 for i in fall}, frames=2).rows()
+        for row in pretend(name, falls={("adaptive", "pgd-20", i): 8.0 for i in fall}, frames=2).rows()
     ]
     expected = rank(table(rows))
     assert_same(rank(table(copied(rows))), expected, COPIES)

@@ -227,7 +227,7 @@ def setting(project):
 
 def test_the_same_attack_at_the_same_budget_stands_beside_the_papers_number(table, pretend, setting):
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(6)}
-    pairs = side_by_side(records(table(pretend("natural", falls=falls, spare=False))), setting)
+    pairs = side_by_side(records(table(pretend("natural", falls=falls, skip=False))), setting)
     (pair,) = [
         one
         for one in pairs

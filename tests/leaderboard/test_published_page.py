@@ -54,9 +54,9 @@ def test_an_entry_page_links_to_the_sentence_where_there_are_no_numbers(pretend_
     assert "Why no published number stands beside these" in link
 
 
-def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, project, table, pretend):
+def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, project, filed, pretend):
     project.manifest("maadvt", "Several attacks at once", "adversarial training")
-    text = read(build_site(table(pretend("maadvt", frames=2)), project.root, tmp_path / "site"))
+    text = read(build_site(filed(pretend("maadvt", frames=2)), project.root, tmp_path / "site"))
     place = text.split('id="maadvt-films"')[1].split("</li>")[0]
     assert "No paper in the table prints" not in place
     assert "Papers print this very defense, but its numbers are set aside: its budget is measured on norm" in place
@@ -69,10 +69,10 @@ def test_accuracy_stands_under_balanced_accuracy_and_what_one_answer_would_score
 
 
 def test_a_constant_predictor_is_marked_beside_papers_numbers_and_an_honest_entry_is_not(
-    tmp_path, project, table, pretend
+    tmp_path, project, filed, pretend
 ):
     blind = pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
-    text = read(build_site(table(blind, pretend("pgd_at", frames=2)), project.root, tmp_path / "site"))
+    text = read(build_site(filed(blind, pretend("pgd_at", frames=2)), project.root, tmp_path / "site"))
     parts = {name: text.split(f'id="{name}-films"')[1].split("<details>")[0] for name in ("natural", "pgd_at")}
     assert '<p class="note mark">Answers &#39;&lt;b&gt;ill&lt;/b&gt;&#39; to every image' in parts["natural"]
     assert "Clean accuracy 100.0 %" in parts["pgd_at"]
@@ -95,14 +95,14 @@ def test_the_whole_table_can_be_downloaded(pretend_site):
     assert "published.csv" in read(pretend_site, "downloads.html")
 
 
-def test_a_board_without_counterparts_says_so_entry_by_entry(tmp_path, project, table, pretend):
+def test_a_board_without_counterparts_says_so_entry_by_entry(tmp_path, project, filed, pretend):
     project.manifest("odd", "An odd one", "other")
-    site = build_site(table(pretend("odd", frames=2)), project.root, tmp_path / "site")
+    site = build_site(filed(pretend("odd", frames=2)), project.root, tmp_path / "site")
     assert "No paper in the table prints this defense, nor another" in read(site).split('id="odd-films"')[1]
 
 
-def test_a_site_without_results_says_how_to_get_some(tmp_path, project, table, pretend):
-    site = build_site(table(pretend("odd", tracks=("clean",))).iloc[:0], project.root, tmp_path / "site")
+def test_a_site_without_results_says_how_to_get_some(tmp_path, project):
+    site = build_site([], project.root, tmp_path / "site")
     assert "There are no results yet." in read(site)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmark.results.schema import REPEATED
 from leaderboard.costs import costs
 from leaderboard.entries import entries
 from leaderboard.queries import query_curves
@@ -28,27 +29,32 @@ def test_a_curve_never_rises_and_lies_in_its_interval(attacked):
     assert all(low <= value <= high for _, value, low, high in curve.points)
 
 
-def test_images_that_were_spared_the_attack_are_not_in_its_curve(table, pretend):
+def test_images_that_the_attack_skipped_are_not_in_its_curve(table, pretend):
     rows = table(pretend("one", wrong_clean=frozenset({0, 1, 2})))
     (curve,) = query_curves(entries(rows)[0])
     assert curve.n == 7
 
 
-def test_costs_count_what_was_run_and_what_was_spared(table, pretend):
-    rows = pretend("one", tracks=("clean", "black-box"), wrong_clean=frozenset({9})).rows()
-    for number, row in enumerate(rows):
-        row["seed"] = number
-    square = {(cost.track, cost.attack): cost for cost in costs(table(rows))}[("black-box", "square")]
+def test_costs_count_what_was_run_and_what_was_skipped(table, pretend):
+    rows = table(pretend("one", tracks=("clean", "black-box"), wrong_clean=frozenset({9})))
+    square = {(cost.track, cost.attack): cost for cost in costs(entries(rows))}[("black-box", "square")]
     assert (square.attacked, square.skipped) == (36, 4)
     assert square.seconds == pytest.approx(36 * 0.01)
     assert square.queries == pytest.approx(500)
 
 
-def test_a_row_copied_from_another_track_costs_once(table, pretend):
+def test_rows_that_repeat_another_tracks_cost_nothing_more(table, pretend):
     rows = pretend("one").rows()
-    for row in rows:
-        if row["attack"] == "square":
-            row.update(seed=7 * int(row["sample_id"]) + int(row["eps_255"]), seconds=0.25)
-    found = {(cost.track, cost.attack): cost for cost in costs(table(rows))}
+    repeated = dict.fromkeys(REPEATED) | {"same_as": "black-box"}
+    repeats = [one | (repeated if one["attack"] == "square" and one["track"] != "black-box" else {}) for one in rows]
+    found = {(cost.track, cost.attack): cost for cost in costs(entries(table(repeats)))}
     assert found[("black-box", "square")].attacked == 40
     assert found[("white-box", "square")].attacked == found[("adaptive", "square")].attacked == 0
+    assert found[("white-box", "square")].seconds == 0
+
+
+def test_a_track_that_repeats_another_as_a_whole_has_no_costs_of_its_own(table, pretend):
+    rows = pretend("one", tracks=("clean", "white-box")).rows()
+    repeated = dict.fromkeys(REPEATED) | {"same_as": "white-box", "track": "adaptive"}
+    lent = [one | repeated for one in rows if one["track"] == "white-box"]
+    assert {cost.track for cost in costs(entries(table([*rows, *lent])))} == {"white-box"}

@@ -1,8 +1,12 @@
 """Who is ranked and who is not."""
 
+import math
+
 import pytest
 
 from leaderboard.ranking import rank
+
+from .conftest import gap, holed, only
 
 
 def falls(track, attack, images, eps=8.0):
@@ -17,15 +21,15 @@ MANY = {"labels": (0, 1) * 30, "attacked": 60, "frames": 2}
 
 
 def test_the_more_robust_entry_stands_first(table, pretend):
-    weak = pretend("weak", **MANY, falls=falls("white-box", "fgsm", range(40)))
-    strong = pretend("strong", **MANY, falls=falls("white-box", "fgsm", range(5)))
+    weak = pretend("weak", **MANY, falls=falls("adaptive", "pgd-20", range(40)))
+    strong = pretend("strong", **MANY, falls=falls("adaptive", "pgd-20", range(5)))
     assert places(rank(table(weak, strong))) == {("strong", True): 1, ("weak", True): 2}
 
 
 def test_entries_that_the_data_cannot_tell_apart_share_a_rank(table, pretend):
-    one = pretend("one", **MANY, falls=falls("white-box", "fgsm", range(20)))
+    one = pretend("one", **MANY, falls=falls("adaptive", "pgd-20", range(20)))
     two = pretend("two", **MANY, falls=falls("adaptive", "square", range(2, 23)))
-    last = pretend("last", **MANY, falls=falls("no-box", "pgd-20", range(55)))
+    last = pretend("last", **MANY, falls=falls("adaptive", "apgd-ce", range(55)))
     standings = rank(table(one, two, last))
     assert places(standings) == {("one", True): 1, ("two", True): 1, ("last", True): 3}
     assert [s.tied for s in standings] == [True, True, False]
@@ -33,8 +37,8 @@ def test_entries_that_the_data_cannot_tell_apart_share_a_rank(table, pretend):
 
 def test_a_difference_on_the_same_images_is_a_paired_one(table, pretend):
     """38 against 30 of 60: intervals of the two overlap, yet every image that differs differs one way."""
-    one = pretend("one", **MANY, falls=falls("white-box", "fgsm", range(22)))
-    two = pretend("two", **MANY, falls=falls("white-box", "fgsm", range(30)))
+    one = pretend("one", **MANY, falls=falls("adaptive", "pgd-20", range(22)))
+    two = pretend("two", **MANY, falls=falls("adaptive", "pgd-20", range(30)))
     standings = rank(table(one, two))
     assert standings[0].low < standings[1].high
     assert places(standings) == {("one", True): 1, ("two", True): 2}
@@ -47,20 +51,17 @@ def test_an_unofficial_entry_is_never_ranked(table, pretend):
     assert standings[1].reasons == ("unofficial run",)
 
 
-def test_an_entry_with_a_gap_is_shown_not_ranked(table, pretend):
-    rows = pretend("holed").rows()
-    for one in rows:
-        if one["attack"] == "fgsm" and one["sample_id"] == "00001":
-            one.update(status="gap", reason="no gradient", correct=None)
+def test_an_entry_with_a_gap_is_shown_not_ranked_and_without_a_number(table, pretend):
+    rows = holed(pretend("holed").rows(), "no gradient", attack="fgsm", sample_id="00001")
     (standing,) = rank(table(rows))
     assert standing.rank is None
     assert standing.reasons == ("gap in white-box fgsm on 1 image (no gradient)",)
-    assert standing.value == 0.9
+    assert all(math.isnan(one) for one in (standing.value, standing.low, standing.high))
 
 
 def test_a_gap_that_names_no_image_keeps_the_entry_off_the_ranks(table, pretend):
     rows = pretend("holed").rows()
-    crashed = {**rows[-1], "sample_id": "", "status": "gap", "reason": "crash", "label": None, "correct": None}
+    crashed = gap(only(rows, "adaptive")[-1], "crash") | {"sample_id": "", "label": None}
     (standing,) = rank(table([*rows, crashed]))
     assert standing.rank is None
     assert standing.reasons == ("gap in adaptive on a whole chunk of images (crash)",)
@@ -71,13 +72,11 @@ def test_a_crashed_unit_leaves_its_images_without_a_verdict(table, pretend, trac
     rows = pretend("holed").rows()
     lost = [one for one in rows if one["track"] == track and one["sample_id"] == "00001"]
     kept = [one for one in rows if one not in lost]
-    crashed = {**lost[0], "attack": "none", "suite": None, "norm": "", "eps_255": None, "severity": None}
-    crashed.update(frame=None, status="gap", reason="crash", correct=False, pred=None, pred_clean=None, draws=None)
-    crashed.update(right_draws=None)
+    crashed = gap(lost[0], "crash") | {"attack": "none", "suite": "", "norm": "", "eps_255": None, "severity": None}
     (standing,) = rank(table([*kept, crashed]))
     assert standing.rank is None
     assert standing.reasons[0] == f"gap in {track} on 1 image (crash)"
-    assert standing.value == (0.9 if track == "adaptive" else 1.0)
+    assert math.isnan(standing.value) == (track == "adaptive")
 
 
 @pytest.mark.parametrize("track", ["corruption", "gray-box", "adaptive"])
@@ -110,7 +109,7 @@ def test_budgets_without_a_verdict_are_told_in_the_unit_of_their_norm(table, pre
 
 def test_an_entry_mixed_from_two_revisions_is_not_ranked(table, pretend):
     first = pretend("mixed", tracks=("clean", "corruption", "no-box")).rows()
-    others = ("black-box", "gray-box", "white-box", "adaptive")
+    others = ("black-box", "gray-box", "white-box", "adaptive", "diagnostic")
     second = pretend("mixed", tracks=others, changes={"submission_hash": "e" * 64})
     (standing,) = rank(table([*first, *second.rows()]))
     assert standing.reasons == ("its rows come from 2 different values of submission_hash",)

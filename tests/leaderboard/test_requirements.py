@@ -7,6 +7,9 @@ from leaderboard.entries import entries
 from leaderboard.metrics import headline, records
 from leaderboard.ranking import rank
 from leaderboard.requirements import required
+from leaderboard.verdicts import verdicts
+
+from .conftest import gap
 
 MATRIX, DIGEST = load_matrix()
 NEEDS = sorted({cell.needs for cell in MATRIX.cell} - {""})
@@ -30,10 +33,7 @@ def needed(table, pretend):
     """
 
     def find(tracks=MATRIX.attack_tracks, ran=None, **changes):
-        rows = pretend("one", attacked=1, tracks=tracks).rows()
-        for row in rows:
-            row.update(matrix_hash=DIGEST)
-            row.update(changes)
+        rows = pretend("one", attacked=1, tracks=tracks, changes={"matrix_hash": DIGEST, **changes}).rows()
         if ran:
             rows.append({**rows[-1], "attack": ran})
         (entry,) = entries(table(rows))
@@ -91,10 +91,13 @@ def test_a_plain_classifiers_adaptive_track_needs_its_white_box_cells(table, pla
 
 def test_a_lost_unit_costs_a_plain_classifier_the_images_of_that_unit_alone(table, plain):
     rows = [row for row in plain() if (row["track"], row["sample_id"]) != ("adaptive", "00001")]
-    lost = {"sample_id": "00001", "group_id": "00001", "track": "adaptive", "status": "gap", "reason": "crash"}
-    lost |= {"attack": "none", "norm": "", "eps_255": None, "correct": False, "same_as": ""}
-    found = headline(records(table([*rows, {**rows[-1], **lost}])), "plain", "films")
-    assert (found.value, found.n, found.complete) == (0.5, 2, False)
+    lost = {"sample_id": "00001", "group_id": "00001", "track": "adaptive"}
+    lost |= {"attack": "none", "norm": "", "eps_255": None, "same_as": ""}
+    lost = gap(rows[-1], "crash") | lost
+    worst = headline(records(table([*rows, lost])), "plain", "films")
+    assert (worst.n, worst.complete, worst.reason.endswith(": crash")) == (2, False, True)
+    judged = verdicts(entries(table([*rows, lost]))[0], required(MATRIX, DIGEST))
+    assert judged.worst(judged.ranked(range(len(judged.cells))))[1].tolist() == [True, False]
 
 
 def test_a_quick_run_needs_the_budgets_of_its_profile_alone(needed):
