@@ -23,11 +23,13 @@ from leaderboard.requirements import required
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
-from leaderboard.site.entrypage import section
+from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
+from leaderboard.site.examples import Examples, copy_examples
 from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
+from leaderboard.site.sources import repository, weights_of
 from leaderboard.site.uncounted import lower_uncounted
 
 STATIC = Path(__file__).parent / "static"
@@ -47,6 +49,8 @@ class Site:
     published: PublishedView
     orderings: tuple[Ordering, ...]
     footing: Footing
+    examples: Mapping[tuple[str, str, bool], Examples | None]
+    repository: str
 
     @property
     def untested(self) -> list[tuple[str, str]]:
@@ -55,6 +59,18 @@ class Site:
         return [claim for claim in CLAIMS if claim not in told]
 
     downloads: tuple[Download, ...]
+
+    def title(self, dataset: str) -> str:
+        """The title on a data set's card; its name without a card."""
+        return self.cards[dataset].title if dataset in self.cards else dataset
+
+    def short(self, dataset: str) -> str:
+        """A data set's title up to its colon, for links and table heads."""
+        return self.title(dataset).partition(":")[0]
+
+    def unconfirmed(self, dataset: str) -> bool:
+        """Whether a data set's card says that its licence is not confirmed."""
+        return dataset in self.cards and "not confirmed" in self.cards[dataset].licence.lower()
 
     @property
     def patients(self) -> bool:
@@ -110,7 +126,9 @@ def build_site(
         published=published_view(pairs, alone(book.records, pairs, setting), numbers),
         orderings=tuple(orderings(found, numbers, asked, records=book.records)),
         footing=footing(found),
+        repository=repository(root.path / "pyproject.toml"),
         downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
+        examples=_examples(found, cards, out_dir),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
@@ -180,7 +198,14 @@ def _cards(site: Site) -> list[tuple[str, Card, bool]]:
 
 
 def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:
-    return {key: clinical(site.book, key, _classes(site, key[1])) for key in site.entries}
+    return {key: clinical(site.book, key, _classes(site.cards, key[1])) for key in site.entries}
+
+
+def _examples(
+    found: Sequence[EntryRows], cards: Mapping[str, Card], out_dir: Path
+) -> dict[tuple[str, str, bool], Examples | None]:
+    copied = [(entry, copy_examples(entry, _classes(cards, entry.dataset), out_dir)) for entry in found]
+    return {(entry.submission, entry.dataset, entry.official): examples for entry, examples in copied}
 
 
 def _claims(site: Site) -> list[tuple[tuple[str, str], list[Ordering]]]:
@@ -188,20 +213,30 @@ def _claims(site: Site) -> list[tuple[tuple[str, str], list[Ordering]]]:
     return [(claim, list(found)) for claim, found in groupby(site.orderings, key=lambda one: (one.higher, one.lower))]
 
 
-def _classes(site: Site, dataset: str) -> list[str]:
-    return site.cards[dataset].classes if dataset in site.cards else []
+def _classes(cards: Mapping[str, Card], dataset: str) -> list[str]:
+    return cards[dataset].classes if dataset in cards else []
 
 
 def _entry_context(site: Site, submission: str) -> dict[str, object]:
-    standings = site.book.standings_of(submission=submission)
+    manifest = site.manifests.get(submission)
+    order = site.book.datasets()
+    standings = sorted(
+        site.book.standings_of(submission=submission), key=lambda one: (not one.official, order.index(one.dataset))
+    )
     sections = [
         section(
             site.book,
             standing,
             site.entries[(submission, standing.dataset, standing.official)],
-            _classes(site, standing.dataset),
-            site.manifests[submission].claims if submission in site.manifests else [],
+            Dataset(site.title(standing.dataset), tuple(_classes(site.cards, standing.dataset))),
+            manifest.claims if manifest else [],
         )
-        for standing in sorted(standings, key=lambda one: (not one.official, one.dataset))
+        for standing in standings
     ]
-    return {"name": submission, "manifest": site.manifests.get(submission), "sections": sections}
+    return {
+        "name": submission,
+        "manifest": manifest,
+        "sections": sections,
+        "CLEAN_TILES": CLEAN_TILES,
+        "weights": weights_of(manifest, site.manifests) if manifest else (),
+    }
