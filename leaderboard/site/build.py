@@ -27,7 +27,7 @@ from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
 from leaderboard.site.examples import Examples, copy_examples
 from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
-from leaderboard.site.publishedpage import PublishedView, published_view
+from leaderboard.site.publishedpage import PublishedView, budget_words, published_view
 from leaderboard.site.render import render
 from leaderboard.site.sources import repository, weights_of
 from leaderboard.site.uncounted import lower_uncounted
@@ -151,7 +151,7 @@ def _clear(out_dir: Path) -> None:
     """Remove what an earlier build left, and nothing else."""
     if out_dir.is_file():
         raise BenchError(f"{out_dir} is a file; give a folder for the site.")
-    for name in ("assets", "data", "entries"):
+    for name in ("assets", "data", "entries", "published"):
         if (out_dir / name).is_dir():
             shutil.rmtree(out_dir / name)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},
-        "published.html": {"published": site.published},
+        "published.html": {"published": site.published, "sets": _published_sets(site)},
         "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
         "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},
@@ -176,11 +176,26 @@ def _pages(site: Site, out_dir: Path) -> None:
     for name, context in pages.items():
         text = render(f"{name}.j2", {**shared, "page": name, **context})
         (out_dir / name).write_text(text, encoding="utf-8")
+    (out_dir / "published").mkdir()
+    for dataset in site.book.datasets():
+        own = {"published": site.published, "dataset": dataset, "budget_words": budget_words}
+        text = render("publishedset.html.j2", {**shared, **own, "up": "../", "page": "published.html"})
+        (out_dir / "published" / f"{dataset}.html").write_text(text, encoding="utf-8")
     (out_dir / "entries").mkdir()
     for submission in sorted({standing.submission for standing in site.book.standings}):
         context = {**shared, **_entry_context(site, submission), "up": "../", "page": ""}
         text = render("entry.html.j2", context)
         (out_dir / "entries" / f"{submission}.html").write_text(text, encoding="utf-8")
+
+
+def _published_sets(site: Site) -> list[tuple[str, int, int, int]]:
+    """Data sets with their numbers of entries that have published numbers, of these numbers, and of other entries."""
+    listed = []
+    for dataset in site.book.datasets():
+        beside, alone = site.published.on(dataset), site.published.alone_on(dataset)
+        without = sum(len(members) for _, members in alone)
+        listed.append((dataset, len(beside), sum(one.numbers for one in beside), without))
+    return listed
 
 
 def _board(site: Site, dataset: str) -> dict[str, list[Placement]]:

@@ -46,7 +46,7 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class MatrixBlock:
-    """The lines of one track under one norm."""
+    """The lines of one track under one norm, those outside the worst case last."""
 
     track: str
     norm: str
@@ -205,7 +205,7 @@ def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: EntryRows) -> 
                 beside = set(own.loc[own["unranked"].to_numpy(dtype=bool), "attack"])
                 lines = _lines(own, names)
                 rows = tuple(_row(book, key, (track, name, norm), eps, kind, name in beside) for name, kind in lines)
-                blocks.append(MatrixBlock(track, norm, eps, rows))
+                blocks.append(MatrixBlock(track, norm, eps, tuple(sorted(rows, key=lambda row: row.unranked))))
     return tuple(blocks)
 
 

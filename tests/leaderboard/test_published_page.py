@@ -65,7 +65,7 @@ def test_an_entry_whose_published_numbers_are_set_aside_is_told_so(tmp_path, pro
 def test_accuracy_stands_under_balanced_accuracy_and_what_one_answer_would_score(pretend_site):
     section = read(pretend_site).split('id="natural-films"')[1].split("</section>")[0]
     before = section.split("<details>")[0]
-    assert "balanced accuracy 100.0 % (100.0 to 100.0); one answer for all would score 50.0 %." in before
+    assert "balanced accuracy 100.0 % (100.0 to 100.0); always predicting one class would score 50.0 %." in before
 
 
 def test_a_constant_predictor_is_marked_beside_papers_numbers_and_an_honest_entry_is_not(
