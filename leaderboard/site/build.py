@@ -21,6 +21,7 @@ from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import Placement, rank_of
 from leaderboard.requirements import required
 from leaderboard.site.book import Book
+from leaderboard.site.bounds import is_bound
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
@@ -158,7 +159,12 @@ def _clear(out_dir: Path) -> None:
 
 
 def _pages(site: Site, out_dir: Path) -> None:
-    shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": site.matrix.tracks}
+    shared: Mapping[str, object] = {
+        "site": site,
+        "up": "",
+        "attack_tracks": site.matrix.tracks,
+        "is_bound": is_bound,
+    }
     pages: dict[str, dict[str, object]] = {
         "index.html": {
             "boards": [(name, _board(site, name)) for name in site.book.datasets()],

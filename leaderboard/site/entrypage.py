@@ -14,6 +14,7 @@ from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
+from leaderboard.site.bounds import is_bound
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
@@ -55,7 +56,7 @@ class MatrixBlock:
 
     def bounded(self, place: int) -> bool:
         """Whether some figure in the column of this budget is an upper bound."""
-        return any(_is_bound(row.numbers[place]) for row in self.rows)
+        return any(is_bound(row.numbers[place]) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -306,7 +307,3 @@ def _provenance(entry: EntryRows) -> tuple[tuple[str, str], ...]:
     found.append(("Images", f"{entry.track('clean')['sample_id'].nunique()} clean, {len(images)} attacked"))
     found.append(("Rows", f"{counts:,}"))
     return tuple(found)
-
-
-def _is_bound(record: Record | None) -> bool:
-    return record is not None and record.known and record.upper_bound

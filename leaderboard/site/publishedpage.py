@@ -15,25 +15,40 @@ Budget = tuple[str, float | None]
 
 @dataclass(frozen=True)
 class Line:
-    """An attack of an experiment: its figures by budget, None where the paper prints none, and the note's letter."""
+    """An attack of an experiment and its figures by budget, None where the paper prints none.
+
+    ``notes`` are the letters that hold of the whole line; ``own`` are those of each figure beyond them.
+    """
 
     track: str
     attack: str
     metric: str
     table: str
-    note: str
     cells: tuple[Pair | None, ...]
+    notes: str
+    own: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[tuple[Pair | None, str, int]]:
+        """Figures with the letters of each; budgets without one that follow each other are one, with their number."""
+        found: list[tuple[Pair | None, str, int]] = []
+        for pair, letters in zip(self.cells, self.own, strict=True):
+            if pair is None and found and found[-1][0] is None:
+                found[-1] = (None, "", found[-1][2] + 1)
+            else:
+                found.append((pair, letters, 1))
+        return found
 
 
 @dataclass(frozen=True)
 class Printed:
     """A published experiment as a table: a column per budget, a line per attack, and what differs in which lines.
 
-    ``differs`` holds in every line; ``notes`` are (letter, what differs as well in the lines of this letter).
+    ``differs`` holds in every line; ``notes`` are (letter, what differs as well where the letter stands).
     """
 
     title: str
-    paper: str
+    source: str
     numbers: int
     budgets: tuple[Budget, ...]
     lines: tuple[Line, ...]
@@ -103,6 +118,10 @@ class PublishedView:
                 found.setdefault(one.alone, []).append(one)
         return list(found.items())
 
+    def sources(self, dataset: str) -> list[str]:
+        """Short names of the papers that print numbers in the tables of a data set."""
+        return sorted({each.theirs.source for one in self.on(dataset) for each in one.experiments})
+
     def attacks(self, dataset: str) -> list[str]:
         """Names of the attacks in the tables of a data set."""
         return sorted({pair.ours.attack for one in self.on(dataset) for each in one.experiments for pair in each.pairs})
@@ -142,38 +161,42 @@ def budget_words(one: Budget) -> str:
 
 
 def as_table(experiment: Experiment) -> Printed:
-    """Arrange an experiment's pairs by attack and budget; what differs alike is said once, under a letter."""
+    """Arrange an experiment's pairs by attack and budget; each thing that differs is said once, under a letter."""
     theirs = experiment.theirs
     budgets = tuple(sorted({_budget(pair) for pair in experiment.pairs}, key=_budget_order))
-    rests = {pair: "; ".join(experiment.rest(pair)) for pair in experiment.pairs}
-    told = [rest for rest in dict.fromkeys(rests.values()) if rest]
-    letters = {rest: _letter(place) for place, rest in enumerate(told)}
-    setting = f", {theirs.setting}" if theirs.setting else ""
+    clauses = dict.fromkeys(clause for pair in experiment.pairs for clause in experiment.rest(pair))
+    letters = {clause: _letter(place) for place, clause in enumerate(clauses)}
+    told = {pair: tuple(letters[clause] for clause in experiment.rest(pair)) for pair in experiment.pairs}
+    about = (f"{theirs.defense} on {theirs.dataset}", theirs.model, theirs.task, theirs.setting)
     return Printed(
-        title=f"{theirs.source} ({theirs.year}): {theirs.defense} on {theirs.dataset}, {theirs.model}, {theirs.task}{setting}",
-        paper=theirs.title,
+        title=f"{theirs.source} ({theirs.year}): {', '.join(filter(None, about))}",
+        source=theirs.source,
         numbers=len(experiment.pairs),
         budgets=budgets,
-        lines=tuple(_lines(experiment.pairs, budgets, {pair: letters.get(rest, "") for pair, rest in rests.items()})),
+        lines=tuple(_lines(experiment.pairs, budgets, told)),
         differs=experiment.differs,
-        notes=tuple((letter, rest) for rest, letter in letters.items()),
+        notes=tuple((letter, clause) for clause, letter in letters.items()),
     )
 
 
-def _lines(pairs: Sequence[Pair], budgets: Sequence[Budget], notes: Mapping[Pair, str]) -> Iterable[Line]:
-    """One line per attack, table and note, and one more where a table prints a budget of it again."""
+def _lines(pairs: Sequence[Pair], budgets: Sequence[Budget], letters: Mapping[Pair, tuple[str, ...]]) -> Iterable[Line]:
+    """One line per attack and table, and one more where a table prints a budget of it again."""
     found: dict[tuple[str, ...], list[dict[Budget, Pair]]] = {}
     for pair in pairs:
-        key = (pair.ours.track, pair.ours.attack, pair.published.metric, pair.published.table, notes[pair])
+        key = (pair.ours.track, pair.ours.attack, pair.published.metric, pair.published.table)
         fillings = found.setdefault(key, [])
         free = next((filling for filling in fillings if _budget(pair) not in filling), None)
         if free is None:
             fillings.append({_budget(pair): pair})
         else:
             free[_budget(pair)] = pair
-    for (track, attack, metric, table, note), fillings in found.items():
+    for (track, attack, metric, table), fillings in found.items():
         for filling in fillings:
-            yield Line(track, attack, metric, table, note, tuple(filling.get(one) for one in budgets))
+            cells = tuple(filling.get(one) for one in budgets)
+            known = [letters[pair] for pair in cells if pair]
+            shared = [letter for letter in known[0] if all(letter in other for other in known)]
+            own = tuple(" ".join(x for x in letters[pair] if x not in shared) if pair else "" for pair in cells)
+            yield Line(track, attack, metric, table, cells, " ".join(shared), own)
 
 
 def _budget(pair: Pair) -> Budget:

@@ -1,4 +1,4 @@
-/* Filters of a page of published numbers: by entry, by attack, and by words of the paper. */
+/* Filters of a page of published numbers: by entry, by attack, by paper, and by words of an experiment's title. */
 (function () {
   "use strict";
   const form = document.getElementById("published-filter");
@@ -6,9 +6,9 @@
   const sections = [...document.querySelectorAll("section.published")];
   const total = document.querySelectorAll("td.theirs").length;
 
-  function filterDetails(details, words, attack) {
-    const text = `${details.dataset.paper} ${details.querySelector("summary").textContent}`.toLowerCase();
-    const found = words.every((word) => text.includes(word));
+  function filterDetails(details, words, attack, paper) {
+    const text = details.querySelector("summary").textContent.toLowerCase();
+    const found = words.every((word) => text.includes(word)) && (paper === "" || paper === details.dataset.paper);
     let shown = 0;
     for (const row of details.querySelectorAll("tbody tr")) {
       row.hidden = !found || (attack !== "" && row.dataset.attack !== attack);
@@ -21,12 +21,13 @@
   function filter() {
     const entry = form.elements.entry.value;
     const attack = form.elements.attack.value;
-    const words = form.elements.paper.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const paper = form.elements.paper.value;
+    const words = form.elements.words.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const section of sections) {
       let here = 0;
       for (const details of section.querySelectorAll("details")) {
-        const count = filterDetails(details, words, attack);
+        const count = filterDetails(details, words, attack, paper);
         /* A choice of attack leaves few lines, so they are shown at once; without one, experiments start closed. */
         if (details.open !== (attack !== "" && count > 0)) details.open = attack !== "" && count > 0;
         here += entry === "" || entry === section.id ? count : 0;
