@@ -164,10 +164,10 @@ class TestInABrowser:
         shown = page.locator("section.published tbody tr:visible")
         assert shown.count() > 0
         assert {row.get_attribute("data-attack") for row in shown.all()} == {"fgsm"}
-        form.get_by_label("Paper").select_option("MedRDF")
+        form.get_by_label("Paper").select_option("Survey")
         titles = page.locator("section.published summary:visible").all_inner_texts()
         assert titles
-        assert all(title.startswith("MedRDF (2022)") for title in titles)
+        assert all(title.startswith("Survey (2024)") for title in titles)
         form.get_by_label("Find").fill("no such model")
         assert page.get_by_text("No published number matches.").is_visible()
 

@@ -22,9 +22,9 @@
   document.documentElement.classList.add("one-set");
   show(named() || sections[0]);
   addEventListener("hashchange", () => {
-    const section = named();
+    const section = location.hash ? named() : sections[0];
     if (!section) return;
     show(section);
-    if (location.hash !== `#${section.id}`) document.getElementById(location.hash.slice(1)).scrollIntoView();
+    if (location.hash && location.hash !== `#${section.id}`) document.getElementById(location.hash.slice(1)).scrollIntoView();
   });
 })();
