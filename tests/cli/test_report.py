@@ -135,3 +135,13 @@ def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constan
     assert "odd: Answers 'class 1' to every image" in told.out
     plain = json.loads(here("report", "--json").out)
     assert {"specificity_class_1", "calibration_error", "majority_class_rate"} <= {one["metric"] for one in plain}
+
+
+@pytest.mark.parametrize("command", [("report",), ("compare", "natural", "odd"), ("site", "--out", "made")])
+def test_a_wrong_card_of_a_data_set_without_rows_stops_no_command(here, tmp_path, command):
+    broken = tmp_path / "board" / "datasets" / "half_done"
+    broken.mkdir()
+    (broken / "dataset.toml").write_text('name = "half_done"\ntask = "multilabel"\n', encoding="utf-8")
+    told = here(*command)
+    assert told.code == 0
+    assert ("half_done" in told.out) == (command[0] == "site")
