@@ -37,8 +37,8 @@ class Comparison:
         entries: entries (submission and data set) compared.
         images: images judged in both runs, summed over entries.
         missed: images that are misclassified only where every cell attacked every image.
-        only_skipping: images that are misclassified only in the skipping run; attacks are randomised per image alone, so
-            this and ``missed`` are what a cell does at other budgets or after others.
+        only_skipping: images that are misclassified only in the skipping run; attacks are randomised per image alone,
+            so this and ``missed`` are what a cell does at other budgets or after others.
         skipping, individual: what either run spent at this budget.
     """
 

@@ -127,7 +127,7 @@ class _Descent:
         return chosen
 
     def _differences(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Rise of the margin per coordinate (n, m), zero where the queries ran out, and the misclassified images (n,)."""
+        """Rise of the margin per coordinate (n, m), zero without a query left, and the misclassified images (n,)."""
         now, count = self.now, chosen.shape[1]
         old = now.change.gather(1, chosen)
         value = now.images.gather(1, chosen)
