@@ -53,7 +53,8 @@ def hollow(records: Iterable[Record]) -> bool:
 
 def spread(record: Record) -> str:
     """Return a share in percent with its interval."""
-    return f"{percent(record.value)} ({record.low * 100:.1f} to {record.high * 100:.1f})"
+    interval = record.interval(" to ").replace("≤", "at most ").replace("≥", "at least ")
+    return f"{percent(record.value)} ({interval})"
 
 
 def percent(share: float) -> str:

@@ -274,7 +274,7 @@ def _percent(record: "Record | None") -> str:
 
 
 def _interval(record: "Record") -> str:
-    return f"{100 * record.low:.1f} – {100 * record.high:.1f}"
+    return record.interval(" – ")
 
 
 def _briefly(reasons: Sequence[str]) -> str:

@@ -66,8 +66,8 @@ def percent(record: Record) -> str:
 
 
 def span(record: Record) -> str:
-    """Return the 95 % interval in percent."""
-    return f"{record.low * 100:.1f}–{record.high * 100:.1f}"
+    """Return the 95 % interval in percent; the one-sided bound where no image, or every one, is counted."""
+    return record.interval()
 
 
 def points(difference: float) -> str:

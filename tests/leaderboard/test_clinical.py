@@ -299,7 +299,7 @@ def test_a_class_that_is_answered_for_others_but_never_rightly_counts_as_rarely_
     rows = found_in(pretend, 0)
     rows[0].update(pred=2, correct=False, right_draws=0)
     (sentence,) = marks(records(table(rows)), NAMES)
-    assert sentence == "Is right less often than chance (33.3 %) on 'class 2', 0.0 % (0.0 to 0.0) of 60 images."
+    assert sentence == "Is right less often than chance (33.3 %) on 'class 2', 0.0 % (at most 5.0) of 60 images."
 
 
 def test_a_class_that_only_attacks_push_below_chance_is_not_called_rarely_found(table, pretend):
@@ -351,7 +351,7 @@ def test_a_model_that_attacks_turn_over_is_not_called_constant_but_worse_than_th
     entry = pretend("natural", labels=(0, 1) * 30, attacked=60, falls=falls)
     assert marks(records(table(entry)), NAMES) == (
         "Under the worst case at 8/255 it is worse than one answer for all: "
-        "balanced accuracy 0.0 % (0.0 to 0.0) beside 50.0 %, accuracy 0.0 % (0.0 to 0.0) beside 50.0 %.",
+        "balanced accuracy 0.0 % (0.0 to 0.0) beside 50.0 %, accuracy 0.0 % (at most 5.0) beside 50.0 %.",
     )
 
 
