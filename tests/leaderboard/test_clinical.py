@@ -225,7 +225,7 @@ def constant(pretend, answer=1, labels=(0, 1, 1) * 20, **more):
 def test_a_constant_predictor_is_marked_once_when_the_worst_case_is_the_same(table, pretend):
     sentences = marks(records(table(constant(pretend))), NAMES)
     assert sentences == (
-        "Answers 'ill' to every image, and is no better, within noise, than one answer for all: "
+        "Predicts 'ill' on every image, and is no better, within noise, than a constant prediction: "
         "balanced accuracy 50.0 % (50.0 to 50.0) beside 50.0 %, accuracy 66.7 % (55.0 to 78.3) beside 66.7 %.",
     )
 
@@ -243,7 +243,7 @@ def test_a_class_that_is_never_answered_is_named_with_its_images(table, pretend)
         if one["label"] == 2:
             one.update(pred=0, correct=False, right_draws=0)
     (sentence,) = marks(records(table(rows)), ("a", "b", "lost_one"))
-    assert sentence == "Never answers 'lost one', the truth of 20 of 60 images."
+    assert sentence == "Never predicts 'lost one', the true class of 20 of 60 images."
 
 
 def test_a_class_too_rare_to_tell_is_not_held_against_a_model(table, pretend):
@@ -335,7 +335,7 @@ def test_guessing_is_marked_as_no_better_than_one_answer(table, pretend):
     labels = (0, 1) * 60
     wrong = frozenset(image for image in range(120) if image % 4 in (0, 1))
     (sentence,) = marks(records(table(pretend("natural", labels=labels, tracks=("clean",), wrong_clean=wrong))), NAMES)
-    assert sentence.startswith("Is no better, within noise, than one answer for all: balanced accuracy 50.0 %")
+    assert sentence.startswith("Is no better, within noise, than a constant prediction: balanced accuracy 50.0 %")
 
 
 def test_a_sound_model_that_attacks_drive_to_one_answer_is_marked_for_the_worst_case_alone(table, pretend):
@@ -343,14 +343,14 @@ def test_a_sound_model_that_attacks_drive_to_one_answer_is_marked_for_the_worst_
     falls = {("white-box", "pgd-20", image): 8.0 for image, label in enumerate(labels) if label == 0}
     entry = pretend("natural", labels=labels, attacked=60, falls=falls)
     (sentence,) = marks(records(table(entry)), NAMES)
-    assert sentence.startswith("Under the worst case at 8/255 it answers 'ill' to every image")
+    assert sentence.startswith("Under the worst case at 8/255 it predicts 'ill' on every image")
 
 
 def test_a_model_that_attacks_turn_over_is_not_called_constant_but_worse_than_that(table, pretend):
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(60)}
     entry = pretend("natural", labels=(0, 1) * 30, attacked=60, falls=falls)
     assert marks(records(table(entry)), NAMES) == (
-        "Under the worst case at 8/255 it is worse than one answer for all: "
+        "Under the worst case at 8/255 it is worse than a constant prediction: "
         "balanced accuracy 0.0 % (0.0 to 0.0) beside 50.0 %, accuracy 0.0 % (at most 5.0) beside 50.0 %.",
     )
 
@@ -367,7 +367,7 @@ def board(tmp_path, project, filed, pretend):
 def test_the_board_and_the_entrys_page_say_that_it_is_constant(board):
     first = board.read_text(encoding="utf-8")
     assert first.count('<span class="mark">') == 1
-    assert "to every image, and is no better, within noise, than one answer for all" in first
+    assert "on every image, and is no better, within noise, than a constant prediction" in first
     own = (board.parent / "entries" / "same.html").read_text(encoding="utf-8")
     assert '<p class="note mark">Answers' in own
     assert "note mark" not in (board.parent / "entries" / "natural.html").read_text(encoding="utf-8")
