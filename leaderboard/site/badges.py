@@ -134,9 +134,7 @@ def _lower(line: Line, lower: Mapping[str, Record]) -> str:
             f"{HEADLINE_EPS:g}/255; counted worst case of the track: {100 * counted.value:.1f} %."
         )
     if ALL_TRACKS in lower and line.worst is not None:
-        sentences.append(
-            f"This is also below the worst case over all tracks, {100 * line.worst.value:.1f} %."
-        )
+        sentences.append(f"This is also below the worst case over all tracks, {100 * line.worst.value:.1f} %.")
     return " ".join(sentences)
 
 

@@ -35,7 +35,9 @@ class Row:
     def anchor(self) -> str:
         """Where the entry's page tells of this data set."""
         placement = self.line.placement
-        return f"entries/{placement.submission}.html#{placement.dataset}" + ("" if placement.official else "-unofficial")
+        return f"entries/{placement.submission}.html#{placement.dataset}" + (
+            "" if placement.official else "-unofficial"
+        )
 
     @property
     def key(self) -> str:

@@ -20,8 +20,8 @@ from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
-from leaderboard.site.book import Book
 from leaderboard.site.boardpage import boards, short_title
+from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import section
@@ -148,7 +148,10 @@ def _pages(site: Site, out_dir: Path) -> None:
     pages: dict[str, dict[str, object]] = {
         "index.html": {
             "boards": boards(
-                site.book, site.entries, site.manifests, site.cards,
+                site.book,
+                site.entries,
+                site.manifests,
+                site.cards,
                 lambda key: clinical(site.book, key, _classes(site, key[1])),
             ),
         },

@@ -104,7 +104,9 @@ def _point(one: Point, x: _Scale, y: _Scale, best: bool) -> Markup:
     at, height = x(one.clean.value), y(one.worst.value)
     (left, right), (below, above) = one.clean.bounds, one.worst.bounds
     kind = " unranked" if not one.ranked else " best" if best else ""
-    told = f"{one.name}: clean {_told(one.clean)}, worst case {_told(one.worst)}" + ("" if one.ranked else ", not ranked")
+    told = f"{one.name}: clean {_told(one.clean)}, worst case {_told(one.worst)}" + (
+        "" if one.ranked else ", not ranked"
+    )
     return Markup(
         '<g class="point{}" data-entry="{}"><title>{}</title>'
         '<path class="whisker" d="M{:.1f},{:.1f}H{:.1f}M{:.1f},{:.1f}V{:.1f}"/>'

@@ -366,17 +366,17 @@ def board(tmp_path, project, filed, pretend):
 
 def test_the_board_and_the_entrys_page_say_that_it_is_constant(board):
     first = board.read_text(encoding="utf-8")
-    assert first.count('<span class="mark">') == 1
+    assert first.count(">nearly constant<") == 2, "its badge, and the legend"
     assert "on every image, and is no better, within noise, than a constant prediction" in first
     own = (board.parent / "entries" / "same.html").read_text(encoding="utf-8")
-    assert '<p class="note mark">Answers' in own
+    assert '<p class="note mark">Predicts' in own
     assert "note mark" not in (board.parent / "entries" / "natural.html").read_text(encoding="utf-8")
 
 
-def test_the_board_has_a_clinical_table_with_the_constant_answer_beside_accuracy(board):
+def test_the_board_has_a_clinical_table_with_the_constant_prediction_beside_accuracy(board):
     table = board.read_text(encoding="utf-8").split('class="plain-table clinical"')[1].split("</table>")[0]
     head = [part.split("<")[0] for part in table.split('<th scope="col">')[1:]]
-    assert head[:6] == ["Defense", "Accuracy", "Constant answer", "Balanced accuracy", "AUC", "Calibration error ↓"]
+    assert head[:6] == ["Defense", "Accuracy", "Constant prediction", "Balanced accuracy", "AUC", "Calibration error ↓"]
     row = table.split("Always ill")[1].split("</tr>")[0]
     assert [part.split("<")[0] for part in row.split('class="figure">')[1:]][:4] == ["66.7", "66.7", "50.0", "0.500"]
 
@@ -389,7 +389,7 @@ def test_the_entrys_page_has_sensitivity_and_specificity_of_every_class(board):
 
 
 def test_how_abstentions_enter_is_said_where_figures_are_explained(board):
-    assert "An abstention is never a right answer" in (board.parent / "read.html").read_text(encoding="utf-8")
+    assert "An abstention is never correct" in (board.parent / "read.html").read_text(encoding="utf-8")
 
 
 def test_downloads_hold_the_clinical_figures(board):
