@@ -234,7 +234,7 @@ def test_a_nearly_constant_predictor_is_told_with_its_share(table, pretend):
     rows = constant(pretend, labels=(0, 1, 1) * 40, tracks=("clean",)).rows()
     rows[0].update(pred=0, correct=True, right_draws=1)
     (sentence,) = marks(records(table(rows)), NAMES)
-    assert sentence.startswith("Answers 'ill' to 99 % of images, and is no better, within noise, than one answer")
+    assert sentence.startswith("Predicts 'ill' on 99 % of images, and is no better, within noise, than a constant")
 
 
 def test_a_class_that_is_never_answered_is_named_with_its_images(table, pretend):
@@ -323,7 +323,7 @@ def test_classes_that_share_the_lowest_sensitivity_show_the_widest_interval():
 
 
 def test_the_caption_of_the_clinical_table_sets_the_auc_apart_from_percent(board):
-    assert "In %, the AUC from 0 to 1." in board.read_text(encoding="utf-8")
+    assert "In %; the AUC is between 0 and 1." in board.read_text(encoding="utf-8")
 
 
 def test_a_good_model_on_a_common_class_is_not_marked(table, pretend):
