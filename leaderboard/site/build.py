@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmark.data.card import Card, all_cards
+from benchmark.data.card import Card, sound_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
@@ -100,7 +100,7 @@ def build_site(
     told = board or Board(records_of(found, asked), rank_of(found, asked))
     book = Book(told.records, told.placements)
     manifests = _manifests(root, {entry.submission for entry in found})
-    cards = all_cards(root.datasets)
+    cards, _ = sound_cards(root.datasets, {entry.dataset for entry in found})
     numbers = read_published()
     setting = Setting(view.matrix, manifests, cards)
     pairs = side_by_side(book.records, setting)
