@@ -167,7 +167,7 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
 
 def _table(console: Console, dataset: str, here: Sequence["Line"]) -> Table:
     majority = next((line.majority for line in here if line.majority is not None), None)
-    constant = f"; one answer for all scores {_percent(majority)} clean" if majority else ""
+    constant = f"; a constant prediction scores {_percent(majority)} clean" if majority else ""
     title = f"{dataset}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval{constant}"
     # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
     table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
@@ -268,7 +268,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
                 *(" / ".join(_percent(line[metric]) for line in lines) for metric in ("sensitivity", "specificity")),
             )
     console.print(table)
-    console.print("majority: what one answer for all would score; ECE: expected calibration error", highlight=False)
+    console.print("majority: what a constant prediction would score; ECE: expected calibration error", highlight=False)
 
 
 def _percent(record: "Record | None") -> str:
@@ -276,7 +276,7 @@ def _percent(record: "Record | None") -> str:
 
 
 def _interval(record: "Record") -> str:
-    return f"{100 * record.low:.1f} – {100 * record.high:.1f}"
+    return record.interval(" – ")
 
 
 def _briefly(reasons: Sequence[str]) -> str:

@@ -18,17 +18,17 @@ from leaderboard.entries import EntryRows
 from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
-from leaderboard.ranking import Placement, rank_of
+from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
+from leaderboard.site.boardpage import boards, short_title
 from leaderboard.site.book import Book
-from leaderboard.site.clinicalpage import Clinical, clinical
+from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import section
 from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, published_view
 from leaderboard.site.render import render
-from leaderboard.site.uncounted import lower_uncounted
 
 STATIC = Path(__file__).parent / "static"
 
@@ -55,6 +55,10 @@ class Site:
         return [claim for claim in CLAIMS if claim not in told]
 
     downloads: tuple[Download, ...]
+
+    def short(self, dataset: str) -> str:
+        """A data set's title up to its colon, or its name without a card."""
+        return short_title(dataset, self.cards.get(dataset))
 
     @property
     def patients(self) -> bool:
@@ -143,9 +147,13 @@ def _pages(site: Site, out_dir: Path) -> None:
     shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": site.matrix.tracks}
     pages: dict[str, dict[str, object]] = {
         "index.html": {
-            "boards": [(name, _board(site, name)) for name in site.book.datasets()],
-            "clinical": _clinical(site),
-            "uncounted": {key: lower_uncounted(site.book, key, entry) for key, entry in site.entries.items()},
+            "boards": boards(
+                site.book,
+                site.entries,
+                site.manifests,
+                site.cards,
+                lambda key: clinical(site.book, key, _classes(site, key[1])),
+            ),
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},
@@ -165,22 +173,10 @@ def _pages(site: Site, out_dir: Path) -> None:
         (out_dir / "entries" / f"{submission}.html").write_text(text, encoding="utf-8")
 
 
-def _board(site: Site, dataset: str) -> dict[str, list[Placement]]:
-    standings = site.book.standings_of(dataset=dataset)
-    return {
-        "ranked": [standing for standing in standings if standing.rank is not None],
-        "unranked": [standing for standing in standings if standing.rank is None],
-    }
-
-
 def _cards(site: Site) -> list[tuple[str, Card, bool]]:
     """Cards with their names and whether they have a board: those with one first, in the order of the boards."""
     boards = [name for name in site.book.datasets() if name in site.cards]
     return [(name, site.cards[name], name in boards) for name in dict.fromkeys((*boards, *site.cards))]
-
-
-def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:
-    return {key: clinical(site.book, key, _classes(site, key[1])) for key in site.entries}
 
 
 def _claims(site: Site) -> list[tuple[tuple[str, str], list[Ordering]]]:

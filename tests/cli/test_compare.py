@@ -65,7 +65,7 @@ def test_published_numbers_stand_beside_the_entrys(here):
     assert told.code == 0
     heading, background, experiment = told.out.splitlines()[:3]
     assert heading == "pgd_at on films"
-    assert background.startswith("  Clean accuracy 100.0 % (100.0 to 100.0), balanced accuracy 100.0 %")
+    assert background.startswith("  Clean accuracy 100.0 % (at least 75.0), balanced accuracy 100.0 %")
     assert background.endswith("; one answer for all would score 50.0 %.")
     assert experiment.startswith("  beside Survey (2024), pgd_at on ")
     assert "  beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
@@ -76,7 +76,7 @@ def test_published_numbers_stand_beside_the_entrys(here):
 def test_a_constant_predictor_is_marked_under_its_name_once(board):
     here = board(Pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}), **SMALL))
     out = here("compare", "--published").out
-    assert "one answer for all would score 50.0 %. Answers 'class 1' to every image" in out.splitlines()[1]
+    assert "one answer for all would score 50.0 %. Predicts 'class 1' on every image" in out.splitlines()[1]
     assert out.count("Clean accuracy") == 1
 
 

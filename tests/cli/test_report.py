@@ -131,8 +131,8 @@ def test_the_clinical_report_has_figures_per_class_clean_and_under_the_worst_cas
 def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constant_predictors(here):
     told = here("report")
     assert told.code == 0, told.err
-    assert "one answer for all scores 50.0 clean" in " ".join(told.out.split())
-    assert "odd: Answers 'class 1' to every image" in told.out
+    assert "a constant prediction scores 50.0 clean" in " ".join(told.out.split())
+    assert "odd: Predicts 'class 1' on every image" in told.out
     plain = json.loads(here("report", "--json").out)
     assert {"specificity_class_1", "calibration_error", "majority_class_rate"} <= {one["metric"] for one in plain}
 
