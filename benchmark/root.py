@@ -7,6 +7,8 @@ from pathlib import Path
 from benchmark.errors import BenchError
 
 _BUNDLED = Path(__file__).parent / "_bundled"
+_SOURCE = Path(__file__).resolve().parents[1]
+"""The checkout, where the package is installed from one for development."""
 
 
 def user_cache() -> Path:
@@ -89,9 +91,8 @@ def find_root(given: Path | None = None, start: Path | None = None) -> Root:
     for folder in (here, *here.parents):
         if is_root(folder):
             return Root(folder, installed=folder == _BUNDLED.resolve())
-    source = Path(__file__).resolve().parents[1]
     # A checkout that is installed for development is more than what was fetched, that is more than the package's own.
-    for folder in (source, fetched_project(), _BUNDLED):
+    for folder in (_SOURCE, fetched_project(), _BUNDLED):
         if is_root(folder):
             return Root(folder, installed=True)
     raise BenchError(

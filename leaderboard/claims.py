@@ -54,7 +54,7 @@ CLAIMS = (
 """Which of two entries a paper puts higher, or would have to for the second defense to be worth its cost."""
 
 PRINTED_AS = {"medrdf_sp_mf_10k": "medrdf_sp_mf"}
-"""Entries that are a printed defense under a longer name: here two numbers of copies stand, in print one."""
+"""Entries that are a printed defense under a longer name: two numbers of copies here, one in print."""
 
 TRACKS = ("clean", "white-box", ALL_TRACKS)
 """What a claim is held against: no attack, the papers' attacker, who ignores the defense, and all that rank here."""
@@ -63,8 +63,8 @@ HOLLOW = "†"
 """Stands behind an entry whose robustness is no diagnosis, see :func:`leaderboard.constant.hollow`."""
 
 HOLLOW_MEANS = (
-    "this entry misses a class of this data set or hardly tells its classes apart, clean or under attack (the board "
-    "says how), so that what it keeps under attack is little of a diagnosis"
+    "a degenerate classifier on this data set, clean or under attack: it misses a class or predicts nearly one class "
+    "(the board says how), so that its robust accuracy says little of a diagnosis"
 )
 
 VERDICTS = {"higher": "confirmed", "lower": "refuted", "no significant difference": "no significant difference"}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
@@ -12,14 +13,35 @@ NEARLY_ALL = 0.95
 SEEN_OFTEN_ENOUGH = 3
 """Images of a class below which its never being answered may be chance (the rule of three)."""
 
+NEARLY_CONSTANT, MISSES_A_CLASS, BELOW_CHANCE, NO_BETTER = (
+    "nearly constant",
+    "misses a class",
+    "below chance on a class",
+    "≤ constant prediction",
+)
+"""Short names of what a mark says."""
+
 Figures = Mapping[str, Record]
 """Metric -> record, of one entry at one place."""
 
 _NONE: Mapping[int, Record] = {}
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A sentence that marks an entry, and short names of what it says, for a badge each."""
+
+    badges: tuple[str, ...]
+    sentence: str
+
+
 def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return sentences that mark one entry as nearly constant or as blind to a class; empty for any other.
+    """Return the sentences of :func:`badged_marks` alone."""
+    return tuple(mark.sentence for mark in badged_marks(records, classes))
+
+
+def badged_marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[Mark, ...]:
+    """Return what marks one entry as nearly constant or as blind to a class; empty for any other.
 
     The first is about clean images, and it alone names classes found less often than by chance: attacks push any
     sensitivity below that. Under the worst case at the headline budget, an entry has a sentence of its own
@@ -30,12 +52,29 @@ def marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tuple[str, 
         classes: names of the classes in the order of their labels.
     """
     clean, worst = _clean_and_worst(records)
-    about_clean = _plainly(clean, "accuracy", classes, _rarely(clean))
+    rarely = _rarely(clean)
+    about_clean = _plainly(clean, "accuracy", classes, rarely)
     about_worst = _plainly(worst, HEADLINE, classes)
-    sentences = [f"{about_clean[0].upper()}{about_clean[1:]}."] if about_clean else []
+    found = []
+    if about_clean:
+        short = _short(clean, "accuracy", bool(rarely))
+        found.append(Mark(short, f"{about_clean[0].upper()}{about_clean[1:]}."))
     if about_worst and _gist(worst, HEADLINE) != _gist(clean, "accuracy"):
-        sentences.append(f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}.")
-    return tuple(sentences)
+        short = tuple(f"{name} under attack" for name in _short(worst, HEADLINE))
+        found.append(Mark(short, f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}."))
+    return tuple(found)
+
+
+def _short(figures: Figures, accuracy: str, rarely: bool = False) -> tuple[str, ...]:
+    """Name what a mark says: of :data:`NEARLY_CONSTANT` and so on."""
+    top = _top(figures)
+    named = {
+        NEARLY_CONSTANT: bool(top),
+        MISSES_A_CLASS: not top and bool(_never(figures)),
+        BELOW_CHANCE: rarely,
+        NO_BETTER: bool(_beside_a_constant(figures, accuracy)),
+    }
+    return tuple(name for name, holds in named.items() if holds)
 
 
 def hollow(records: Iterable[Record]) -> bool:
@@ -53,7 +92,8 @@ def hollow(records: Iterable[Record]) -> bool:
 
 def spread(record: Record) -> str:
     """Return a share in percent with its interval."""
-    return f"{percent(record.value)} ({record.low * 100:.1f} to {record.high * 100:.1f})"
+    interval = record.interval(" to ").replace("≤", "at most ").replace("≥", "at least ")
+    return f"{percent(record.value)} ({interval})"
 
 
 def percent(share: float) -> str:
@@ -85,12 +125,12 @@ def _plainly(figures: Figures, accuracy: str, classes: Sequence[str], rarely: Ma
     parts = []
     top, never = _top(figures), _never(figures)
     if top:
-        parts.append(f"answers '{_name(top[0], classes)}' to {_much(top[1].value)}")
+        parts.append(f"predicts '{_name(top[0], classes)}' on {_much(top[1].value)}")
     elif never:
         share = sum(figures[f"sensitivity_class_{label}"].n for label in never)
         total = figures["majority_class_rate"].n
         names = " or ".join(f"'{_name(label, classes)}'" for label in never)
-        parts.append(f"never answers {names}, the truth of {share} of {total} images")
+        parts.append(f"never predicts {names}, the true class of {share} of {total} images")
     if rarely:
         found = " and ".join(
             f"on '{_name(label, classes)}', {spread(record)} of {record.n} images" for label, record in rarely.items()
@@ -101,7 +141,7 @@ def _plainly(figures: Figures, accuracy: str, classes: Sequence[str], rarely: Ma
         balanced, chance = figures["balanced_accuracy"], 1.0 / len(_support(figures))
         own, constant = figures[accuracy], figures["majority_class_rate"]
         parts.append(
-            f"is {beside} one answer for all: balanced accuracy {spread(balanced)} beside {percent(chance)}, "
+            f"is {beside} a constant prediction: balanced accuracy {spread(balanced)} beside {percent(chance)}, "
             f"accuracy {spread(own)} beside {percent(constant.value)}"
         )
     return ", and ".join(parts)

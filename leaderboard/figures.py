@@ -104,10 +104,8 @@ def _clean_against_robust(
         assert line.clean is not None
         assert line.worst is not None
         x, y = 100 * line.clean.value, 100 * line.worst.value
-        spread = (
-            [[x - 100 * line.clean.low], [100 * line.clean.high - x]],
-            [[y - 100 * line.worst.low], [100 * line.worst.high - y]],
-        )
+        (left, right), (below, above) = line.clean.bounds, line.worst.bounds
+        spread = ([[x - 100 * left], [100 * right - x]], [[y - 100 * below], [100 * above - y]])
         ranked = line.placement.rank is not None
         axes.errorbar(
             x, y, xerr=spread[0], yerr=spread[1], fmt="o" if ranked else "x", markersize=4, linewidth=0.6, alpha=0.8

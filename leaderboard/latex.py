@@ -10,6 +10,7 @@ from leaderboard.summary import Line, lines
 _ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "—": "---", "×": r"$\times$", "∞": r"$\infty$",
+    "≤": r"$\leq$", "≥": r"$\geq$",
 }  # fmt: skip
 
 TRACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
@@ -72,4 +73,4 @@ def _figure(record: Record | None, interval: bool = False) -> str:
     if record is None or not record.known:
         return "--"
     told = f"{100 * record.value:.1f}"
-    return f"{told} [{100 * record.low:.1f}, {100 * record.high:.1f}]" if interval else told
+    return f"{told} [{escaped(record.interval(', '))}]" if interval else told

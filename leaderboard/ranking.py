@@ -67,7 +67,7 @@ def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> 
     for entry in everyone:
         by_dataset.setdefault(entry.dataset, []).append(entry)
     asked = required or in_force()
-    return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]
+    return [placement for dataset in sorted(by_dataset) for placement in _board(by_dataset[dataset], asked)]
 
 
 def _board(members: list[EntryRows], required: Required) -> list[Placement]:
@@ -79,30 +79,30 @@ def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     candidates = [i for i, why in enumerate(reasons) if not why]
     worst = [_headline_scores(verdict) for verdict in judged]
     ranks = _ranks([worst[i] for i in candidates], judged[candidates[0]].groups if candidates else [])
-    standings = []
+    placements = []
     for i, entry in enumerate(members):
         first, last = ranks[candidates.index(i)] if i in candidates else (None, None)
         low = high = np.array([np.nan])
         if _complete(judged[i]) and len(worst[i]):
             low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
-        standings.append(
+        placements.append(
             Placement(
                 entry.submission, entry.dataset, entry.official, first, last,
                 float(worst[i].mean()) if _complete(judged[i]) and len(worst[i]) else float("nan"),
                 float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
             )
         )  # fmt: skip
-    return sorted(standings, key=in_order)
+    return sorted(placements, key=in_order)
 
 
-def in_order(standing: Placement) -> tuple[str, bool, float, str, bool]:
+def in_order(placement: Placement) -> tuple[str, bool, float, str, bool]:
     """Sort key: by data set, ranked ones first, then from the highest value down."""
     return (
-        standing.dataset,
-        standing.rank is None,
-        -np.nan_to_num(standing.value, nan=-1.0),
-        standing.submission,
-        not standing.official,
+        placement.dataset,
+        placement.rank is None,
+        -np.nan_to_num(placement.value, nan=-1.0),
+        placement.submission,
+        not placement.official,
     )
 
 

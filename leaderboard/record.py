@@ -20,6 +20,12 @@ ALL_TRACKS = "all"
 HEADLINE = "robust_accuracy"
 """Metric by which entries are ranked, at ``HEADLINE_EPS`` over all tracks, worst case."""
 
+_SHARES = (
+    HEADLINE, "accuracy", "sensitivity", "specificity", "answer_share", "abstention_rate", "flip_probability",
+    "mean_flip_probability",
+)  # fmt: skip
+"""Metrics that are a share of ``n`` images, or begin the names of such ones."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -52,6 +58,30 @@ class Record:
     def known(self) -> bool:
         """Whether there is a value."""
         return math.isfinite(self.value)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval to show: at 0 or 100 % of n images, the rule of three in place of one without width.
+
+        No image of n with an outcome leaves a share of at most 3/n, one-sided at 95 %; a bootstrap of equal outcomes
+        has no width and says nothing of it.
+        """
+        if not self.one_sided:
+            return self.low, self.high
+        width = min(3.0 / self.n, 1.0)
+        return (0.0, width) if self.value == 0.0 else (1.0 - width, 1.0)
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether no image, or every one, has the outcome that the share counts."""
+        return self.metric.startswith(_SHARES) and self.n > 0 and self.low == self.high and self.value in (0.0, 1.0)
+
+    def interval(self, between: str = "–") -> str:
+        """Return the interval in percent: ``69.5–80.1``, or the one-sided bound as ``≤1.2`` or ``≥98.8``."""
+        low, high = (f"{share * 100:.1f}" for share in self.bounds)
+        if self.one_sided:
+            return f"≤{high}" if self.value == 0.0 else f"≥{low}"
+        return f"{low}{between}{high}"
 
 
 def plain(record: Record) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, console: Console) -> Path:
     """Build the site from official rows and, beside them, the user's own; print where it is."""
+    from benchmark.data.card import sound_cards
     from leaderboard.board import compute, read_board
     from leaderboard.site import build_site
 
@@ -39,6 +40,8 @@ def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, consol
     if board is not None:
         own = [entry for entry in found if not entry.official]
         board = board.plus(compute(own, beside=[entry for entry in found if entry.official])) if own else board
+    for complaint in sound_cards(root.datasets, {entry.dataset for entry in found})[1]:
+        console.print(f"left out of the page of data sets: {complaint}", markup=False, highlight=False, soft_wrap=True)
     page = build_site(found, root, out, board=board)
     console.print(f"The site is at {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
     return page

@@ -222,7 +222,7 @@ def _compare_claims(root: Root, entries: list["EntryRows"], as_json: bool) -> No
 
 
 def _compare_published(root: Root, found: list["Record"], family: bool, as_json: bool) -> None:
-    from benchmark.data.card import all_cards
+    from benchmark.data.card import cards_of
     from benchmark.matrix import load_matrix
     from benchmark.submission.manifest import read_manifest
     from leaderboard import published
@@ -230,7 +230,8 @@ def _compare_published(root: Root, found: list["Record"], family: bool, as_json:
     present = sorted({record.submission for record in found})
     folders = [root.submissions / name for name in present if (root.submissions / name).is_dir()]
     manifests = {folder.name: read_manifest(folder) for folder in folders}
-    setting = published.Setting(load_matrix()[0], manifests, all_cards(root.datasets))
+    cards = cards_of(root.datasets, {record.dataset for record in found})
+    setting = published.Setting(load_matrix()[0], manifests, cards)
     pairs = published.side_by_side(found, setting, family=family)
     if as_json:
         print_json([published.as_plain(pair) for pair in pairs], indent=1)

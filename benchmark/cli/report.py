@@ -64,7 +64,7 @@ def report_command(
     elif as_latex:
         from leaderboard.latex import table
 
-        say(table(board, _titles(root)), end="")
+        say(table(board, _titles(board, root)), end="")
     else:
         _print(board, root, clinical)
 
@@ -121,13 +121,15 @@ def _only(board: "Board", submissions: Sequence[str]) -> "Board":
     )
 
 
-def _titles(root: Root) -> dict[str, str]:
-    """Titles of entries and data sets by name, where there is a manifest or a card."""
-    from benchmark.data.card import all_cards
+def _titles(board: "Board", root: Root) -> dict[str, str]:
+    """Titles of the board's entries and data sets by name, where there is a manifest or a card."""
+    from benchmark.data.card import cards_of
     from benchmark.submission.manifest import entry_names, read_manifest
 
-    titles = {name: read_manifest(root.submissions / name).title for name in entry_names(root)}
-    return titles | {name: card.title for name, card in all_cards(root.datasets).items()}
+    shown = {one.submission for one in board.placements}
+    titles = {name: read_manifest(root.submissions / name).title for name in entry_names(root) if name in shown}
+    cards = cards_of(root.datasets, {one.dataset for one in board.placements})
+    return titles | {name: card.title for name, card in cards.items()}
 
 
 def _draw(board: "Board", root: Root, folder: Path) -> None:
@@ -139,17 +141,17 @@ def _draw(board: "Board", root: Root, folder: Path) -> None:
         raise BenchError(
             "--figures needs matplotlib; install it with: pip install 'medrobustbench[figures]'."
         ) from None
-    made = draw(board, _titles(root), folder)
+    made = draw(board, _titles(board, root), folder)
     Console(stderr=True, soft_wrap=True).print(f"{len(made)} figures under {folder}/", highlight=False)
 
 
 def _print(board: "Board", root: Root, clinical: bool) -> None:
-    from benchmark.data.card import all_cards
+    from benchmark.data.card import cards_of
     from leaderboard.summary import lines
 
     console = wide_console()
     told = lines(board)
-    cards = all_cards(root.datasets)
+    cards = cards_of(root.datasets, {line.placement.dataset for line in told})
     for name in dict.fromkeys(line.placement.dataset for line in told):
         here = [line for line in told if line.placement.dataset == name]
         console.print(_table(console, name, here))
@@ -165,7 +167,7 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
 
 def _table(console: Console, dataset: str, here: Sequence["Line"]) -> Table:
     majority = next((line.majority for line in here if line.majority is not None), None)
-    constant = f"; one answer for all scores {_percent(majority)} clean" if majority else ""
+    constant = f"; a constant prediction scores {_percent(majority)} clean" if majority else ""
     title = f"{dataset}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval{constant}"
     # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
     table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
@@ -266,7 +268,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
                 *(" / ".join(_percent(line[metric]) for line in lines) for metric in ("sensitivity", "specificity")),
             )
     console.print(table)
-    console.print("majority: what one answer for all would score; ECE: expected calibration error", highlight=False)
+    console.print("majority: what a constant prediction would score; ECE: expected calibration error", highlight=False)
 
 
 def _percent(record: "Record | None") -> str:
@@ -274,7 +276,7 @@ def _percent(record: "Record | None") -> str:
 
 
 def _interval(record: "Record") -> str:
-    return f"{100 * record.low:.1f} – {100 * record.high:.1f}"
+    return record.interval(" – ")
 
 
 def _briefly(reasons: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -222,5 +223,33 @@ def all_cards(datasets_folder: Path) -> dict[str, Card]:
     Raises:
         BenchError: a card is wrong.
     """
-    folders = sorted(path.parent for path in datasets_folder.glob("*/dataset.toml"))
-    return {folder.name: read_card(folder) for folder in folders}
+    return {name: read_card(datasets_folder / name) for name in _names(datasets_folder)}
+
+
+def cards_of(datasets_folder: Path, needed: Iterable[str]) -> dict[str, Card]:
+    """Read the cards of these data sets, sorted by name; one that has no card there is left out.
+
+    Raises:
+        BenchError: one of these cards is wrong. A wrong card of another data set is nobody's obstacle.
+    """
+    wanted = set(needed)
+    return {name: read_card(datasets_folder / name) for name in _names(datasets_folder) if name in wanted}
+
+
+def sound_cards(datasets_folder: Path, needed: Iterable[str] = ()) -> tuple[dict[str, Card], list[str]]:
+    """Read every card that can be read, sorted by name, and say in a sentence each what is wrong with the others.
+
+    Raises:
+        BenchError: the card of a ``needed`` data set is wrong.
+    """
+    found, complaints = cards_of(datasets_folder, needed), []
+    for name in _names(datasets_folder):
+        try:
+            found.setdefault(name, read_card(datasets_folder / name))
+        except BenchError as error:
+            complaints.append(str(error))
+    return dict(sorted(found.items())), complaints
+
+
+def _names(datasets_folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in datasets_folder.glob("*/dataset.toml"))

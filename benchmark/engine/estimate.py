@@ -2,32 +2,18 @@
 
 import json
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmark.access import adaptive
+from benchmark.engine.probe import Pace, paces
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Kind, Workplace
-from benchmark.interpreter import restored
 from benchmark.matrix import Cell
-from benchmark.randomness import Randomness
 from benchmark.results.schema import DIAGNOSTIC, PERTURBATIONS
-from benchmark.task import Classification
 
 FILE = "effort.json"
 """File beside the official board that has the passes."""
-
-PROBED_IMAGES = 16
-PROBE_SECONDS = 0.5
-"""How long either kind of pass is timed."""
-
-MOST_PROBES = 8
-"""Entries that are timed; of further ones the mean of these is taken."""
 
 START_SECONDS = 6.0
 """What a worker takes to start."""
@@ -43,34 +29,22 @@ USUAL = {
 """Forward, backward passes and attacks per image where no official run tells."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Seconds per image of a deployed decision, and of a forward and backward pass of one copy."""
-
-    decision: float
-    gradient: float
-
-
 Passes = tuple[float, float, float]
 """Forward, backward passes and attacks per image."""
 
 
-def estimate(workplace: Workplace, units: Sequence[Unit]) -> dict[Unit, float]:
+def estimate(workplace: Workplace, units: Sequence[Unit], apart: bool = False) -> dict[Unit, float]:
     """Estimate the seconds of processor time of each unit; entries are built and timed for a second each.
 
     Args:
         workplace: the run.
         units: the units that will run.
+        apart: time entries in a process of its own, which they may bring down.
     """
     known = _efforts(workplace.root.official_records / FILE)
-    paces: dict[tuple[str, str], Pace] = {}
-    seconds = {}
-    for unit in units:
-        pair = (unit.submission, unit.dataset)
-        if pair not in paces:
-            paces[pair] = _mean(list(paces.values())) if len(paces) >= MOST_PROBES else _timed(workplace, unit)
-        seconds[unit] = _seconds(workplace, unit, paces[pair], known)
-    return seconds
+    first = {(unit.submission, unit.dataset): unit for unit in reversed(units)}
+    pace = paces(workplace, first, apart=apart)
+    return {unit: _seconds(workplace, unit, pace[unit.submission, unit.dataset], known) for unit in units}
 
 
 def _efforts(path: Path) -> dict[str, Any]:
@@ -79,48 +53,6 @@ def _efforts(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _mean(paces: Sequence[Pace]) -> Pace:
-    return Pace(statistics.mean(p.decision for p in paces), statistics.mean(p.gradient for p in paces))
-
-
-def _timed(workplace: Workplace, unit: Unit) -> Pace:
-    """Time both kinds of pass on a few images of the data set, with one thread as in a run.
-
-    An entry that fails here gets a usual pace: its run tells what is wrong.
-    """
-    try:
-        with restored():
-            torch.set_num_threads(1)
-            return _pace(workplace, unit)
-    except (Exception, SystemExit):
-        return Pace(decision=0.01, gradient=0.03)
-
-
-def _pace(workplace: Workplace, unit: Unit) -> Pace:
-    split = workplace.images_of(unit)
-    part = split.subset(range(min(PROBED_IMAGES, len(split))))
-    images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
-    draw = Randomness(range(len(images)), workplace.device)
-    task = Classification(len(part.classes))
-    defense = workplace.build(unit)
-    decision = _clocked(lambda: defense.predict(images, draw.restarted()))
-    view, rows = adaptive(defense, draw, 1), torch.arange(len(images))
-    gradient = _clocked(lambda: view.evaluate(images, lambda logits: task.margin(logits, labels), rows))
-    return Pace(decision / len(images), gradient / len(images))
-
-
-def _clocked(step: Callable[[], object]) -> float:
-    """The shortest time of a step, tried for half a second."""
-    step()
-    best, until = float("inf"), time.monotonic() + PROBE_SECONDS
-    while True:
-        started = time.perf_counter()
-        step()
-        best = min(best, time.perf_counter() - started)
-        if time.monotonic() > until:
-            return best
 
 
 def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, Any]) -> float:
@@ -157,7 +89,7 @@ def _passes(workplace: Workplace, unit: Unit, kind: Kind, known: Mapping[str, An
     ]
     if len(others) < 2:
         return others[0] if others else USUAL[unit.track]
-    # Robust entries take more: whatever is left standing is attacked again.
+    # Robust entries take more: images not yet misclassified are attacked again.
     first, second, third = (statistics.quantiles(column, n=4)[2] for column in zip(*others, strict=True))
     return first, second, third
 

@@ -124,7 +124,7 @@ def evaluate(
     shares = dict.fromkeys(missing, 0.0)
     for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
         admit(submission, dataset)
-    weight = {unit: seconds + 0.1 for unit, seconds in estimate(workplace, missing).items()}
+    weight = {unit: seconds + 0.1 for unit, seconds in estimate(workplace, missing, apart=workers > 1).items()}
     total = sum(weight.values())
     on_estimate(wall_seconds(list(weight.values()), workers))
     try:

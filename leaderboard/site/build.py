@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmark.data.card import Card, all_cards
+from benchmark.data.card import Card, sound_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.root import Root
@@ -18,11 +18,11 @@ from leaderboard.entries import EntryRows
 from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
-from leaderboard.ranking import Placement, rank_of
+from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
+from leaderboard.site.boardpage import boards, short_title
 from leaderboard.site.book import Book
-from leaderboard.site.bounds import is_bound
-from leaderboard.site.clinicalpage import Clinical, clinical
+from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
 from leaderboard.site.examples import Examples, copy_examples
@@ -31,7 +31,6 @@ from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, budget_words, published_view
 from leaderboard.site.render import render
 from leaderboard.site.sources import repository, weights_of
-from leaderboard.site.uncounted import lower_uncounted
 
 STATIC = Path(__file__).parent / "static"
 
@@ -66,8 +65,8 @@ class Site:
         return self.cards[dataset].title if dataset in self.cards else dataset
 
     def short(self, dataset: str) -> str:
-        """A data set's title up to its colon, for links and table heads."""
-        return self.title(dataset).partition(":")[0]
+        """A data set's title up to its colon, or its name without a card."""
+        return short_title(dataset, self.cards.get(dataset))
 
     def unconfirmed(self, dataset: str) -> bool:
         """Whether a data set's card says that its licence is not confirmed."""
@@ -113,7 +112,7 @@ def build_site(
     told = board or Board(records_of(found, asked), rank_of(found, asked))
     book = Book(told.records, told.placements)
     manifests = _manifests(root, {entry.submission for entry in found})
-    cards = all_cards(root.datasets)
+    cards, _ = sound_cards(root.datasets, {entry.dataset for entry in found})
     numbers = read_published()
     setting = Setting(view.matrix, manifests, cards)
     pairs = side_by_side(book.records, setting)
@@ -163,13 +162,16 @@ def _pages(site: Site, out_dir: Path) -> None:
         "site": site,
         "up": "",
         "attack_tracks": site.matrix.tracks,
-        "is_bound": is_bound,
     }
     pages: dict[str, dict[str, object]] = {
         "index.html": {
-            "boards": [(name, _board(site, name)) for name in site.book.datasets()],
-            "clinical": _clinical(site),
-            "uncounted": {key: lower_uncounted(site.book, key, entry) for key, entry in site.entries.items()},
+            "boards": boards(
+                site.book,
+                site.entries,
+                site.manifests,
+                site.cards,
+                lambda key: clinical(site.book, key, _classes(site.cards, key[1])),
+            ),
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},
@@ -204,22 +206,10 @@ def _published_sets(site: Site) -> list[tuple[str, int, int, int]]:
     return listed
 
 
-def _board(site: Site, dataset: str) -> dict[str, list[Placement]]:
-    standings = site.book.standings_of(dataset=dataset)
-    return {
-        "ranked": [standing for standing in standings if standing.rank is not None],
-        "unranked": [standing for standing in standings if standing.rank is None],
-    }
-
-
 def _cards(site: Site) -> list[tuple[str, Card, bool]]:
     """Cards with their names and whether they have a board: those with one first, in the order of the boards."""
     boards = [name for name in site.book.datasets() if name in site.cards]
     return [(name, site.cards[name], name in boards) for name in dict.fromkeys((*boards, *site.cards))]
-
-
-def _clinical(site: Site) -> dict[tuple[str, str, bool], Clinical]:
-    return {key: clinical(site.book, key, _classes(site.cards, key[1])) for key in site.entries}
 
 
 def _examples(

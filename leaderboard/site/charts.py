@@ -42,7 +42,8 @@ def interval_bar(record: Record, mark: float | None = None) -> Markup:
     ]
     if mark is not None:
         parts.append(f'<line class="reference" x1="{x(mark)}" x2="{x(mark)}" y1="3" y2="{_BAR_HEIGHT - 3}"/>')
-    parts.append(f'<line class="interval" x1="{x(record.low)}" x2="{x(record.high)}" y1="{middle}" y2="{middle}"/>')
+    low, high = record.bounds
+    parts.append(f'<line class="interval" x1="{x(low)}" x2="{x(high)}" y1="{middle}" y2="{middle}"/>')
     parts.append(f'<circle class="dot" cx="{x(record.value)}" cy="{middle}" r="4"/></svg>')
     return Markup("".join(parts))
 

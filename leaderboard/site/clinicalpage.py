@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.results.schema import HEADLINE_EPS
-from leaderboard.constant import marks
+from leaderboard.constant import Mark, badged_marks
 from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
 
@@ -21,7 +21,7 @@ class ClassLine:
 
 @dataclass(frozen=True)
 class Clinical:
-    """An entry's clinical figures: by metric, per class, the lowest sensitivity of each place, and its marks.
+    """An entry's clinical figures: by metric, per class, the lowest sensitivity of each place, and what marks it.
 
     ``clean`` and ``worst`` map metrics to records; ``worst`` is the worst case over all tracks at the headline budget
     and empty without one. ``lowest_clean`` and ``lowest_worst`` are (class or classes, record).
@@ -32,7 +32,12 @@ class Clinical:
     lines: tuple[ClassLine, ...]
     lowest_clean: tuple[str, Record] | None
     lowest_worst: tuple[str, Record] | None
-    marks: tuple[str, ...]
+    warnings: tuple[Mark, ...]
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The sentences of the warnings."""
+        return tuple(mark.sentence for mark in self.warnings)
 
 
 PER_CLASS = ("sensitivity", "specificity", "answer_share")
@@ -63,7 +68,7 @@ def clinical(book: Book, key: EntryKey, classes: Sequence[str]) -> Clinical:
     )
     return Clinical(
         clean, worst, lines, _lowest([(line.name, line.clean["sensitivity"]) for line in lines]),
-        _lowest([(line.name, line.worst["sensitivity"]) for line in lines]), marks(mine, classes),
+        _lowest([(line.name, line.worst["sensitivity"]) for line in lines]), badged_marks(mine, classes),
     )  # fmt: skip
 
 

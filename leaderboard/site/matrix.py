@@ -7,12 +7,12 @@ from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.evidence import OfficialEvidence
 
 WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stochastic": "randomised ones"}
-"""Words for the kind of defense that meets a cell."""
+"""Words for the kind of defense that is evaluated with a cell."""
 
 
 @dataclass(frozen=True)
 class MatrixView:
-    """The matrix, its sha256, what decided in the rows shown, and its cells grouped by track as pages show them."""
+    """The matrix, its sha256, which cells decided in the rows shown, and its cells grouped by track for pages."""
 
     matrix: Matrix
     hash: str
@@ -31,17 +31,17 @@ class MatrixView:
 
     @property
     def skipped(self) -> list[tuple[str, list[str]]]:
-        """Cells of each track that a randomised defense does not meet."""
+        """Cells of each track that a randomised defense is not evaluated with."""
         return self._met_by("deterministic")
 
     @property
     def instead(self) -> list[tuple[str, list[str]]]:
-        """Cells of each track that a randomised defense alone meets."""
+        """Cells of each track that only a randomised defense is evaluated with."""
         return self._met_by("stochastic")
 
     @property
     def fewer(self) -> list[tuple[str, float, float]]:
-        """Cells that ask a randomised defense less often: name, its queries, and those of other defenses."""
+        """Cells with a smaller query budget for a randomised defense: name, its queries, and those of others."""
         return [
             (cell.name, float(cell.stochastic["queries"]), float(cell.params["queries"]))
             for cell in self.matrix.cell
@@ -57,11 +57,11 @@ NEEDS = {
     "alternative-backward": "with stages whose backward pass can be replaced",
     "detector": "with a detector",
 }
-"""Words for what a defense must have to meet a cell."""
+"""Words for what a defense must have for a cell."""
 
 
 def meets(cell: Cell) -> str:
-    """Return the kind of defense that meets a cell, in words."""
+    """Return the kind of defense that is evaluated with a cell, in words."""
     return ", ".join(part for part in (WHEN[cell.when], NEEDS.get(cell.needs, "")) if part)
 
 

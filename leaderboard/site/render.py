@@ -10,6 +10,7 @@ from benchmark.matrix.markdown import idle_mark
 from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.claims import HOLLOW, HOLLOW_MEANS, VERDICTS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
+from leaderboard.constant import spread
 from leaderboard.record import Record
 from leaderboard.site.charts import interval_bar
 from leaderboard.site.matrix import meets, parameters
@@ -36,6 +37,9 @@ def _environment() -> Environment:
     environment.filters.update(
         percent=percent,
         span=span,
+        spread=spread,
+        times=times,
+        loose=loose,
         points=points,
         number=number,
         size=size,
@@ -66,8 +70,18 @@ def percent(record: Record) -> str:
 
 
 def span(record: Record) -> str:
-    """Return the 95 % interval in percent."""
-    return f"{record.low * 100:.1f}–{record.high * 100:.1f}"
+    """Return the 95 % interval in percent; the one-sided bound where no image, or every one, is counted."""
+    return record.interval()
+
+
+def loose(record: Record) -> bool:
+    """Whether a figure is marked as an upper bound; never at the budget that ranks, where every attack is tried."""
+    return record.upper_bound and (record.norm, record.eps_255) != ("linf", HEADLINE_EPS)
+
+
+def times(record: Record) -> str:
+    """Return a multiple: ``1.0×``, ``183×``."""
+    return f"{record.value:.0f}×" if record.value >= 99.5 else f"{record.value:.1f}×"
 
 
 def points(difference: float) -> str:

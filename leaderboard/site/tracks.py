@@ -1,20 +1,20 @@
 """Words for tracks, norms and metrics, used by every page."""
 
 TRACK_TEXT = {
-    "clean": ("Clean", "Honest images of the whole test split."),
-    "corruption": ("Corruption", "Fourteen natural perturbations at five severities; nobody attacks."),
-    "no-box": ("No-box", "The attacker has never seen the target: images are crafted on a surrogate."),
+    "clean": ("Clean", "Unmodified images of the whole test split."),
+    "corruption": ("Corruption", "Fourteen natural perturbations at five severities, without an attacker."),
+    "no-box": ("No-box", "The attacker has no access to the target: images are crafted on a surrogate."),
     "black-box": (
         "Black-box",
-        "The attacker asks the deployed system for scores or labels, up to a budget.",
+        "The attacker queries the deployed system for scores or labels, up to a query budget.",
     ),
     "gray-box": (
         "Gray-box",
-        "The attacker had gradients on training images and holds nothing at attack time.",
+        "The attacker had gradients on training images, and has no access at attack time.",
     ),
     "white-box": ("White-box", "The attacker has the gradients of the classifier, but ignores the defense around it."),
     "adaptive": ("Adaptive", "The attacker knows everything and attacks through the whole defense (BPDA and EOT)."),
-    "all": ("All tracks", "Per image, the worst of every attack of every track."),
+    "all": ("All tracks", "Per image, the strongest counted attack of any track."),
 }
 """Track -> (title, one sentence)."""
 
@@ -24,13 +24,13 @@ METRIC_TEXT = {
     "auc": "AUC",
     "calibration_error": "calibration error",
     "abstention_rate": "abstention rate",
-    "majority_class_rate": "a constant answer",
+    "majority_class_rate": "a constant prediction",
     "accuracy_on_attacked_subset": "accuracy on the attacked images",
     "robust_accuracy": "robust accuracy",
     "mean_flip_probability": "mean flip probability",
     "relative_flip_probability": "relative flip probability",
-    "copies_mean": "random copies per answer, mean",
-    "copies_largest_share": "answers that took the most copies",
+    "copies_mean": "random copies per prediction, mean",
+    "copies_largest_share": "predictions that took the most copies",
     "robust_metric_mean": "Robust Metric, mean",
 }
 """Metric -> words."""

@@ -89,6 +89,15 @@ def _copy(path: Path, *patterns: str) -> None:
         shutil.copyfile(source, target)
 
 
+@pytest.fixture
+def installed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as the copy that an installed package carries, with no checkout and nothing fetched."""
+    monkeypatch.setattr("benchmark.root._BUNDLED", project)
+    monkeypatch.setattr("benchmark.root._SOURCE", tmp_path / "no_checkout")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no_cache"))
+    return project
+
+
 @pytest.fixture(scope="session")
 def _entry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scaffolded submission, made once."""

@@ -70,7 +70,7 @@ MISTAKES = {
     "train natural --device cuda": "torch sees no CUDA device; choose --device cpu",
     "evaluate mine --limit 2 --track clean --results /proc/rows": "cannot be made",
     "compare --claims mine": "takes no submissions",
-    "matrix --write": "has no lines '<!-- matrix:begin -->' and '<!-- matrix:end -->'",
+    "matrix --write": "matrix.md is missing; restore it",
     "matrix extra": "unexpected extra argument",
     "submissions --jsn": "No such option: --jsn",
 }

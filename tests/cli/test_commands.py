@@ -137,7 +137,8 @@ def test_matrix_as_json_is_the_file(bench: Bench) -> None:
 
 
 def test_write_brings_the_rules_up_to_date_and_keeps_their_text(bench: Bench, project: Path) -> None:
-    path = project / "BENCHMARK.md"
+    path = project / "docs" / "matrix.md"
+    path.parent.mkdir()
     decides = "<!-- evidence:begin -->\n<!-- evidence:end -->"
     path.write_text(f"before\n<!-- matrix:begin -->\nold\n<!-- matrix:end -->\nbetween\n{decides}\nafter\n")
     assert "now shows" in bench("--root", project, "matrix", "--write").out

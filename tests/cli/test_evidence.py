@@ -76,4 +76,4 @@ def test_writing_marks_the_idle_cells_of_the_official_rows(here, tmp_path):
     marked = {(cell.track, cell.name) for cell in MATRIX.cell if f"- {cell.track} `{cell.name}` " in text}
     counted = {(cell.track, cell.name) for cell in MATRIX.cell if not cell.unranked}
     assert marked == counted - decides >= idle & counted
-    assert "Official rows on films of natural, pgd_at." in text
+    assert "Official rows: films (natural, pgd_at)." in text

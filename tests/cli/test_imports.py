@@ -102,9 +102,8 @@ def test_a_missing_checkpoint_is_answered_in_one_sentence(bench, project):
     assert "there is no file gone.pth" in bench("--root", project, *arguments).sentence
 
 
-def test_an_entry_of_the_installed_package_is_left_alone(bench, project, checkpoint, monkeypatch):
-    monkeypatch.setattr("benchmark.root._BUNDLED", project)
-    before = (project / WEIGHTS).read_bytes()
+def test_an_entry_of_the_installed_package_is_left_alone(bench, installed, checkpoint):
+    before = (installed / WEIGHTS).read_bytes()
     sentence = bench("import-weights", checkpoint, "mine", "-d", "pneumoniamnist").sentence
     assert "belongs to the installed package" in sentence
-    assert (project / WEIGHTS).read_bytes() == before
+    assert (installed / WEIGHTS).read_bytes() == before

@@ -73,7 +73,7 @@ def test_a_gap_is_a_dash_where_its_number_would_stand(with_a_gap):
     told = with_a_gap("report")
     assert "nan" not in told.out
     assert "–" not in cells(told, "natural")[:3]
-    rank, name, clean, *_, robust, interval, images = cells(told, "pgd_at")
+    rank, name, clean, robust, interval, *_, images = cells(told, "pgd_at")
     assert (rank, name, clean) == ("–", "pgd_at", "100.0")
     assert (robust, interval, images) == ("–", "–", "10")
     assert cells(told, "hat")[2] == "–"
@@ -131,7 +131,17 @@ def test_the_clinical_report_has_figures_per_class_clean_and_under_the_worst_cas
 def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constant_predictors(here):
     told = here("report")
     assert told.code == 0, told.err
-    assert "majority" in told.out
-    assert "odd: Answers 'class 1' to every image" in told.out
+    assert "a constant prediction scores 50.0 clean" in " ".join(told.out.split())
+    assert "odd: Predicts 'class 1' on every image" in told.out
     plain = json.loads(here("report", "--json").out)
     assert {"specificity_class_1", "calibration_error", "majority_class_rate"} <= {one["metric"] for one in plain}
+
+
+@pytest.mark.parametrize("command", [("report",), ("compare", "natural", "odd"), ("site", "--out", "made")])
+def test_a_wrong_card_of_a_data_set_without_rows_stops_no_command(here, tmp_path, command):
+    broken = tmp_path / "board" / "datasets" / "half_done"
+    broken.mkdir()
+    (broken / "dataset.toml").write_text('name = "half_done"\ntask = "multilabel"\n', encoding="utf-8")
+    told = here(*command)
+    assert told.code == 0
+    assert ("half_done" in told.out) == (command[0] == "site")

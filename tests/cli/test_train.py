@@ -369,13 +369,6 @@ def test_a_recipe_in_the_current_folder_enters_its_weights(bench, project, entry
     assert "[weights.tiny]" in (entry / "submission.toml").read_text()
 
 
-@pytest.fixture
-def installed(project, monkeypatch):
-    """The project as the copy that an installed package carries; the current folder lies outside it."""
-    monkeypatch.setattr("benchmark.root._BUNDLED", project)
-    return project
-
-
 def test_an_entry_of_the_installed_package_is_not_trained_in_place(bench, installed, entry):
     before = sorted(entry.rglob("*"))
     sentence = bench("train", "own").sentence

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data.card import MEDMNIST_FLAGS, MEDMNIST_SIZES, Card, all_cards, read_card
+from benchmark.data.card import MEDMNIST_FLAGS, MEDMNIST_SIZES, Card, all_cards, cards_of, read_card, sound_cards
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -120,3 +120,17 @@ def test_official_ids_are_read_from_the_file_beside_the_card(root: Root) -> None
     card = read_card(root.datasets / "pneumoniamnist")
     assert len(card.official.ids) == card.official.count == 256
     assert not set(card.official.ids) & set(card.official.exclude)
+
+
+def test_sound_cards_are_read_beside_a_wrong_one_unless_that_one_is_needed(
+    make_card: Callable[..., Card], tmp_path: Path
+) -> None:
+    card, folder = make_card(), tmp_path / "datasets"
+    (folder / "other").mkdir()
+    (folder / "other" / "dataset.toml").write_text("nonsense", encoding="utf-8")
+    found, complaints = sound_cards(folder)
+    assert list(found) == list(cards_of(folder, [card.name])) == [card.name]
+    assert len(complaints) == 1
+    assert "other" in complaints[0]
+    with pytest.raises(BenchError):
+        sound_cards(folder, ["other"])

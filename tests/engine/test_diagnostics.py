@@ -6,7 +6,7 @@ from benchmark.engine import RunSettings
 from benchmark.engine import workplace as workplace_module
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
-from benchmark.matrix.diagnostics import DIAGNOSTICS_FILE, GRADIENT, load_diagnostics
+from benchmark.matrix.diagnostics import DIAGNOSTICS_FILE, GRADIENT, INFERENCE, load_diagnostics
 from benchmark.results.schema import DIAGNOSTIC
 
 from .conftest import SHIPPED, TRACKS
@@ -41,7 +41,7 @@ def with_gradient(expression):
 
 
 def attacked(rows):
-    return rows[rows.attack != GRADIENT]
+    return rows[~rows.attack.isin([GRADIENT, INFERENCE])]
 
 
 def sizes(rows):

@@ -1,6 +1,8 @@
 """Pretend entries whose every number can be worked out by hand, written as schema-valid Parquet."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,16 @@ from benchmark.root import Root
 from leaderboard.entries import EntryRows, Required, entries_in
 from leaderboard.rows import read_rows
 from leaderboard.site import build_site
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 EPS = (1.0, 2.0, 4.0, 8.0)
 NEVER = 99.0
@@ -373,3 +385,30 @@ def pretend_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "fresh", fresh.rows())
     found = entries_in([folder / "official"], unofficial=[folder / "fresh"])
     return build_site(found, project.root, folder / "site")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that fails the test on any script error and on any request that is not for a local file."""
+    options = getattr(request, "param", {})
+    context = browser.new_context(accept_downloads=True, **options)
+    made = context.new_page()
+    faults: list[str] = []
+    made.on("pageerror", lambda error: faults.append(str(error)))
+    made.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    made.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("file:", "blob:", "data:")) else faults.append(asked.url),
+    )
+    yield made
+    context.close()
+    assert not faults

@@ -1,20 +1,10 @@
 """The site in a real browser, from a file: path."""
 
 import csv
-import os
-import shutil
 
 import pytest
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from .conftest import CHROMIUM
 
 pytestmark = [
     pytest.mark.browser,
@@ -22,35 +12,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser, request):
-    """A page that fails the test on any script error and on any request that is not for a local file."""
-    options = getattr(request, "param", {})
-    context = browser.new_context(accept_downloads=True, **options)
-    made = context.new_page()
-    faults = []
-    made.on("pageerror", lambda error: faults.append(str(error)))
-    made.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    made.on(
-        "request",
-        lambda asked: None if asked.url.startswith(("file:", "blob:", "data:")) else faults.append(asked.url),
-    )
-    yield made
-    context.close()
-    assert not faults
-
-
 def names(page):
-    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a:not(.badge)")
+    rows = page.locator("section.board:not([hidden]) tr.entry:not([hidden]) .c-name a.title")
     return [name.split("\n")[0] for name in rows.all_inner_texts()]
 
 
@@ -61,12 +24,14 @@ def test_it_opens_from_a_file_path_ranked_with_nothing_fetched_from_elsewhere(pa
 
 def test_a_column_head_sorts_and_sorts_back_while_unranked_entries_stay_apart(page, pretend_site):
     page.goto(pretend_site.as_uri())
+    assert page.locator("th.c-worst").first.get_attribute("aria-sort") == "descending"
     page.get_by_role("button", name="Clean").first.click()
     assert names(page)[2] == "Adversarial training"
     assert page.locator("th.c-clean").first.get_attribute("aria-sort") == "descending"
     page.get_by_role("button", name="Clean").first.click()
     assert names(page)[0] == "Adversarial training"
-    assert page.locator("section.board:not([hidden]) tr.entry").last.locator(".badge.warn").inner_text() == "unofficial"
+    last = page.locator("section.board:not([hidden]) tr.entry").last
+    assert last.locator(".badge.warn").first.inner_text() == "unofficial"
 
 
 def test_the_keyboard_alone_reaches_and_sorts_a_column(page, pretend_site):
@@ -118,7 +83,8 @@ def test_the_address_keeps_tab_sort_and_filter(page, pretend_site):
 
 def test_tabs_switch_the_data_set_by_mouse_and_arrow_key(page, pretend_site):
     page.goto(pretend_site.as_uri())
-    page.get_by_role("tab", name="skin").click()
+    assert page.get_by_role("tab").all_inner_texts() == ["Pretend films", "Pretend skin"]
+    page.get_by_role("tab", name="Pretend skin").click()
     assert names(page) == ["Natural training"]
     page.keyboard.press("ArrowLeft")
     assert len(names(page)) == 4
@@ -150,8 +116,8 @@ def test_the_table_downloads_as_csv(page, pretend_site):
     with open(waiting.value.path(), encoding="utf-8") as file:  # noqa: PTH123
         lines = file.read().splitlines()
     assert waiting.value.suggested_filename == "medrobustbench-films.csv"
-    assert lines[0].startswith('"submission_title","official","rank","worst"')
-    assert lines[1].startswith('"Noise and vote","true","2","0.500000"')
+    assert lines[0].startswith('"submission_title","official","rank","rank_to","worst"')
+    assert lines[1].startswith('"Noise and vote","true","2","2","0.500000"')
     assert len(lines) == 2
     (line,) = csv.DictReader(lines)
     assert (line["clean"], line["gray-box"], line["adaptive"]) == ("1.000000", "1.000000", "0.500000")

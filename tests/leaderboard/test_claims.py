@@ -72,7 +72,7 @@ def test_an_order_can_hold_for_the_papers_attacker_and_be_refuted_by_the_adaptiv
 def test_an_attack_that_is_not_counted_is_told_where_it_leads_to_another_verdict(table, pretend):
     one, other = pretend("one").rows_with_uncounted(falling=9), pretend("other").rows_with_uncounted(falling=0)
     (found,) = orderings(entries(table(one, other)), [], claims=ORDER)
-    assert found.verdict("white-box") == "not told apart"
+    assert found.verdict("white-box") == "no significant difference"
     assert found.overturned("white-box").verdict == "lower"
     assert "with the uncounted attacks refuted: 10.0 and 100.0, -90.0 (" in found.told("white-box")
     assert found.overturned("clean") is None
@@ -90,7 +90,7 @@ def test_a_gap_in_an_uncounted_attack_takes_no_verdict_away(table, pretend):
         return holed(only(pretend(name).rows_with_uncounted(falling=2), "white-box"), unranked=True)
 
     (found,) = orderings(entries(table(attacked_alone("one"), attacked_alone("other"))), [], claims=ORDER)
-    assert found.verdict("white-box") == "not told apart"
+    assert found.verdict("white-box") == "no significant difference"
     assert (found.overturned("white-box"), found.uncounted) == (None, {})
 
 

@@ -225,7 +225,7 @@ def constant(pretend, answer=1, labels=(0, 1, 1) * 20, **more):
 def test_a_constant_predictor_is_marked_once_when_the_worst_case_is_the_same(table, pretend):
     sentences = marks(records(table(constant(pretend))), NAMES)
     assert sentences == (
-        "Answers 'ill' to every image, and is no better, within noise, than one answer for all: "
+        "Predicts 'ill' on every image, and is no better, within noise, than a constant prediction: "
         "balanced accuracy 50.0 % (50.0 to 50.0) beside 50.0 %, accuracy 66.7 % (55.0 to 78.3) beside 66.7 %.",
     )
 
@@ -234,7 +234,7 @@ def test_a_nearly_constant_predictor_is_told_with_its_share(table, pretend):
     rows = constant(pretend, labels=(0, 1, 1) * 40, tracks=("clean",)).rows()
     rows[0].update(pred=0, correct=True, right_draws=1)
     (sentence,) = marks(records(table(rows)), NAMES)
-    assert sentence.startswith("Answers 'ill' to 99 % of images, and is no better, within noise, than one answer")
+    assert sentence.startswith("Predicts 'ill' on 99 % of images, and is no better, within noise, than a constant")
 
 
 def test_a_class_that_is_never_answered_is_named_with_its_images(table, pretend):
@@ -243,7 +243,7 @@ def test_a_class_that_is_never_answered_is_named_with_its_images(table, pretend)
         if one["label"] == 2:
             one.update(pred=0, correct=False, right_draws=0)
     (sentence,) = marks(records(table(rows)), ("a", "b", "lost_one"))
-    assert sentence == "Never answers 'lost one', the truth of 20 of 60 images."
+    assert sentence == "Never predicts 'lost one', the true class of 20 of 60 images."
 
 
 def test_a_class_too_rare_to_tell_is_not_held_against_a_model(table, pretend):
@@ -299,7 +299,7 @@ def test_a_class_that_is_answered_for_others_but_never_rightly_counts_as_rarely_
     rows = found_in(pretend, 0)
     rows[0].update(pred=2, correct=False, right_draws=0)
     (sentence,) = marks(records(table(rows)), NAMES)
-    assert sentence == "Is right less often than chance (33.3 %) on 'class 2', 0.0 % (0.0 to 0.0) of 60 images."
+    assert sentence == "Is right less often than chance (33.3 %) on 'class 2', 0.0 % (at most 5.0) of 60 images."
 
 
 def test_a_class_that_only_attacks_push_below_chance_is_not_called_rarely_found(table, pretend):
@@ -323,7 +323,7 @@ def test_classes_that_share_the_lowest_sensitivity_show_the_widest_interval():
 
 
 def test_the_caption_of_the_clinical_table_sets_the_auc_apart_from_percent(board):
-    assert "In %, the AUC from 0 to 1." in board.read_text(encoding="utf-8")
+    assert "In %; the AUC is between 0 and 1." in board.read_text(encoding="utf-8")
 
 
 def test_a_good_model_on_a_common_class_is_not_marked(table, pretend):
@@ -335,7 +335,7 @@ def test_guessing_is_marked_as_no_better_than_one_answer(table, pretend):
     labels = (0, 1) * 60
     wrong = frozenset(image for image in range(120) if image % 4 in (0, 1))
     (sentence,) = marks(records(table(pretend("natural", labels=labels, tracks=("clean",), wrong_clean=wrong))), NAMES)
-    assert sentence.startswith("Is no better, within noise, than one answer for all: balanced accuracy 50.0 %")
+    assert sentence.startswith("Is no better, within noise, than a constant prediction: balanced accuracy 50.0 %")
 
 
 def test_a_sound_model_that_attacks_drive_to_one_answer_is_marked_for_the_worst_case_alone(table, pretend):
@@ -343,15 +343,15 @@ def test_a_sound_model_that_attacks_drive_to_one_answer_is_marked_for_the_worst_
     falls = {("white-box", "pgd-20", image): 8.0 for image, label in enumerate(labels) if label == 0}
     entry = pretend("natural", labels=labels, attacked=60, falls=falls)
     (sentence,) = marks(records(table(entry)), NAMES)
-    assert sentence.startswith("Under the worst case at 8/255 it answers 'ill' to every image")
+    assert sentence.startswith("Under the worst case at 8/255 it predicts 'ill' on every image")
 
 
 def test_a_model_that_attacks_turn_over_is_not_called_constant_but_worse_than_that(table, pretend):
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(60)}
     entry = pretend("natural", labels=(0, 1) * 30, attacked=60, falls=falls)
     assert marks(records(table(entry)), NAMES) == (
-        "Under the worst case at 8/255 it is worse than one answer for all: "
-        "balanced accuracy 0.0 % (0.0 to 0.0) beside 50.0 %, accuracy 0.0 % (0.0 to 0.0) beside 50.0 %.",
+        "Under the worst case at 8/255 it is worse than a constant prediction: "
+        "balanced accuracy 0.0 % (0.0 to 0.0) beside 50.0 %, accuracy 0.0 % (at most 5.0) beside 50.0 %.",
     )
 
 
@@ -366,17 +366,17 @@ def board(tmp_path, project, filed, pretend):
 
 def test_the_board_and_the_entrys_page_say_that_it_is_constant(board):
     first = board.read_text(encoding="utf-8")
-    assert first.count('<span class="mark">') == 1
-    assert "to every image, and is no better, within noise, than one answer for all" in first
+    assert first.count(">nearly constant<") == 2, "its badge, and the legend"
+    assert "on every image, and is no better, within noise, than a constant prediction" in first
     own = (board.parent / "entries" / "same.html").read_text(encoding="utf-8")
-    assert '<p class="note mark">Answers' in own
+    assert '<p class="note mark">Predicts' in own
     assert "note mark" not in (board.parent / "entries" / "natural.html").read_text(encoding="utf-8")
 
 
-def test_the_board_has_a_clinical_table_with_the_constant_answer_beside_accuracy(board):
+def test_the_board_has_a_clinical_table_with_the_constant_prediction_beside_accuracy(board):
     table = board.read_text(encoding="utf-8").split('class="plain-table clinical"')[1].split("</table>")[0]
     head = [part.split("<")[0] for part in table.split('<th scope="col">')[1:]]
-    assert head[:6] == ["Defense", "Accuracy", "Constant answer", "Balanced accuracy", "AUC", "Calibration error ↓"]
+    assert head[:6] == ["Defense", "Accuracy", "Constant prediction", "Balanced accuracy", "AUC", "Calibration error ↓"]
     row = table.split("Always ill")[1].split("</tr>")[0]
     assert [part.split("<")[0] for part in row.split('class="figure">')[1:]][:4] == ["66.7", "66.7", "50.0", "0.500"]
 
@@ -389,7 +389,7 @@ def test_the_entrys_page_has_sensitivity_and_specificity_of_every_class(board):
 
 
 def test_how_abstentions_enter_is_said_where_figures_are_explained(board):
-    assert "An abstention is never a right answer" in (board.parent / "read.html").read_text(encoding="utf-8")
+    assert "An abstention is never correct" in (board.parent / "read.html").read_text(encoding="utf-8")
 
 
 def test_downloads_hold_the_clinical_figures(board):

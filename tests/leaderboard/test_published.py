@@ -395,7 +395,7 @@ def test_a_constant_predictors_accuracy_is_marked_wherever_it_stands(table, pret
             in pair.background.sentence
         )
         (mark,) = as_plain(pair)["marks"]
-        assert mark.startswith("Answers '<b>ill</b>' to every image")
+        assert mark.startswith("Predicts '<b>ill</b>' on every image")
 
 
 def test_an_honest_entrys_accuracy_stands_with_its_figures_and_no_mark(table, pretend, setting):

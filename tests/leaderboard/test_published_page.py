@@ -80,7 +80,7 @@ def test_a_constant_predictor_is_marked_beside_papers_numbers_and_an_honest_entr
     blind = pretend("natural", frames=2, wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
     text = read(build_site(filed(blind, pretend("pgd_at", frames=2)), project.root, tmp_path / "site"))
     parts = {name: text.split(f'id="{name}-films"')[1].split("<details")[0] for name in ("natural", "pgd_at")}
-    assert '<p class="note mark">Answers &#39;&lt;b&gt;ill&lt;/b&gt;&#39; to every image' in parts["natural"]
+    assert '<p class="note mark">Predicts &#39;&lt;b&gt;ill&lt;/b&gt;&#39; on every image' in parts["natural"]
     assert "Clean accuracy 100.0 %" in parts["pgd_at"]
     assert "note mark" not in parts["pgd_at"]
 

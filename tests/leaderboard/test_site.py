@@ -60,11 +60,11 @@ def group(page: str, name: str) -> str:
 
 
 class Boards(HTMLParser):
-    """Collects the first board's column heads, and the words that a phone shows before each figure of each entry."""
+    """Collects the words and names of the first board's column heads, and of the column of each entry's figures."""
 
     def __init__(self, text):
         super().__init__()
-        self.heads, self.entries, self._in_head = [], [], False
+        self.heads, self.columns, self.entries, self._in_head = [], [], [], False
         self.feed(text[text.index('<table class="leader">') : text.index("</table>")])
 
     def handle_starttag(self, tag, attrs):
@@ -73,8 +73,11 @@ class Boards(HTMLParser):
             self.heads.append("")
         if found.get("class") == "entry":
             self.entries.append([])
+        column = found.get("class", "").removeprefix("c-")
+        if tag == "th" and not self.entries:
+            self.columns.append(column)
         if tag in ("td", "th") and self.entries and "data-value" in found:
-            self.entries[-1].append(found.get("data-label", "Defense"))
+            self.entries[-1].append(column)
         self._in_head = tag == "button"
 
     def handle_data(self, data):
@@ -116,9 +119,10 @@ def test_every_link_and_every_loaded_file_exists_and_none_is_outside(tmp_path, p
 def test_every_figure_of_the_board_stands_under_its_head(tmp_path, project, filed, small):
     first = build_site(filed(small("natural"), small("other", tracks=("clean",))), project.root, tmp_path / "site")
     board = Boards(text_of(first))
-    assert board.entries == [[head.replace("Flips", "Flips ↓") for head in board.heads]] * 2
+    assert board.entries == [board.columns] * 2
     tracks = [TRACK_TEXT[track][0] for track in load_matrix()[0].attack_tracks]
-    assert board.heads[4:-1] == tracks
+    assert board.heads[4:-3] == tracks
+    assert board.heads[-3:] == ["Corrupted", "Flips ↓", "Cost ↓"]
 
 
 def test_an_entry_that_votes_shows_its_copies_on_every_track_and_no_other_entry_does(tmp_path, project, filed, small):
@@ -153,7 +157,7 @@ def test_a_fresh_run_stands_beside_the_official_one_unranked_whatever_it_says(tm
     first = build_site(filed(small("natural"), own=[small("natural")]), project.root, tmp_path / "site")
     page = text_of(first)
     assert "unofficial" not in group(page, "ranked")
-    assert group(page, "unranked").count('class="badge warn">unofficial<') == 1
+    assert group(page, "unranked").count(">unofficial</span>") == 1
     entry = text_of(first.parent / "entries" / "natural.html")
     assert 'id="films"' in entry
     assert 'id="films-unofficial"' in entry
@@ -163,7 +167,10 @@ def test_an_entry_with_a_gap_is_shown_with_its_reason_and_not_ranked(tmp_path, p
     rows = holed(small("holed").rows(), "no gradient", attack="fgsm", sample_id="00001")
     page = text_of(build_site(filed(rows, small("natural")), project.root, tmp_path / "site"))
     assert "holed" not in group(page, "ranked")
-    assert "gap in white-box fgsm on 1 image (no gradient)" in group(page, "unranked")
+    badge = re.search(r'<span class="badge warn" title="([^"]+)">incomplete<', group(page, "unranked")).group(1)
+    assert badge.startswith("Not ranked: Gap in white-box fgsm on 1 image (no gradient)")
+    entry = text_of(tmp_path / "site" / "entries" / "holed.html")
+    assert "gap in white-box fgsm on 1 image (no gradient)" in entry
 
 
 def test_the_data_set_with_the_most_ranked_entries_comes_first(tmp_path, project, filed, small):
@@ -286,8 +293,10 @@ def words_of(page: Path) -> str:
 def test_the_rank_is_told_by_the_entries_wholly_above_and_never_as_a_tie(site):
     page = text_of(site / "index.html")
     told = re.search(r'<th scope="col" class="c-rank".*?title="([^"]+)"', page).group(1)
-    assert told.startswith("1 + the number of entries that are better")
-    assert "tell apart" not in told
+    assert "1 + the number of entries that are significantly better" in told
+    note = page.index("best and worst rank that the paired 95 % intervals allow")
+    assert note < page.index('<table class="leader">')
+    assert "tell apart" not in page
 
 
 def test_how_to_read_says_that_intervals_are_not_corrected_for_many_pairs(site):
@@ -296,8 +305,8 @@ def test_how_to_read_says_that_intervals_are_not_corrected_for_many_pairs(site):
 
 @pytest.mark.parametrize("name", ["read.html", "matrix.html"])
 def test_what_a_randomised_defense_skips_is_named_as_the_matrix_has_it(site, name):
-    told = words_of(site / name).split("A defense that draws random numbers skips ")[1].split("somewhat less")[0]
-    skipped, fewer = told.split(" instead; it is asked fewer queries: ")
+    told = words_of(site / name).split("A defense that draws random numbers skips ")[1].split("somewhat weaker")[0]
+    skipped, fewer = told.split(" instead; it is given a smaller query budget: ")
     cells = load_matrix()[0].cell
     assert all(cell.name in skipped for cell in cells if cell.when != "always")
     assert not any(cell.name in skipped for cell in cells if cell.method in ("rays", "spsa"))
@@ -309,7 +318,7 @@ def test_the_badge_of_a_randomised_defense_leads_to_what_it_skips(tmp_path, proj
     manifest = project.root.submissions / "vote" / "submission.toml"
     manifest.write_text(manifest.read_text().replace("revision = 1", "revision = 1\nstochastic = true"))
     site = build_site(filed(small("vote")), project.root, tmp_path / "site").parent
-    badge = re.search(r'<a class="badge" href="([^"]+)"[^>]*>stochastic</a>', text_of(site / "index.html")).group(1)
+    badge = re.search(r'<a class="badge " href="([^"]+)"[^>]*>stochastic</a>', text_of(site / "index.html")).group(1)
     assert badge == "read.html#randomised"
     assert 'href="../read.html#randomised"' in text_of(site / "entries" / "vote.html")
 
@@ -455,7 +464,13 @@ def test_the_board_tells_of_an_uncounted_attack_that_lies_below_the_worst_case(
     falls = {("white-box", "pgd-20", image): 8.0 for image in range(4)}
     rows = pretend("natural", frames=2, falls=falls).rows_with_uncounted(falling)
     page = text_of(build_site(filed(rows), project.root, tmp_path / "site"))
-    assert page.count("tim, not counted: 10.0") == (2 if told else 0)
+    titles = re.findall(r'title="([^"]+)">unranked attack lower<', page)
+    assert len(titles) == (1 if told else 0)
+    if told:
+        assert titles[0].startswith(
+            "tim (white-box, not counted): 10.0 % at 8/255; counted worst case of the track: 60.0"
+        )
+        assert titles[0].endswith("also below the worst case over all tracks, 60.0 %.")
     assert 'id="uncounted"' in text_of(tmp_path / "site" / "read.html")
 
 

@@ -155,7 +155,7 @@ def test_two_names_for_one_attack_are_refused(draft: Draft) -> None:
         ("queries = 50", "queries = 60", "field 'params' differs"),
         ("eps_255 = [1, 8]", "eps_255 = [8]", "does not run at all of its budgets"),
         ('cost = "cheap"', 'cost = "cheap"\nwhen = "stochastic"', "does not run at all of its budgets"),
-        ('cost = "cheap"', 'cost = "cheap"\ninformative = true', "field 'informative' differs"),
+        ('cost = "cheap"', 'cost = "cheap"\ninformative = true', "field 'unranked' differs"),
         ('"black-box"', '"adaptive"', "only white-box and adaptive cells can be that of a black-box cell"),
     ],
 )

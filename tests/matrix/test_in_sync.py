@@ -1,4 +1,4 @@
-"""BENCHMARK.md shows the matrix that is in force, and which of its cells decide in the official rows."""
+"""docs/matrix.md shows the matrix that is in force, and which of its cells decide in the official rows."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from leaderboard.entries import entries_in
 from ..leaderboard.conftest import Pretend, write
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = ROOT / "BENCHMARK.md"
+RULES = ROOT / "docs" / "matrix.md"
 OFFICIAL = ROOT / "leaderboard" / "results"
 BOTH = f"{BEGIN}\n{END}\n{EVIDENCE_BEGIN}\n{EVIDENCE_END}\n"
 
@@ -50,7 +50,7 @@ def test_the_rules_name_exactly_the_entries_with_official_rows_under_the_matrix_
         and digest in entry.held.facts("white-box")["matrix_hash"]
     ]
     counted = sum(not cell.unranked for cell in matrix.cell)
-    named = render_evidence(matrix.version, entries, counted, []).partition("Official rows on ")[2]
+    named = render_evidence(matrix.version, entries, counted, []).partition("Official rows: ")[2]
     assert named
     assert named in evidence_in(RULES.read_text(encoding="utf-8")), "official rows changed: run 'bench matrix --write'"
 
@@ -81,7 +81,7 @@ def test_what_is_written_into_the_rules_is_what_the_rows_say(tmp_path: Path) -> 
 def test_an_idle_cell_has_a_line_with_its_mark() -> None:
     matrix, _ = load_matrix()
     lines = render_evidence("1", ["natural on films"], 9, [(matrix.cell[0], "it broke none")]).splitlines()
-    assert "Of the 9 counted cells of matrix version 1, 8 " in lines[0]
+    assert "Of the 9 ranked cells of matrix version 1, 8 " in lines[0]
     assert lines[-1] == f"- {matrix.cell[0].track} `{matrix.cell[0].name}` (L∞): {UNDECIDED}; it broke none."
 
 
@@ -98,7 +98,7 @@ def test_unranked_is_said_of_no_counted_cell() -> None:
 
 def test_entries_are_named_by_data_set() -> None:
     text = render_evidence("1", ["natural on films", "natural on skin", "pgd_at on films"], 9, [])
-    assert text.endswith("Official rows on films of natural, pgd_at; on skin of natural.")
+    assert text.endswith("Official rows: films (natural, pgd_at); skin (natural).")
 
 
 def test_a_matrix_without_official_rows_says_so_and_marks_nothing(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_bar_in_a_text_does_not_break_the_table() -> None:
 def test_rules_without_all_markers_are_refused_and_kept(text: str, tmp_path: Path) -> None:
     path = tmp_path / "BENCHMARK.md"
     path.write_text(text)
-    with pytest.raises(BenchError, match=r"put them where the (matrix is|cells that decide are) to stand"):
+    with pytest.raises(BenchError, match=r"put them where the (matrix is|cells that decide are) to be"):
         write_into(path, "nothing")
     assert path.read_text() == text
 

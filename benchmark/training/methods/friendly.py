@@ -117,11 +117,11 @@ class IncreasingMargin(Method):
     def _note(self, batch: Batch, found: Tensor, crossed: Tensor, right: Tensor) -> None:
         distance = 255 * (found - batch.images).flatten(1).abs().amax(dim=1).cpu()
         # One image may occur twice in a batch: its looks are taken in their order.
-        for place, length, fell, was_right in zip(
+        for place, length, broken, was_right in zip(
             batch.places.tolist(), distance.tolist(), crossed.tolist(), right.tolist(), strict=True
         ):
             self._right[place] |= was_right
-            if fell:
+            if broken:
                 self._next[place] = (self._next[place] + length) / 2
             elif was_right:
                 self._held[place] = True

@@ -42,8 +42,8 @@
     }
   }
 
-  const DEFAULT = { dataset: "", q: "", family: "", unofficial: "1", sort: "rank", dir: "asc" };
-  const LOW_FIRST = new Set(["rank", "name", "flips"]);
+  const DEFAULT = { dataset: "", q: "", family: "", unofficial: "1", sort: "worst", dir: "desc" };
+  const LOW_FIRST = new Set(["rank", "name", "flips", "cost"]);
 
   function leaderboard(controls) {
     const boards = [...document.querySelectorAll("section.board")];
@@ -59,7 +59,7 @@
       if (board && boards.includes(board)) state.dataset = board.dataset.dataset;
       if (!boards.some((board) => board.dataset.dataset === state.dataset)) state.dataset = fallback;
       if (!document.querySelector(`[data-sort="${CSS.escape(state.sort)}"]`)) state.sort = DEFAULT.sort;
-      if (state.dir !== "desc") state.dir = "asc";
+      if (!["asc", "desc"].includes(state.dir)) state.dir = DEFAULT.dir;
     }
 
     function write() {
@@ -91,7 +91,8 @@
         const b = cellOf(two, state.sort).dataset.value;
         if (!a || !b) return (a ? 0 : 1) - (b ? 0 : 1) || one.dataset.first - two.dataset.first;
         const order = state.sort === "name" ? a.localeCompare(b) : Number(a) - Number(b);
-        return sign * order || one.dataset.first - two.dataset.first;
+        const further = Number(cellOf(one, state.sort).dataset.to || 0) - Number(cellOf(two, state.sort).dataset.to || 0);
+        return sign * (order || further) || one.dataset.first - two.dataset.first;
       });
       rows.forEach((row) => body.append(row));
     }
@@ -143,7 +144,8 @@
         tab.role = "tab";
         tab.id = `tab-${board.dataset.dataset}`;
         tab.dataset.dataset = board.dataset.dataset;
-        tab.textContent = board.dataset.dataset;
+        tab.textContent = board.dataset.short;
+        tab.title = board.querySelector("h2").textContent;
         tab.setAttribute("aria-controls", board.id);
         tab.addEventListener("click", () => change({ dataset: tab.dataset.dataset }));
         tabs.append(tab);
@@ -174,6 +176,20 @@
       document.getElementById("unofficial-switch").hidden = !document.querySelector('tr.entry[data-official="0"]');
     }
 
+    /* A row under the pointer or with the focus lights up its point, and a point its row. */
+    function pairUp() {
+      const light = (board, key, on) => {
+        for (const one of board.querySelectorAll("[data-entry]")) if (one.dataset.entry === key) one.classList.toggle("lit", on);
+      };
+      for (const board of boards) {
+        for (const one of board.querySelectorAll("[data-entry]")) {
+          for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focusin", true], ["focusout", false]]) {
+            one.addEventListener(event, () => light(board, one.dataset.entry, on));
+          }
+        }
+      }
+    }
+
     function listen() {
       for (const button of document.querySelectorAll("[data-sort]")) {
         button.addEventListener("click", () => {
@@ -202,9 +218,14 @@
       const board = boards.find((one) => !one.hidden);
       const quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
       const heads = [...board.querySelectorAll("[data-sort]")].map((button) => button.dataset.sort);
-      const lines = [["submission_title", "official", ...heads.filter((head) => head !== "name")].map(quote).join(",")];
+      const wanted = heads.filter((head) => head !== "name");
+      const names = wanted.flatMap((head) => head === "rank" ? ["rank", "rank_to"] : [head]);
+      const lines = [["submission_title", "official", ...names].map(quote).join(",")];
       for (const row of board.querySelectorAll("tr.entry:not([hidden])")) {
-        const values = heads.filter((head) => head !== "name").map((head) => cellOf(row, head).dataset.value);
+        const values = wanted.flatMap((head) => {
+          const cell = cellOf(row, head);
+          return head === "rank" ? [cell.dataset.value, cell.dataset.to] : [cell.dataset.value];
+        });
         lines.push([cellOf(row, "name").dataset.value, row.dataset.official === "1", ...values].map(quote).join(","));
       }
       const link = document.createElement("a");
@@ -217,6 +238,7 @@
     controls.hidden = false;
     makeTabs();
     makeChoices();
+    pairUp();
     listen();
     read();
     show();

@@ -1,0 +1,126 @@
+"""How fast an entry is on this machine: both kinds of pass, timed for a second before a run."""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import torch
+
+from benchmark.access import adaptive
+from benchmark.engine.settings import RunSettings, Unit
+from benchmark.engine.workplace import Workplace
+from benchmark.interpreter import restored
+from benchmark.randomness import Randomness
+from benchmark.task import Classification
+
+PROBED_IMAGES = 16
+PROBE_SECONDS = 0.5
+"""How long either kind of pass is timed."""
+
+MOST_PROBES = 8
+"""Entries that are timed; of further ones the mean of these is taken."""
+
+PATIENCE = 120.0
+"""Seconds after which an entry that is timed in a process of its own is given up."""
+
+Pair = tuple[str, str]
+"""(submission, data set)."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per image of a deployed decision, and of a forward and backward pass of one copy."""
+
+    decision: float
+    gradient: float
+
+
+USUAL = Pace(decision=0.01, gradient=0.03)
+"""Pace of an entry that cannot be timed: its run tells what is wrong."""
+
+
+def paces(workplace: Workplace, units: Mapping[Pair, Unit], apart: bool) -> dict[Pair, Pace]:
+    """Time entries on their data sets.
+
+    Args:
+        workplace: the run.
+        units: any unit of each pair.
+        apart: in a process of its own. An entry that ends that process, or never returns, has the usual pace.
+    """
+    timed = dict(list(units.items())[:MOST_PROBES])
+    if apart:
+        found = dict(zip(timed, _apart(workplace.settings, list(timed.values())), strict=True))
+    else:
+        found = {pair: _timed(workplace, unit) for pair, unit in timed.items()}
+    return {pair: found.get(pair) or _mean(list(found.values())) for pair in units}
+
+
+def _apart(settings: RunSettings, units: Sequence[Unit]) -> list[Pace]:
+    context = multiprocessing.get_context("spawn")
+    found: list[Pace] = []
+    while len(found) < len(units):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(theirs, settings, units[len(found) :]), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            while len(found) < len(units) and ours.poll(PATIENCE):
+                found.append(ours.recv())
+        except (EOFError, OSError):
+            pass  # the entry at work ended the process
+        if len(found) < len(units):
+            found.append(USUAL)
+        process.kill()
+        process.join()
+    return found
+
+
+def _serve(pipe: Connection, settings: RunSettings, units: Sequence[Unit]) -> None:
+    workplace = Workplace(settings)
+    for unit in units:
+        pipe.send(_timed(workplace, unit))
+
+
+def _mean(paces: Sequence[Pace]) -> Pace:
+    return Pace(statistics.mean(p.decision for p in paces), statistics.mean(p.gradient for p in paces))
+
+
+def _timed(workplace: Workplace, unit: Unit) -> Pace:
+    """Time both kinds of pass on a few images of the data set, with one thread as in a run.
+
+    An entry that fails here gets a usual pace: its run tells what is wrong.
+    """
+    try:
+        with restored():
+            torch.set_num_threads(1)
+            return _pace(workplace, unit)
+    except (Exception, SystemExit):
+        return USUAL
+
+
+def _pace(workplace: Workplace, unit: Unit) -> Pace:
+    split = workplace.images_of(unit)
+    part = split.subset(range(min(PROBED_IMAGES, len(split))))
+    images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
+    draw = Randomness(range(len(images)), workplace.device)
+    task = Classification(len(part.classes))
+    defense = workplace.build(unit)
+    decision = _clocked(lambda: defense.predict(images, draw.restarted()))
+    view, rows = adaptive(defense, draw, 1), torch.arange(len(images))
+    gradient = _clocked(lambda: view.evaluate(images, lambda logits: task.margin(logits, labels), rows))
+    return Pace(decision / len(images), gradient / len(images))
+
+
+def _clocked(step: Callable[[], object]) -> float:
+    """The shortest time of a step, tried for half a second."""
+    step()
+    best, until = float("inf"), time.monotonic() + PROBE_SECONDS
+    while True:
+        started = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - started)
+        if time.monotonic() > until:
+            return best
