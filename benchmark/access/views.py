@@ -149,7 +149,7 @@ class QueryView(_Counting):
 
     Each query sees the defense as if it had not been queried before. A subclass decides how much of the output the
     attacker sees. A vote of more than :data:`COPIES_PER_QUERY` copies predicts from these, as it would if the others
-    voted alike (:class:`~benchmark.defense.stages.ForeseenVote`); what the attack hands in, the judge puts to the whole vote.
+    voted alike (:class:`~benchmark.defense.stages.ForeseenVote`); the judge puts the attack's result to the whole vote.
 
     Args:
         defense: the deployed defense.

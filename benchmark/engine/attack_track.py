@@ -17,7 +17,7 @@ from benchmark.results.schema import NORMS
 
 
 def order(cells: list[Cell], individual: bool) -> Iterator[tuple[Cell, float]]:
-    """Per norm inexpensive cells at rising eps, then expensive ones from the largest eps down; last what skips no image."""
+    """Per norm inexpensive cells at rising eps, then expensive ones at falling eps; last those that skip no image."""
     ranked = [] if individual else [cell for cell in cells if not cell.unranked]
     for norm in NORMS:
         inexpensive = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "inexpensive")]
