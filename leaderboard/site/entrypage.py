@@ -54,6 +54,10 @@ class MatrixBlock:
     eps: tuple[float, ...]
     rows: tuple[MatrixRow, ...]
 
+    def used(self, place: int) -> bool:
+        """Whether some attack of the track was run at this budget."""
+        return any(row.numbers[place] for row in self.rows)
+
     def bounded(self, place: int) -> bool:
         """Whether some figure in the column of this budget is an upper bound."""
         return any(one is not None and one.known and loose(one) for one in (row.numbers[place] for row in self.rows))
