@@ -73,8 +73,8 @@ def _monotonicity(judged: Verdicts) -> Indicator:
     value = adaptive - shares[track] if track else float("nan")
     return Indicator(
         MONOTONICITY, value, ABOVE_ANOTHER_TRACK, ranks=False,
-        sentence=f"the adaptive track leaves more robust images than a track whose attacker knows less: adaptive "
-        f"{100 * adaptive:.1f} %, {track} {100 * shares.get(track, float('nan')):.1f} % at "
+        sentence=f"the adaptive track leaves more robust images than a track whose attacker knows less: the "
+        f"adaptive track {100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
         f"{HEADLINE_EPS:g}/255, so its gradient misleads attacks",
     )  # fmt: skip
 
