@@ -74,7 +74,7 @@ def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     judged = [verdicts(entry, required) for entry in members]
     reasons = [problems(entry, verdict, required) for entry, verdict in zip(members, judged, strict=True)]
     candidates = [i for i, why in enumerate(reasons) if not why]
-    for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates], required.matrix_hash):
+    for outsider in _outsiders([_board_key(members[i], judged[i]) for i in candidates], required.matrix_hash):
         reasons[candidates[outsider]] = ["judged on other images or another matrix than the rest of this board"]
     candidates = [i for i, why in enumerate(reasons) if not why]
     worst = [_headline_scores(verdict) for verdict in judged]
@@ -121,24 +121,24 @@ def _headline_scores(judged: Verdicts) -> Floats:
     return judged.worst(columns)[0] if columns else np.zeros(0)
 
 
-Setting = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_BoardKey = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
-def _setting(entry: EntryRows, judged: Verdicts) -> Setting:
+def _board_key(entry: EntryRows, judged: Verdicts) -> _BoardKey:
     """What must be equal for two entries to stand on one board."""
     return (tuple(judged.images), tuple(entry.provenance("dataset_hash")), tuple(entry.provenance("matrix_hash")))
 
 
-def _outsiders(settings: list[Setting], in_force: str) -> list[int]:
-    """Return the indices of settings that are not the most common one under the matrix in force.
+def _outsiders(keys: list[_BoardKey], in_force: str) -> list[int]:
+    """Return the indices of keys that are not the most common one under the matrix in force.
 
     Where no entry was judged under that matrix, the most common of all (the first of equally common ones) counts.
     """
-    if not settings:
+    if not keys:
         return []
-    current = [setting for setting in settings if setting[2] == (in_force,)]
-    usual = max(current or settings, key=settings.count)
-    return [i for i, setting in enumerate(settings) if setting != usual]
+    current = [key for key in keys if key[2] == (in_force,)]
+    usual = max(current or keys, key=keys.count)
+    return [i for i, key in enumerate(keys) if key != usual]
 
 
 def _ranks(scores: list[Floats], groups: list[str]) -> list[tuple[int, int]]:
