@@ -33,8 +33,8 @@ class Record:
 
     ``eps_255`` is in the units of the norm (:data:`benchmark.results.schema.NORMS`); shares lie in [0, 1]; ``n`` counts
     the images behind the value. ``complete`` is false where some image lacked a verdict: then there is no value (NaN,
-    null in JSON), ``reason`` says why, and the entry is not ranked. ``upper_bound`` marks a figure below the largest
-    budget of a run that skips work: an attack may break more images there than were tried.
+    null in JSON), ``reason`` says why, and the entry is not ranked. ``upper_bound`` marks a figure that a run which
+    skips work may have left too high: an expensive attack was not tried on some robust image at that budget.
     """
 
     submission: str

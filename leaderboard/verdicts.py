@@ -33,7 +33,7 @@ class Verdicts:
     """Scores of an entry's attacked images: ``scores`` is (images, cells), see the module's text.
 
     ``individual`` tells of each cell whether it attacked every image by itself, ``unranked`` whether it stays out of
-    the worst case.
+    the worst case. ``untried`` is (images, cells): where a run left an image to other attacks and counts it as robust.
     """
 
     images: list[str]
@@ -43,6 +43,7 @@ class Verdicts:
     individual: list[bool]
     unranked: list[bool]
     scores: Floats
+    untried: Bools
     clean: Floats
 
     def ranked(self, columns: Iterable[int]) -> list[int]:
@@ -50,17 +51,13 @@ class Verdicts:
         return [column for column in columns if not self.unranked[column]]
 
     def skips(self, columns: Iterable[int]) -> bool:
-        """Tell whether some of these cells may break more images at their budget than their run has tried there.
+        """Tell whether the worst case over some cells is an upper bound: a robust image was not tried by one of them.
 
-        Below the largest budget of its norm a counted cell of a run that skips work leaves images to others.
+        Below its largest budget an expensive cell leaves images to others, in a run that skips work.
         """
-        largest = {cell.norm: 0.0 for cell in self.cells}
-        for column in self.ranked(range(len(self.cells))):
-            cell = self.cells[column]
-            largest[cell.norm] = max(largest[cell.norm], cell.eps_255)
-        return any(
-            not self.individual[c] and self.cells[c].eps_255 < largest[self.cells[c].norm] for c in self.ranked(columns)
-        )
+        chosen = list(columns)
+        robust = self.worst(chosen)[0] > 0
+        return bool((robust & self.untried[:, chosen].any(axis=1)).any())
 
     def worst(self, columns: Iterable[int]) -> tuple[Floats, Bools]:
         """Return per image the worst score over some cells and whether each of them gave a verdict.
@@ -136,12 +133,14 @@ def verdicts(entry: EntryRows, required: Required | None = None) -> Verdicts:
     about = {cell: one for part in parts for cell, one in part.cells.items()}
     cells = sorted({*about, *(CellKey(*cell) for cell in needed)})
     scores = np.full((len(samples), len(cells)), np.nan)
+    untried = np.zeros(scores.shape, dtype=np.bool_)
     position = {cell: index for index, cell in enumerate(cells)}
     row = pd.Index(samples)
     for part in parts:
         columns = np.array([position[cell] for cell in part.cells], dtype=np.int64)
         if len(part.scores):
-            scores[row.get_indexer(pd.Index(part.samples)), columns[part.column]] = part.scores
+            place = row.get_indexer(pd.Index(part.samples)), columns[part.column]
+            scores[place], untried[place] = part.scores, part.untried
     unknown = About("", True, False)
     told = [about.get(cell, unknown) for cell in cells]
     clean = clean_scores(entry)
@@ -154,6 +153,7 @@ def verdicts(entry: EntryRows, required: Required | None = None) -> Verdicts:
         [one.individual for one in told],
         [one.unranked for one in told],
         scores,
+        untried,
         on_subset,
     )
 
@@ -176,6 +176,7 @@ class _Part:
     samples: list[str]
     column: NDArray[np.int64]
     scores: Floats
+    untried: Bools
 
 
 def _of_track(entry: EntryRows, rows: pd.DataFrame) -> _Part:
@@ -195,4 +196,5 @@ def _of_track(entry: EntryRows, rows: pd.DataFrame) -> _Part:
     }
     column = np.asarray(by_cell.ngroup().to_numpy() if len(rows) else [], dtype=np.int64)
     scores = row_scores(rows, entry) if len(rows) else np.zeros(0)
-    return _Part(groups, cells, rows["sample_id"].astype(str).tolist(), column, scores)
+    untried = (rows["skipped"] & rows["correct"] & (rows["status"] == "ok")).to_numpy(dtype=np.bool_)
+    return _Part(groups, cells, rows["sample_id"].astype(str).tolist(), column, scores, untried)

@@ -153,12 +153,15 @@ REPEATED = ("score", "probs_but_last", "copies", "linf", "l2", "pixels", "querie
 
 CONSTANT = (
     *("submission_hash", "dataset_hash", "split", "task", "matrix_version", "matrix_hash", "profile"),
-    *("device", "isolation", "made_by", "harness_version", "git_commit", "started_at"),
+    *("isolation", "made_by"),
 )
 """Text columns that a file may keep as one value in its metadata, where all of its rows have the same."""
 
 ESSENTIAL = ("submission", "dataset", "track", "sample_id", "status", "official", "correct")
 """Columns that every file has."""
+
+OF_A_RUN = ("seconds", "device", "harness_version", "git_commit", "started_at")
+"""Columns that every file of this version has too: a reader without this package drops them to compare two runs."""
 
 NOT_IDENTITY = ("seconds", "device", "made_by", "harness_version", "git_commit", "started_at")
 """Columns that may differ between two runs of the same unit; all others must be equal."""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from benchmark.errors import BenchError
 from benchmark.files import write_atomically
 from benchmark.results.migrate import CONSTANT_KEY, VERSION_KEY, read_under_schema, value_type, version_of
-from benchmark.results.schema import CONSTANT, EMPTY, ESSENTIAL, FALSE, SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import CONSTANT, EMPTY, ESSENTIAL, FALSE, OF_A_RUN, SCHEMA, SCHEMA_VERSION
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -29,25 +29,53 @@ def to_bytes(table: pa.Table) -> bytes:
     kept = [
         name
         for name in SCHEMA.names
-        if name in ESSENTIAL or (name not in once and not _tells_nothing(name, table.column(name)))
+        if name in (*ESSENTIAL, *OF_A_RUN) or (name not in once and not _tells_nothing(name, table.column(name)))
     ]
     # Plain text columns: the dictionary type of a column in memory would be stored as kilobytes of metadata.
     plain = pa.schema([pa.field(name, value_type(SCHEMA.field(name).type)) for name in kept])
+    rows = table.select(kept).cast(plain)
     sink = io.BytesIO()
-    with new_writer(sink, plain, level=19) as writer:
+    with new_writer(sink, plain, level=19, dictionary=_with_dictionary(rows)) as writer:
         if once:
             writer.add_key_value_metadata({CONSTANT_KEY: json.dumps(once).encode()})
-        writer.write_table(table.select(kept).cast(plain), row_group_size=1 << 20)
+        writer.write_table(rows, row_group_size=1 << 20)
     return sink.getvalue()
 
 
-def new_writer(sink: io.BytesIO | Path, schema: pa.Schema, level: int) -> pq.ParquetWriter:
-    """A writer of rows that states their schema version and little else beside them."""
+def new_writer(
+    sink: io.BytesIO | Path, schema: pa.Schema, level: int, dictionary: bool | list[str] = True
+) -> pq.ParquetWriter:
+    """A writer of rows that states their schema version and little else beside them.
+
+    Args:
+        sink: where it writes.
+        schema: of the rows.
+        level: of zstd.
+        dictionary: whether values are numbered, or the columns whose values are.
+    """
     writer = pq.ParquetWriter(
-        sink, schema, compression="zstd", compression_level=level, store_schema=False, write_statistics=False
+        *(sink, schema),
+        compression="zstd",
+        compression_level=level,
+        store_schema=False,
+        write_statistics=False,
+        use_dictionary=dictionary,
     )
     writer.add_key_value_metadata({VERSION_KEY: str(SCHEMA_VERSION).encode()})
     return writer
+
+
+_PLAIN = ("sample_id", "queries", "gradients")
+"""Columns that are smaller without a dictionary of their values."""
+
+
+def _with_dictionary(rows: pa.Table) -> list[str]:
+    """Columns that are smaller with a dictionary: those of more than one value, these few aside."""
+    return [
+        f"{name}.list.element" if pa.types.is_list(column.type) else name
+        for name, column in zip(rows.column_names, rows.columns, strict=True)
+        if name not in _PLAIN and (pa.types.is_list(column.type) or len(pc.unique(column)) > 1)
+    ]
 
 
 def _said_once(table: pa.Table) -> dict[str, str]:

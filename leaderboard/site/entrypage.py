@@ -16,7 +16,6 @@ from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
-from leaderboard.site.render import loose
 from leaderboard.site.tracks import TRACK_TEXT
 from leaderboard.votes import COPIES, LARGEST, METRIC, most_copies, over
 
@@ -60,7 +59,9 @@ class MatrixBlock:
 
     def bounded(self, place: int) -> bool:
         """Whether some figure in the column of this budget is an upper bound."""
-        return any(one is not None and one.known and loose(one) for one in (row.numbers[place] for row in self.rows))
+        return any(
+            one is not None and one.known and one.upper_bound for one in (row.numbers[place] for row in self.rows)
+        )
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ class Pretend:
     """A pretend entry: which images it gets wrong clean, and at which budget each other one falls where.
 
     ``falls`` maps (track, attack, image) to the smallest eps, in 1/255, at which that cell fells the image; cells that
-    are not named never do. ``skip`` leaves out work as a default run does. ``kept`` images stand at 128/255, where no
-    image of a sound entry does, and at ``gradientless`` ones the gradient is zero.
+    are not named never do. ``skip`` leaves out work as a default run does; with ``descend`` a suite tries an
+    image below the largest budget only after it broke it above. ``kept`` images are robust at 128/255, where no image
+    of a sound entry is, and at ``gradientless`` ones the gradient is zero.
     """
 
     submission: str
@@ -109,6 +110,7 @@ class Pretend:
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     frames: int = 5
     corrupted: int = 2
+    descend: bool = False
     kept: int = 0
     gradientless: int = 0
 
@@ -168,7 +170,8 @@ class Pretend:
                 for attack, suite in CELLS[track]:
                     wrong = image in self.wrong_clean
                     standing = not wrong and eps < self.falls.get((track, attack, image), NEVER)
-                    skipped = self.skip and (wrong or bool(broken))
+                    left = self.descend and suite and eps < EPS[-1] and (track, attack, image) not in self.falls
+                    skipped = self.skip and (wrong or bool(broken) or bool(left))
                     right = standing and not (skipped and broken)
                     spent = (
                         {"queries": None, "gradients": None, "seconds": None}

@@ -39,7 +39,9 @@ def full(tmp_path_factory):
     for i in range(ENTRIES - 1):
         project.manifest(f"entry{i}", LONG if i == 5 else f"Defense number {i}", "adversarial training")
         wrong = frozenset(range(29, 29 - i % 4, -1))
-        members.append(Pretend(f"entry{i}", **small, wrong_clean=wrong, falls=with_gradients(range(2 * i), 8.0)))
+        members.append(
+            Pretend(f"entry{i}", **small, descend=True, wrong_clean=wrong, falls=with_gradients(range(2 * i), 8.0))
+        )
     project.manifest("holed", "Without a track", "other")
     few = tuple(track for track in Pretend("x").tracks if track != "gray-box")
     members.append(Pretend("holed", **small, tracks=few))

@@ -70,7 +70,7 @@ def made(tmp_path_factory) -> Path:
     card.write_text(card.read_text().replace("Pretend skin", "Pretend skin: three diagnoses"))
     many = {"labels": (0, 1) * 30, "attacked": 60, "frames": 2}
     official = [
-        Pretend("natural", **many, falls=with_gradients(range(50), 4.0)),
+        Pretend("natural", **many, descend=True, falls=with_gradients(range(50), 4.0)),
         Pretend("cushion", frames=2),
         Pretend("natural", dataset="skin", frames=2, tracks=("clean", "white-box")),
     ]

@@ -15,7 +15,17 @@ def judged(scores: np.ndarray) -> Verdicts:
     images, cells = scores.shape
     names = [str(i) for i in range(images)]
     keys = [CellKey("white-box", f"attack-{i}", "linf", 8.0) for i in range(cells)]
-    return Verdicts(names, names, keys, [""] * cells, [True] * cells, [False] * cells, scores, np.ones(images))
+    return Verdicts(
+        names,
+        names,
+        keys,
+        [""] * cells,
+        [True] * cells,
+        [False] * cells,
+        scores,
+        np.zeros(scores.shape, bool),
+        np.ones(images),
+    )
 
 
 @given(SCORES)
