@@ -17,7 +17,7 @@ NEARLY_CONSTANT, MISSES_A_CLASS, BELOW_CHANCE, NO_BETTER = (
     "nearly constant",
     "misses a class",
     "below chance on a class",
-    "≤ constant prediction",
+    "≤ constant",
 )
 """Short names of what a mark says."""
 
