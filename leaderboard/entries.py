@@ -28,6 +28,11 @@ class Held(Protocol):
     """Where an entry's rows are."""
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders that their files lie in, none of rows in memory."""
+        ...
+
+    @property
     def tracks(self) -> tuple[str, ...]:
         """Tracks with rows."""
         ...
@@ -70,6 +75,14 @@ class EntryRows:
         """Go through the board's tracks that have rows."""
         for track in self.tracks:
             yield track, self.held.frame(track)
+
+    def beside(self, name: str) -> Path | None:
+        """Return the file of this name beside the entry's rows, None where there is none.
+
+        Only a folder ``DATASET/SUBMISSION`` holds files of one entry alone; any other is not looked into.
+        """
+        own = [one for one in self.held.folders if one.parts[-2:] == (self.dataset, self.submission)]
+        return next((folder / name for folder in reversed(own) if (folder / name).is_file()), None)
 
     def provenance(self, column: str, tracks: Iterable[str] | None = None) -> list[str]:
         """Return the distinct, non-empty values of one of :data:`FACTS` in some tracks, all when not given; sorted."""
@@ -202,6 +215,10 @@ class _InMemory:
         self._frames = {str(name): part.reset_index(drop=True) for name, part in grouped}
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
     def tracks(self) -> tuple[str, ...]:
         return tuple(self._frames)
 
@@ -224,6 +241,11 @@ class _InFiles:
 
     def __init__(self, held: Mapping[str, Sequence[Source]]) -> None:
         self._held = {track: tuple(parts) for track, parts in held.items()}
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        places = (source.path.resolve().parent for parts in self._held.values() for source in parts)
+        return tuple(dict.fromkeys(places))
 
     @property
     def tracks(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Background:
             return f"Its balanced accuracy is unknown without clean rows; run 'bench evaluate {self.submission}'."
         return (
             f"Clean accuracy {spread(self.accuracy)}, balanced accuracy {spread(self.balanced)}; "
-            f"one answer for all would score {percent(self.constant.value)}."
+            f"always predicting one class would score {percent(self.constant.value)}."
         )
 
 

@@ -213,7 +213,7 @@ def _differences(number: PublishedNumber, ours: Record, setting: Setting, exact:
         there = "not stated there" if number.adaptive == "unstated" else "yes there"
         yield f"whether the attack knew of the defense: {there}, no here"
     if ours.metric.endswith("_cumulative"):
-        yield "ours counts the falls to earlier attacks too"
+        yield "ours also counts images misclassified under earlier attacks"
     if number.caveat:
         yield f"note: {number.caveat}"
 

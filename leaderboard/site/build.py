@@ -20,15 +20,18 @@ from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
-from leaderboard.site.boardpage import boards, short_title
+from leaderboard.site.boardpage import boards
 from leaderboard.site.book import Book
+from leaderboard.site.bounds import is_bound
 from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
-from leaderboard.site.entrypage import section
+from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
+from leaderboard.site.examples import Examples, copy_examples
 from leaderboard.site.footing import Footing, footing
 from leaderboard.site.matrix import MatrixView
-from leaderboard.site.publishedpage import PublishedView, published_view
+from leaderboard.site.publishedpage import PublishedView, budget_words, published_view
 from leaderboard.site.render import render
+from leaderboard.site.sources import repository, weights_of
 
 STATIC = Path(__file__).parent / "static"
 
@@ -47,6 +50,8 @@ class Site:
     published: PublishedView
     orderings: tuple[Ordering, ...]
     footing: Footing
+    examples: Mapping[tuple[str, str, bool], Examples | None]
+    repository: str
 
     @property
     def untested(self) -> list[tuple[str, str]]:
@@ -56,9 +61,17 @@ class Site:
 
     downloads: tuple[Download, ...]
 
+    def title(self, dataset: str) -> str:
+        """The title on a data set's card; its name without a card."""
+        return self.cards[dataset].title if dataset in self.cards else dataset
+
     def short(self, dataset: str) -> str:
-        """A data set's title up to its colon, or its name without a card."""
-        return short_title(dataset, self.cards.get(dataset))
+        """A data set's title up to its colon, for links and table heads."""
+        return self.title(dataset).partition(":")[0]
+
+    def unconfirmed(self, dataset: str) -> bool:
+        """Whether a data set's card says that its licence is not confirmed."""
+        return dataset in self.cards and "not confirmed" in self.cards[dataset].licence.lower()
 
     @property
     def patients(self) -> bool:
@@ -114,7 +127,9 @@ def build_site(
         published=published_view(pairs, alone(book.records, pairs, setting), numbers),
         orderings=tuple(orderings(found, numbers, asked, records=book.records)),
         footing=footing(found),
+        repository=repository(root.path / "pyproject.toml"),
         downloads=write_downloads(out_dir, found, book, root.path / "BENCHMARK.md"),
+        examples=_examples(found, cards, out_dir),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
@@ -137,14 +152,19 @@ def _clear(out_dir: Path) -> None:
     """Remove what an earlier build left, and nothing else."""
     if out_dir.is_file():
         raise BenchError(f"{out_dir} is a file; give a folder for the site.")
-    for name in ("assets", "data", "entries"):
+    for name in ("assets", "data", "entries", "published"):
         if (out_dir / name).is_dir():
             shutil.rmtree(out_dir / name)
     out_dir.mkdir(parents=True, exist_ok=True)
 
 
 def _pages(site: Site, out_dir: Path) -> None:
-    shared: Mapping[str, object] = {"site": site, "up": "", "attack_tracks": site.matrix.tracks}
+    shared: Mapping[str, object] = {
+        "site": site,
+        "up": "",
+        "attack_tracks": site.matrix.tracks,
+        "is_bound": is_bound,
+    }
     pages: dict[str, dict[str, object]] = {
         "index.html": {
             "boards": boards(
@@ -152,12 +172,12 @@ def _pages(site: Site, out_dir: Path) -> None:
                 site.entries,
                 site.manifests,
                 site.cards,
-                lambda key: clinical(site.book, key, _classes(site, key[1])),
+                lambda key: clinical(site.book, key, _classes(site.cards, key[1])),
             ),
         },
         "matrix.html": {"matrix": site.matrix},
         "datasets.html": {"cards": _cards(site)},
-        "published.html": {"published": site.published},
+        "published.html": {"published": site.published, "sets": _published_sets(site)},
         "claims.html": {"claims": _claims(site)},
         "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
         "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},
@@ -166,11 +186,26 @@ def _pages(site: Site, out_dir: Path) -> None:
     for name, context in pages.items():
         text = render(f"{name}.j2", {**shared, "page": name, **context})
         (out_dir / name).write_text(text, encoding="utf-8")
+    (out_dir / "published").mkdir()
+    for dataset in site.book.datasets():
+        own = {"published": site.published, "dataset": dataset, "budget_words": budget_words}
+        text = render("publishedset.html.j2", {**shared, **own, "up": "../", "page": "published.html"})
+        (out_dir / "published" / f"{dataset}.html").write_text(text, encoding="utf-8")
     (out_dir / "entries").mkdir()
     for submission in sorted({standing.submission for standing in site.book.standings}):
         context = {**shared, **_entry_context(site, submission), "up": "../", "page": ""}
         text = render("entry.html.j2", context)
         (out_dir / "entries" / f"{submission}.html").write_text(text, encoding="utf-8")
+
+
+def _published_sets(site: Site) -> list[tuple[str, int, int, int]]:
+    """Data sets with their numbers of entries that have published numbers, of these numbers, and of other entries."""
+    listed = []
+    for dataset in site.book.datasets():
+        beside, alone = site.published.on(dataset), site.published.alone_on(dataset)
+        without = sum(len(members) for _, members in alone)
+        listed.append((dataset, len(beside), sum(one.numbers for one in beside), without))
+    return listed
 
 
 def _cards(site: Site) -> list[tuple[str, Card, bool]]:
@@ -179,25 +214,42 @@ def _cards(site: Site) -> list[tuple[str, Card, bool]]:
     return [(name, site.cards[name], name in boards) for name in dict.fromkeys((*boards, *site.cards))]
 
 
+def _examples(
+    found: Sequence[EntryRows], cards: Mapping[str, Card], out_dir: Path
+) -> dict[tuple[str, str, bool], Examples | None]:
+    copied = [(entry, copy_examples(entry, _classes(cards, entry.dataset), out_dir)) for entry in found]
+    return {(entry.submission, entry.dataset, entry.official): examples for entry, examples in copied}
+
+
 def _claims(site: Site) -> list[tuple[tuple[str, str], list[Ordering]]]:
     """Group the orderings by their claim."""
     return [(claim, list(found)) for claim, found in groupby(site.orderings, key=lambda one: (one.higher, one.lower))]
 
 
-def _classes(site: Site, dataset: str) -> list[str]:
-    return site.cards[dataset].classes if dataset in site.cards else []
+def _classes(cards: Mapping[str, Card], dataset: str) -> list[str]:
+    return cards[dataset].classes if dataset in cards else []
 
 
 def _entry_context(site: Site, submission: str) -> dict[str, object]:
-    standings = site.book.standings_of(submission=submission)
+    manifest = site.manifests.get(submission)
+    order = site.book.datasets()
+    standings = sorted(
+        site.book.standings_of(submission=submission), key=lambda one: (not one.official, order.index(one.dataset))
+    )
     sections = [
         section(
             site.book,
             standing,
             site.entries[(submission, standing.dataset, standing.official)],
-            _classes(site, standing.dataset),
-            site.manifests[submission].claims if submission in site.manifests else [],
+            Dataset(site.title(standing.dataset), tuple(_classes(site.cards, standing.dataset))),
+            manifest.claims if manifest else [],
         )
-        for standing in sorted(standings, key=lambda one: (not one.official, one.dataset))
+        for standing in standings
     ]
-    return {"name": submission, "manifest": site.manifests.get(submission), "sections": sections}
+    return {
+        "name": submission,
+        "manifest": manifest,
+        "sections": sections,
+        "CLEAN_TILES": CLEAN_TILES,
+        "weights": weights_of(manifest, site.manifests) if manifest else (),
+    }

@@ -41,17 +41,17 @@ def write_downloads(out_dir: Path, found: list[EntryRows], book: Book, rules: Pa
             members = [entry for entry in found if (entry.dataset, entry.official) == (dataset, official)]
             path = folder / (f"{dataset}.parquet" if official else f"{dataset}-unofficial.parquet")
             _write_rows(members, path)
-            text = f"Every {word} row on {dataset}: one row per image and cell"
+            text = f"All {word} rows on {dataset}: one row per image and attack"
             made.append(Download(f"data/{path.name}", text, path.stat().st_size, dataset, official))
         some = [record for record in book.records if record.official == official]
         if some or official:
             for suffix, write in (("csv", as_csv), ("json", as_json)):
                 path = folder / (f"records.{suffix}" if official else f"records-unofficial.{suffix}")
                 path.write_text(write(some), encoding="utf-8")
-                text = f"Every {word} number with its interval, as {suffix.upper()}"
+                text = f"All {word} figures with their intervals, as {suffix.upper()}"
                 made.append(Download(f"data/{path.name}", text, path.stat().st_size, "", official))
     path = Path(shutil.copyfile(PUBLISHED, folder / PUBLISHED.name))
-    text = "Numbers that papers print, as shares in [0, 1], with what is known of each"
+    text = "Published numbers as shares in [0, 1], with source and setting"
     made.append(Download(f"data/{path.name}", text, path.stat().st_size))
     if rules.is_file():
         path = Path(shutil.copyfile(rules, out_dir / RULES))

@@ -14,10 +14,19 @@ from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
+from leaderboard.site.bounds import is_bound
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
 from leaderboard.site.tracks import TRACK_TEXT
 from leaderboard.votes import COPIES, LARGEST, METRIC, most_copies, over
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data set of a section: its title and the names of its classes in the order of their labels."""
+
+    title: str
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,15 +39,24 @@ class MatrixRow:
     queries: tuple[Record | None, ...] = ()
     unranked: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name as the page has it."""
+        return {"worst": "worst case", "suite": f"{self.name}, worst of:"}.get(self.kind, self.name)
+
 
 @dataclass(frozen=True)
 class MatrixBlock:
-    """The lines of one track under one norm."""
+    """The lines of one track under one norm, those outside the worst case last."""
 
     track: str
     norm: str
     eps: tuple[float, ...]
     rows: tuple[MatrixRow, ...]
+
+    def bounded(self, place: int) -> bool:
+        """Whether some figure in the column of this budget is an upper bound."""
+        return any(is_bound(row.numbers[place]) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class CorruptionRow:
 
 @dataclass(frozen=True)
 class VoteLine:
-    """What a vote took on one track, and how sure it was."""
+    """How many copies a vote classified on one track, and how sure it was."""
 
     track: str
     copies: Record
@@ -96,6 +114,21 @@ class Section:
     claims: tuple[ClaimLine, ...]
     provenance: tuple[tuple[str, str], ...]
 
+    @property
+    def has_bounds(self) -> bool:
+        """Whether some figure of the matrix is an upper bound."""
+        return any(block.bounded(place) for block in self.blocks for place in range(len(block.eps)))
+
+
+CLEAN_TILES = {
+    "accuracy": "Clean accuracy",
+    "balanced_accuracy": "Clean balanced accuracy",
+    "auc": "Clean AUC",
+    "calibration_error": "Clean calibration error",
+    "majority_class_rate": "Accuracy of always one class",
+    "abstention_rate": "Clean abstention rate",
+}
+"""Metrics on clean images at the top of a section, with their words."""
 
 PROVENANCE = (
     ("submission_hash", "Submission (sha256)"),
@@ -112,7 +145,7 @@ PROVENANCE = (
 
 
 def section(
-    book: Book, standing: Placement, entry: EntryRows, classes: Sequence[str], claims: Sequence[ClaimedNumber] = ()
+    book: Book, standing: Placement, entry: EntryRows, dataset: Dataset, claims: Sequence[ClaimedNumber] = ()
 ) -> Section:
     """Collect what one data set contributes to a submission's page."""
     key = (standing.submission, standing.dataset, standing.official)
@@ -126,12 +159,12 @@ def section(
         worst=book.worst(key),
         clean=clean,
         on_subset=clean.get("accuracy_on_attacked_subset"),
-        clinical=clinical(book, key, classes),
+        clinical=clinical(book, key, dataset.classes),
         blocks=_blocks(book, key, mine, entry),
         same_as=_same_as(entry),
         cumulative=any(record.metric.endswith("_cumulative") for record in mine),
-        chart=_chart(book, key, mine, standing),
-        query_chart=_query_chart(entry),
+        chart=_chart(book, key, mine, dataset),
+        query_chart=_query_chart(entry, dataset),
         severities=severities,
         corruption=_corruption(book, key, mine, severities),
         votes=_votes(book, key),
@@ -173,7 +206,7 @@ def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: EntryRows) -> 
                 beside = set(own.loc[own["unranked"].to_numpy(dtype=bool), "attack"])
                 lines = _lines(own, names)
                 rows = tuple(_row(book, key, (track, name, norm), eps, kind, name in beside) for name, kind in lines)
-                blocks.append(MatrixBlock(track, norm, eps, rows))
+                blocks.append(MatrixBlock(track, norm, eps, tuple(sorted(rows, key=lambda row: row.unranked))))
     return tuple(blocks)
 
 
@@ -194,11 +227,10 @@ def _row(
     track, attack, norm = cell
     numbers = tuple(book.cell(key, track, attack, norm, one) for one in eps)
     queries = tuple(book.get(key, track, "queries_median", attack, norm, one) for one in eps)
-    name = {"worst": "worst case", "suite": f"{attack}, worst of:"}.get(kind, attack)
-    return MatrixRow(name, kind, numbers, queries if any(queries) else (), unranked)
+    return MatrixRow(attack, kind, numbers, queries if any(queries) else (), unranked)
 
 
-def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Placement) -> Markup:
+def _chart(book: Book, key: EntryKey, mine: list[Record], dataset: Dataset) -> Markup:
     series = []
     start = book.get(key, "clean", "accuracy_on_attacked_subset")
     for track in (ALL_TRACKS, *ATTACK_TRACKS):
@@ -212,13 +244,13 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], standing: Placement) -
         if points:
             origin = [(0.0, start.value, start.low, start.high)] if start and start.known else []
             series.append(Series(TRACK_TEXT[track][0], origin + sorted(points), strong=track == ALL_TRACKS))
-    title = f"Worst-case robust accuracy of {standing.submission} on {standing.dataset} against the budget, per track"
+    title = f"Worst-case robust accuracy of {key[0]} on {dataset.title} against the budget, per track"
     return curves(series, title)
 
 
-def _query_chart(entry: EntryRows) -> Markup:
+def _query_chart(entry: EntryRows, dataset: Dataset) -> Markup:
     series = [Series(f"{curve.attack} (n = {curve.n})", curve.points) for curve in query_curves(entry)]
-    title = f"Images of {entry.dataset} on which {entry.submission} still stands, against queries per image, at 8/255"
+    title = f"Robust accuracy of {entry.submission} on {dataset.title} against queries per image, at 8/255"
     return curves(series, title, "queries per image")
 
 
@@ -268,7 +300,9 @@ def _provenance(entry: EntryRows) -> tuple[tuple[str, str], ...]:
         if track in ATTACK_TRACKS:
             images.update(rows["sample_id"].dropna().astype(str).unique())
             draws = max(draws, int(rows["draws"].max() if rows["draws"].notna().any() else 1))
-    found.append(("Seeds", "one per image and cell, from the names of data set, image, attack, parameters and budget"))
+    found.append(
+        ("Seeds", "one per image and attack, from the names of data set, image, attack, parameters and budget")
+    )
     found.append(("Judge's draws per image", f"{draws}"))
     found.append(("Images", f"{entry.track('clean')['sample_id'].nunique()} clean, {len(images)} attacked"))
     found.append(("Rows", f"{counts:,}"))

@@ -66,7 +66,7 @@ def test_published_numbers_stand_beside_the_entrys(here):
     heading, background, experiment = told.out.splitlines()[:3]
     assert heading == "pgd_at on films"
     assert background.startswith("  Clean accuracy 100.0 % (at least 75.0), balanced accuracy 100.0 %")
-    assert background.endswith("; one answer for all would score 50.0 %.")
+    assert background.endswith("; always predicting one class would score 50.0 %.")
     assert experiment.startswith("  beside Survey (2024), pgd_at on ")
     assert "  beside Survey (2024), pgd_at on ISIC2017, ResNet-18" in told.out
     assert "white-box, pgd-20, 8/255, accuracy: published 35.1% (Table 8), ours 100.0% (100.0% – 100.0%)" in told.out
@@ -76,7 +76,7 @@ def test_published_numbers_stand_beside_the_entrys(here):
 def test_a_constant_predictor_is_marked_under_its_name_once(board):
     here = board(Pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}), **SMALL))
     out = here("compare", "--published").out
-    assert "one answer for all would score 50.0 %. Predicts 'class 1' on every image" in out.splitlines()[1]
+    assert "always predicting one class would score 50.0 %. Predicts 'class 1' on every image" in out.splitlines()[1]
     assert out.count("Clean accuracy") == 1
 
 

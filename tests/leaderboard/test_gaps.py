@@ -232,7 +232,7 @@ def test_pages_show_a_dash_that_says_why_and_no_number_that_is_none(tmp_path, pr
     rows = pretend("natural", frames=2).rows_with_uncounted(falling=2)
     members = filed(holed(rows, "out of luck", **GAPS[place]), pretend("pgd_at", frames=2))
     site = build_site(members, project.root, tmp_path / "site").parent
-    for name in ("index.html", "entries/natural.html", "published.html", "claims.html"):
+    for name in ("index.html", "entries/natural.html", "published.html", "published/films.html", "claims.html"):
         assert not re.search(r"\bnan\b", (site / name).read_text(encoding="utf-8"), re.IGNORECASE), name
     own = (site / "entries" / "natural.html").read_text(encoding="utf-8")
     assert re.search(r'title="[^"]*out of luck">–<', own)

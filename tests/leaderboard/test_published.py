@@ -390,7 +390,10 @@ def test_an_entry_with_numbers_beside_it_is_not_alone(table, pretend, setting):
 def test_a_constant_predictors_accuracy_is_marked_wherever_it_stands(table, pretend, setting):
     blind = pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}))
     for pair in side_by_side(records(table(blind)), setting):
-        assert "balanced accuracy 50.0 % (50.0 to 50.0); one answer for all would score" in pair.background.sentence
+        assert (
+            "balanced accuracy 50.0 % (50.0 to 50.0); always predicting one class would score"
+            in pair.background.sentence
+        )
         (mark,) = as_plain(pair)["marks"]
         assert mark.startswith("Predicts '<b>ill</b>' on every image")
 

@@ -139,7 +139,7 @@ def test_an_entry_that_votes_shows_its_copies_on_every_track_and_no_other_entry_
     assert dict(told) == {
         TRACK_TEXT[track][0]: "250" if track == "adaptive" else "16" for track in TRACK_TEXT if track != "all"
     }
-    assert "Answers that took 250, %" in votes
+    assert "Predictions with 250 copies, %" in votes
     assert '<th scope="row">none</th>' not in page
     assert "Random copies" not in text_of(first.parent / "entries" / "natural.html")
 
@@ -341,9 +341,12 @@ def test_an_entrys_page_tells_unranked_lines_from_those_that_hold_earlier_falls(
     for one in rows:
         one["unranked"] = (one["track"], one["attack"]) == ("white-box", "fgsm")
     site = build_site(filed(rows), project.root, tmp_path / "site").parent
-    line = re.search(r'<th scope="row">fgsm(.*?)</th>', text_of(site / "entries" / "natural.html")).group(1)
-    assert "its own falls alone" in line
-    assert "#cumulative" in text_of(site / "entries" / "natural.html")
+    page = text_of(site / "entries" / "natural.html")
+    before, _, after = page.partition("Reported, not ranked: its own misclassifications alone")
+    assert '<th scope="row">pgd-20</th>' in before
+    assert '<th scope="row">fgsm</th>' not in before
+    assert '<th scope="row">fgsm</th>' in after.split("</tbody>")[0]
+    assert "#cumulative" in page
 
 
 def test_the_foot_of_every_page_tells_the_newest_official_row_and_the_versions(tmp_path, project, filed, small):
@@ -403,8 +406,8 @@ def test_provenance_names_every_harness_version_of_an_entrys_rows(tmp_path, proj
 
 def test_the_captions_of_curves_say_that_the_axis_is_not_to_scale(site):
     page = words_of(site / "entries" / "natural.html")
-    assert "budgets stand evenly spaced, not to scale" in page
-    assert "Numbers of queries stand evenly spaced, not to scale" in page
+    assert "The budgets are evenly spaced, not to scale" in page
+    assert "The numbers of queries are evenly spaced, not to scale" in page
 
 
 def test_building_again_forgets_old_entries_and_leaves_foreign_files_alone(tmp_path, project, filed, small):
@@ -477,5 +480,5 @@ def test_an_entrys_page_tells_how_often_it_gives_no_answer_under_attack(tmp_path
         if (one["track"], one["sample_id"], one["eps_255"]) == ("white-box", "00000", 8.0):
             one.update(right_draws=0, correct=False, pred=-1, abstained=True)
     site = build_site(filed(rows, pretend("natural")), project.root, tmp_path / "site").parent
-    assert "no answer: 10.0" in text_of(site / "entries" / "vote.html")
-    assert "no answer:" not in text_of(site / "entries" / "natural.html")
+    assert "abstains: 10.0" in text_of(site / "entries" / "vote.html")
+    assert "abstains:" not in text_of(site / "entries" / "natural.html")
