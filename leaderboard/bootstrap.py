@@ -1,7 +1,7 @@
 """95 % bootstrap intervals, clustered by patient and the same on every machine.
 
 Whole groups (patients) are drawn with replacement, so that several images of one patient do not pretend to be
-independent evidence. The draws depend on the set of groups alone: two entries judged on the same images meet the same
+independent evidence. The draws depend on the set of groups alone: two entries judged on the same images share the same
 resamples, and the difference between them is a paired one.
 """
 

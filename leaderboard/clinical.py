@@ -28,8 +28,8 @@ ABSTAINED = -1.0
 BINS = 15
 """Bins of equal width of the calibration error (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
 
-STANDS = 0.5
-"""Share of right draws from which an image counts as standing, as the judge decides."""
+ROBUST_FROM = 0.5
+"""Share of right draws from which an image counts as robust, as the judge decides."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def calibration_error(probabilities: Floats, answers: Answers, resamples: Bootst
 def worst_case_answers(entry: EntryRows, judged: Verdicts, columns: list[int]) -> Answers:
     """Return what the deployed defense answered each attacked image under its worst cell.
 
-    An image that stands is answered rightly; one that is wrong without attack keeps that answer; another gets the
-    wrong answer of the cell that left it the fewest right draws (of the first such in the order of cells).
+    An image that is robust is predicted correctly; one that is wrong without attack keeps that prediction; another
+    gets the wrong prediction of the cell that left it the fewest right draws (of the first such in the order of cells).
 
     Args:
         entry: the entry.
@@ -143,7 +143,7 @@ def worst_case_answers(entry: EntryRows, judged: Verdicts, columns: list[int]) -
     clean = _clean_answers(entry).reindex(index).to_numpy(dtype=np.float64)
     fell_clean = np.isfinite(clean) & (clean != labels)
     given = np.where(fell_clean, clean, given)
-    given = np.where(share >= STANDS, labels, given)
+    given = np.where(share >= ROBUST_FROM, labels, given)
     return Answers(labels, share, given)
 
 

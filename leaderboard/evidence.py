@@ -5,7 +5,7 @@ first to break whatever it breaks: without it, at that point of the run, the wor
 that was first on no image has changed no worst case. In an ``--individual`` run, where every cell attacks every image,
 the images count that a cell alone broke: no other counted cell of its track and norm did at that budget or below, for
 balls are nested.
-Informative cells attack every image in both; of them the same is told as if they had counted.
+Unranked cells attack every image in both; for them the same is computed as if they were ranked.
 """
 
 from collections import Counter
@@ -45,7 +45,7 @@ class Evidence:
         entries: entries (submission and data set) with such images.
         largest_eps_255: the largest budget with such images, None without any.
         first_at_largest: how many there.
-        lowered: standing images of randomised defenses of which the cell alone measured the lowest share of right
+        lowered: robust images of randomised defenses of which the cell alone measured the lowest share of right
             draws, which is what their worst case averages.
     """
 
@@ -89,7 +89,7 @@ def studies(members: Iterable[EntryRows]) -> list[Study]:
     """Sum up what every cell of every matrix decided, entry by entry.
 
     Args:
-        members: entries; rows of skipping and of individual runs are told apart.
+        members: entries; rows of skipping and of individual runs are kept apart.
     """
     sums: dict[tuple[str, str, bool], dict[CellName, _Tally]] = {}
     names: dict[tuple[str, str, bool], dict[str, None]] = {}
@@ -158,7 +158,8 @@ def official_evidence(members: Iterable[EntryRows], matrix: Matrix, digest: str)
         digest: its sha256.
     """
     counted = [cell for cell in matrix.cell if not cell.unranked]
-    mine = [entry for entry in members if entry.official and digest in entry.provenance("matrix_hash")]
+    # One after the other, so that the caller may use an entry's rows while they are in memory.
+    mine = (entry for entry in members if entry.official and digest in entry.provenance("matrix_hash"))
     found = [study for study in studies(mine) if study.matrix_hash == digest and not study.individual]
     if not found:
         return OfficialEvidence((), len(counted), ())
@@ -218,8 +219,8 @@ def _tallies(rows: pd.DataFrame, individual: bool) -> dict[CellName, _Tally]:
     # A skipping run asks a counted cell only where no other had broken the image: being asked is the proof.
     decided = broke & ((counted & (not individual)) | (before > rows["eps_255"].to_numpy()))
     lowest = np.nan_to_num(_lowest_of_others(rows, counted & ran, [*_PLACE, "eps_255"], "share"), nan=1.0)
-    fallen = (before <= rows["eps_255"].to_numpy()) | wrong
-    lowered = ran & ~fallen & (rows["share"].to_numpy() < lowest)
+    broken = (before <= rows["eps_255"].to_numpy()) | wrong
+    lowered = ran & ~broken & (rows["share"].to_numpy() < lowest)
     rows = rows.assign(broke=broke, decided=decided, lowered=lowered)
     tracks = rows[rows["decided"]].groupby(_CELL, sort=False)["track"].agg(set).to_dict()
     attacks = rows.sort_values("ran", ascending=False, kind="stable").drop_duplicates([*_CELL, "eps_255", "sample_id"])

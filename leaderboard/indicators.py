@@ -73,8 +73,8 @@ def _monotonicity(judged: Verdicts) -> Indicator:
     value = adaptive - shares[track] if track else float("nan")
     return Indicator(
         MONOTONICITY, value, ABOVE_ANOTHER_TRACK, ranks=False,
-        sentence=f"an attacker who knows everything leaves more than one who knows less: the adaptive track "
-        f"{100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
+        sentence=f"the adaptive track leaves more robust images than a track whose attacker knows less: the "
+        f"adaptive track {100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
         f"{HEADLINE_EPS:g}/255, so its gradient misleads attacks",
     )  # fmt: skip
 
@@ -90,9 +90,8 @@ def _large_radius(entry: EntryRows) -> Indicator:
     value = float("nan") if left is None else left
     return Indicator(
         LARGE_RADIUS, value, LEFT_AT_LARGE_RADIUS, ranks=False,
-        sentence=f"attacks with its gradient leave {100 * value:.1f} % at 128/255, where at most "
-        f"{100 * LEFT_AT_LARGE_RADIUS:.0f} % can be left where a gradient leads anywhere: it misleads attacks, or the "
-        "entry answers the same whatever it sees",
+        sentence=f"attacks with its gradient leave {100 * value:.1f} % at 128/255; a useful gradient leaves at "
+        f"most {100 * LEFT_AT_LARGE_RADIUS:.0f} %, so it misleads attacks, or the entry always predicts one class",
     )  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
 
 
 def _cell_metric(judged: Verdicts, columns: list[int]) -> str:
-    """Name the metric: where other cells skipped images from these, the figure counts their falls too."""
+    """Name the metric: where other cells skipped images from these, it counts the images that those broke too."""
     return HEADLINE if all(judged.individual[column] for column in columns) else f"{HEADLINE}_cumulative"
 
 

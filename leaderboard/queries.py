@@ -1,4 +1,4 @@
-"""Success of a black-box attack against its query budget, read from the queries that each fall cost."""
+"""Success of a black-box attack against its query budget, read from the queries that each success took."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class QueryCurve:
 
     Attributes:
         attack: the cell.
-        points: (queries per image, share standing, low, high) up to the cell's own budget.
-        n: images that the cell attacked; those that other cells felled before it are not among them.
+        points: (queries per image, share robust, low, high) up to the cell's own budget.
+        n: images that the cell attacked; those that other cells broke before it are not among them.
     """
 
     attack: str
@@ -35,12 +35,12 @@ def query_curves(entry: EntryRows) -> list[QueryCurve]:
     found = []
     for attack, part in rows.groupby("attack", observed=True, sort=False):
         spent = part["queries"].to_numpy(dtype=np.float64)
-        fell = ~part["correct"].to_numpy(dtype=bool)
+        broken = ~part["correct"].to_numpy(dtype=bool)
         budgets = [budget for budget in BUDGETS if budget < spent.max()] + [int(spent.max())]
-        standing = np.stack([~(fell & (spent <= budget)) for budget in budgets], axis=1).astype(np.float64)
+        robust = np.stack([~(broken & (spent <= budget)) for budget in budgets], axis=1).astype(np.float64)
         groups = part["group_id"].astype(object).fillna(part["sample_id"]).astype(str).tolist()
-        low, high = interval(bootstrap(groups).means(standing))
-        shares = standing.mean(axis=0)
+        low, high = interval(bootstrap(groups).means(robust))
+        shares = robust.mean(axis=0)
         points = tuple(
             (float(budget), float(share), float(below), float(above))
             for budget, share, below, above in zip(budgets, shares, low, high, strict=True)

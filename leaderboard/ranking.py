@@ -67,42 +67,42 @@ def rank_of(everyone: Sequence[EntryRows], required: Required | None = None) -> 
     for entry in everyone:
         by_dataset.setdefault(entry.dataset, []).append(entry)
     asked = required or in_force()
-    return [standing for dataset in sorted(by_dataset) for standing in _board(by_dataset[dataset], asked)]
+    return [placement for dataset in sorted(by_dataset) for placement in _board(by_dataset[dataset], asked)]
 
 
 def _board(members: list[EntryRows], required: Required) -> list[Placement]:
     judged = [verdicts(entry, required) for entry in members]
     reasons = [problems(entry, verdict, required) for entry, verdict in zip(members, judged, strict=True)]
     candidates = [i for i, why in enumerate(reasons) if not why]
-    for outsider in _outsiders([_setting(members[i], judged[i]) for i in candidates], required.matrix_hash):
+    for outsider in _outsiders([_board_key(members[i], judged[i]) for i in candidates], required.matrix_hash):
         reasons[candidates[outsider]] = ["judged on other images or another matrix than the rest of this board"]
     candidates = [i for i, why in enumerate(reasons) if not why]
     worst = [_headline_scores(verdict) for verdict in judged]
     ranks = _ranks([worst[i] for i in candidates], judged[candidates[0]].groups if candidates else [])
-    standings = []
+    placements = []
     for i, entry in enumerate(members):
         first, last = ranks[candidates.index(i)] if i in candidates else (None, None)
         low = high = np.array([np.nan])
         if _complete(judged[i]) and len(worst[i]):
             low, high = interval(bootstrap(judged[i].groups).means(worst[i][:, None]))
-        standings.append(
+        placements.append(
             Placement(
                 entry.submission, entry.dataset, entry.official, first, last,
                 float(worst[i].mean()) if _complete(judged[i]) and len(worst[i]) else float("nan"),
                 float(low[0]), float(high[0]), len(worst[i]), tuple(reasons[i]),
             )
         )  # fmt: skip
-    return sorted(standings, key=in_order)
+    return sorted(placements, key=in_order)
 
 
-def in_order(standing: Placement) -> tuple[str, bool, float, str, bool]:
+def in_order(placement: Placement) -> tuple[str, bool, float, str, bool]:
     """Sort key: by data set, ranked ones first, then from the highest value down."""
     return (
-        standing.dataset,
-        standing.rank is None,
-        -np.nan_to_num(standing.value, nan=-1.0),
-        standing.submission,
-        not standing.official,
+        placement.dataset,
+        placement.rank is None,
+        -np.nan_to_num(placement.value, nan=-1.0),
+        placement.submission,
+        not placement.official,
     )
 
 
@@ -121,24 +121,24 @@ def _headline_scores(judged: Verdicts) -> Floats:
     return judged.worst(columns)[0] if columns else np.zeros(0)
 
 
-Setting = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_BoardKey = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
-def _setting(entry: EntryRows, judged: Verdicts) -> Setting:
+def _board_key(entry: EntryRows, judged: Verdicts) -> _BoardKey:
     """What must be equal for two entries to stand on one board."""
     return (tuple(judged.images), tuple(entry.provenance("dataset_hash")), tuple(entry.provenance("matrix_hash")))
 
 
-def _outsiders(settings: list[Setting], in_force: str) -> list[int]:
-    """Return the indices of settings that are not the most common one under the matrix in force.
+def _outsiders(keys: list[_BoardKey], in_force: str) -> list[int]:
+    """Return the indices of keys that are not the most common one under the matrix in force.
 
     Where no entry was judged under that matrix, the most common of all (the first of equally common ones) counts.
     """
-    if not settings:
+    if not keys:
         return []
-    current = [setting for setting in settings if setting[2] == (in_force,)]
-    usual = max(current or settings, key=settings.count)
-    return [i for i, setting in enumerate(settings) if setting != usual]
+    current = [key for key in keys if key[2] == (in_force,)]
+    usual = max(current or keys, key=keys.count)
+    return [i for i, key in enumerate(keys) if key != usual]
 
 
 def _ranks(scores: list[Floats], groups: list[str]) -> list[tuple[int, int]]:

@@ -36,9 +36,9 @@ class Comparison:
     Attributes:
         entries: entries (submission and data set) compared.
         images: images judged in both runs, summed over entries.
-        missed: images that fell only where every cell attacked every image.
-        only_skipping: images that fell only in the skipping run; attacks are randomised per image alone, so this and
-            ``missed`` are what a cell does at other budgets or after others.
+        missed: images that are misclassified only where every cell attacked every image.
+        only_skipping: images that are misclassified only in the skipping run; attacks are randomised per image alone,
+            so this and ``missed`` are what a cell does at other budgets or after others.
         skipping, individual: what either run spent at this budget.
     """
 
@@ -126,7 +126,7 @@ def _counted(entry: EntryRows) -> pd.DataFrame:
 
 
 def _standing(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return per image and budget 1.0 where it stands, 0.0 where it fell there or below, NaN without that budget."""
+    """Return per image and budget 1.0 if robust, 0.0 if misclassified there or below, NaN without that budget."""
     by_eps = rows.assign(correct=rows["correct"].astype(float)).pivot_table(
         index=_IMAGE, columns="eps_255", values="correct", aggfunc="min"
     )

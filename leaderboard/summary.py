@@ -23,7 +23,7 @@ class Line:
         worst: worst case over all tracks at the headline budget; ``tracks`` holds each track's own.
         corrupted, flips: mean accuracy and flip probability over all corruption sequences.
         cost: :data:`INFERENCE_COST`.
-        majority: clean accuracy of one answer for all.
+        majority: clean accuracy of always predicting one class.
         indicators: metric -> record of the indicators of its gradient.
     """
 

@@ -109,8 +109,8 @@ def row_scores(rows: pd.DataFrame, entry: EntryRows) -> Floats:
     """Score each attack row of an entry, (rows,): share of right draws, 0 when wrong clean, NaN for gaps.
 
     A skipped row repeats the draws of the row that its verdict follows from. That is a measurement at the budget at
-    which the image fell, but at larger budgets it is only known to have fallen: there it scores 0, since what was not
-    measured never counts for the defense.
+    which the image was broken, but at larger budgets it is only known to be misclassified: there it scores 0, since
+    what was not measured never counts for the defense.
     """
     scores = draw_share(rows)
     # There are a handful of distinct texts in hundreds of thousands of rows.

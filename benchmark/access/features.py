@@ -30,7 +30,7 @@ _ROWS = 64
 class FeatureView(GradientView):
     """A gradient view of a deployed defense that opens its features, its detector's score and reference images.
 
-    Each look meets the defense as if nobody had asked before.
+    Each evaluation sees the defense as if it had not been queried before.
 
     Args:
         defense: the target.
@@ -184,7 +184,7 @@ def adaptive(
 ) -> FeatureView:
     """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT).
 
-    Each look meets the defense as if nobody had asked before.
+    Each evaluation sees the defense as if it had not been queried before.
 
     Args:
         defense: the target.

@@ -147,9 +147,9 @@ class GradientView(_Counting):
 class QueryView(_Counting):
     """Puts queries to the deployed defense, counts them per image and stops at the budget.
 
-    Each query meets the defense as if nobody had asked before. A subclass decides how much of the answer the attacker
-    sees. A vote of more than :data:`COPIES_PER_QUERY` copies answers with these, as it would if the others fell alike
-    (:class:`~benchmark.defense.stages.ForeseenVote`); what the attack hands in, the judge puts to the whole vote.
+    Each query sees the defense as if it had not been queried before. A subclass decides how much of the output the
+    attacker sees. A vote of more than :data:`COPIES_PER_QUERY` copies predicts from these, as it would if the others
+    voted alike (:class:`~benchmark.defense.stages.ForeseenVote`); the judge puts the attack's result to the whole vote.
 
     Args:
         defense: the deployed defense.

@@ -40,7 +40,7 @@ class Apgd:
     iterate seen fooled and the one of highest margin are looked at four times more and the better one is returned.
 
     One run costs ``iterations`` + 1 gradients and forward passes per image, times EOT samples (plus 8 looks without
-    gradient for a stochastic view). Further restarts and targets are spent only on images still standing;
+    gradient for a stochastic view). Further restarts and targets are spent only on images not yet misclassified;
     "targeted" asks one more look at the clean image, to order the targets.
 
     Args:

@@ -84,7 +84,7 @@ class Ascent:
     random_start: bool = True
 
     def restarted(self, images: Tensor, labels: Tensor, draw: Randomness, restarts: int = 1) -> Tensor:
-        """Return candidates (N, C, H, W); a further start is spent only on images still standing."""
+        """Return candidates (N, C, H, W); a further start is spent only on images not yet misclassified."""
         candidates = images.clone()
         best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
         rows = all_rows(images)

@@ -94,7 +94,7 @@ class ScorePurse(Purse):
         return self._task.margin(scores, labels), label != labels
 
 
-def first_fallen(purse: Purse, points: Tensor, rows: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+def first_broken(purse: Purse, points: Tensor, rows: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
     """The first of several points per image that was seen wrong, and whether that holds.
 
     Args:
@@ -104,12 +104,12 @@ def first_fallen(purse: Purse, points: Tensor, rows: Tensor, wrong: Tensor) -> t
         wrong: (n, k) bool.
 
     Returns:
-        Fallen (n,) bool and the points (n, C, H, W).
+        Misclassified (n,) bool and the points (n, C, H, W).
     """
     first = wrong.to(torch.uint8).argmax(dim=1)
     chosen = points[torch.arange(len(points), device=points.device), first]
-    fallen = wrong.any(dim=1)
-    return purse.holds(chosen, rows, fallen, torch.ones_like(fallen)), chosen
+    broken = wrong.any(dim=1)
+    return purse.holds(chosen, rows, broken, torch.ones_like(broken)), chosen
 
 
 def still_right(purse: Purse, images: Tensor) -> Tensor:
@@ -117,5 +117,5 @@ def still_right(purse: Purse, images: Tensor) -> Tensor:
     rows = (purse.left > 0).nonzero().squeeze(1)
     points = images[rows.to(images.device)]
     first = purse.wrong(points, rows)
-    fallen = purse.holds(points, rows, first, torch.ones_like(first))
-    return rows[~fallen.cpu() & (purse.left[rows] > 0)]
+    broken = purse.holds(points, rows, first, torch.ones_like(first))
+    return rows[~broken.cpu() & (purse.left[rows] > 0)]

@@ -58,7 +58,7 @@ class CwL2:
       gradient at the image, and thus follows the class whose boundary looks nearest instead of the one that leads. A
       shift or another scale of the logits changes nothing.
     - c is counted in multiples of twice the distance to that boundary, as it looks from the image: were the network
-      linear, an image would fall from 1 on. The paper begins with .01 whatever the scale.
+      linear, an image would be misclassified from 1 on. The paper begins with .01 whatever the scale.
     - The nearest point found is at last drawn back towards the image by bisection.
 
     Costs up to ``searches`` x (``steps`` + 1) gradients and forward passes per image, as many more as there are rivals
@@ -68,8 +68,8 @@ class CwL2:
         searches: values of c tried (the authors' 9).
         steps: Adam steps for each.
         learning_rate: of Adam, on w. The authors take 10,000 steps of .01.
-        initial_c: first value of c, in the multiples above; it grows tenfold until an image falls, and is then
-            bisected.
+        initial_c: first value of c, in the multiples above; it grows tenfold until an image is misclassified, and
+            is then bisected.
         kappa: margin asked for (0: the boundary).
 
     Raises:
@@ -117,8 +117,8 @@ class CwL2:
             place = (right & (nearest.distance > eps_255)).nonzero().squeeze(1)
             if len(place) == 0:
                 break
-            fell = search.run(c, place)
-            low, high = torch.where(fell, low, c), torch.where(fell, c, high)
+            broken = search.run(c, place)
+            low, high = torch.where(broken, low, c), torch.where(broken, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high) / 2)
         _draw_back(view, images, nearest, eps_255)
         return nearest.within(view, rows, eps_255)[0]
@@ -179,7 +179,7 @@ class _Search:
 
     def run(self, c: Tensor, place: Tensor) -> Tensor:
         """Minimise the objective of the images ``place`` (m,), c (n,); return (n,) whether a point fooled the view."""
-        fell = torch.zeros_like(self.labels, dtype=torch.bool)
+        broken = torch.zeros_like(self.labels, dtype=torch.bool)
         w = ((2 * self.images[place] - 1) * EDGE).atanh()
         first, second = torch.zeros_like(w), torch.zeros_like(w)
         lowest = torch.full_like(c, torch.inf)
@@ -188,7 +188,7 @@ class _Search:
         for number in range(1, self.attack.steps + 2):
             points = (w.tanh() + 1) / 2
             objective, gradient, logits = self._objective(points, c, place)
-            fell[place] |= self.nearest.offer(points, logits, place)
+            broken[place] |= self.nearest.offer(points, logits, place)
             if number > self.attack.steps:
                 break
             slope = gradient * 2 * points * (1 - points)
@@ -203,7 +203,7 @@ class _Search:
                 place, w, first, second, reach = place[moving], w[moving], first[moving], second[moving], reach[moving]
                 if len(place) == 0:
                     break
-        return fell
+        return broken
 
     def _objective(self, points: Tensor, c: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Values (m,), gradients for the points (m, C, H, W), logits (m, K)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
+from benchmark.attacks.confirm import ScorePurse, first_broken, still_right
 from benchmark.attacks.norms import radius
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
@@ -17,7 +17,7 @@ from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
 WAVE = 20
-"""Members asked about at once: bounds memory, and an image that falls asks no further wave."""
+"""Members asked about at once: bounds memory, and a misclassified image takes no further wave."""
 
 SHORTEST, LONGEST = 0.5, 1.0
 """Range of the factor of the difference between two members, drawn anew in each generation ("dither").
@@ -169,45 +169,45 @@ class _Evolution:
         return self.now.members.gather(1, index[:, :, None, None].expand_as(self.now.members))
 
     def _judge(self, children: Tensor) -> None:
-        """Ask about children, keep the better of child and parent, and let go of what fell or cannot pay."""
+        """Ask about children, keep the better of child and parent, and drop images that are done."""
         now = self.now
         members, fitness = now.members.clone(), now.fitness.clone()
-        standing = torch.ones(len(now.rows), dtype=torch.bool)
+        active = torch.ones(len(now.rows), dtype=torch.bool)
         for start in range(0, self._population, WAVE):
-            asking = (standing & (self._purse.left[now.rows] > 0)).nonzero().squeeze(1)
+            asking = (active & (self._purse.left[now.rows] > 0)).nonzero().squeeze(1)
             if len(asking) == 0:
                 break
             here, part = asking.to(members.device), slice(start, start + WAVE)
             offspring = children[here, part]
-            margin, fallen = self._ask(now.rows[asking], now.images[here], offspring)
+            margin, broken = self._ask(now.rows[asking], now.images[here], offspring)
             better = margin >= fitness[here, part]
             fitness[here, part] = torch.where(better, margin, fitness[here, part])
             members[here, part] = torch.where(better[:, :, None, None], offspring, members[here, part])
-            standing[asking[fallen.cpu()]] = False
+            active[asking[broken.cpu()]] = False
         self.now = _State(now.rows, now.images, members, fitness)
-        self._let_go(standing)
+        self._let_go(active)
 
     def _ask(self, rows: Tensor, images: Tensor, offspring: Tensor) -> tuple[Tensor, Tensor]:
-        """Margins (n, m), minus infinity where the queries ran out, and which images fell (n,)."""
+        """Margins (n, m), minus infinity where the queries ran out, and which images are misclassified (n,)."""
         points = painted(images, offspring)
         paid = torch.arange(points.shape[1])[None] < self._purse.left[rows][:, None]
         here = paid.to(points.device)
         margin = points.new_full(paid.shape, -torch.inf)
         wrong = torch.zeros_like(here)
         margin[here], wrong[here] = self._purse.margins(points[here], rows[:, None].expand(paid.shape)[paid])
-        fallen, chosen = first_fallen(self._purse, points, rows, wrong)
-        self.candidates[rows[fallen.cpu()].to(points.device)] = chosen[fallen]
-        return margin, fallen
+        broken, chosen = first_broken(self._purse, points, rows, wrong)
+        self.candidates[rows[broken.cpu()].to(points.device)] = chosen[broken]
+        return margin, broken
 
-    def _let_go(self, standing: Tensor) -> None:
-        spent = (standing & (self._purse.left[self.now.rows] < 1)).nonzero().squeeze(1)
+    def _let_go(self, active: Tensor) -> None:
+        spent = (active & (self._purse.left[self.now.rows] < 1)).nonzero().squeeze(1)
         out = self.now.take(spent)
         if len(spent):
             best = out.fitness.argmax(dim=1)
             members = out.members[torch.arange(len(best), device=best.device), best]
             self.candidates[out.rows.to(best.device)] = painted(out.images, members[:, None])[:, 0]
-        standing[spent] = False
-        self.now = self.now.take(standing.nonzero().squeeze(1))
+        active[spent] = False
+        self.now = self.now.take(active.nonzero().squeeze(1))
 
 
 def pixel_places(members: Tensor, size: Sequence[int]) -> Tensor:

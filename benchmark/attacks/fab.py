@@ -36,7 +36,7 @@ class FabT:
     an image for which nothing does is returned unchanged.
 
     Each target costs 2 ``iterations`` forward passes and ``iterations`` gradients per image, and one more forward pass
-    for the fitted point; further targets are tried only on images still standing. One look orders the targets.
+    for the fitted point; further targets are tried only on images not yet misclassified. One look orders the targets.
 
     Args:
         iterations: steps per target.

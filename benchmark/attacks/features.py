@@ -31,7 +31,7 @@ class Fea:
     is nearest in its pixels. Medical Aegis leaves choice of guide and step size unstated.
 
     Each guide costs ``steps`` + 1 gradients and ``steps`` + 2 forward passes per image (times EOT samples); a further
-    one is spent only on images still standing.
+    one is spent only on images not yet misclassified.
 
     Args:
         steps: number of steps (Medical Aegis: 100).

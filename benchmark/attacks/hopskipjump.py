@@ -199,13 +199,13 @@ class _Walk:
         self.now = _State(now.rows, now.images, point)
 
     def _search(self) -> None:
-        """Search the boundary between images and wrong points; let go of what fell inside the ball or cannot pay."""
+        """Search the boundary between images and wrong points; drop images that are done."""
         now = self.now
         far = distance(now.point, now.images, self._norm)
         low, high = torch.zeros_like(far), far.clone()
-        fallen = torch.zeros_like(far, dtype=torch.bool)
+        broken = torch.zeros_like(far, dtype=torch.bool)
         while True:
-            wide = (high - low > self._tolerance * far) & ~fallen
+            wide = (high - low > self._tolerance * far) & ~broken
             asked = (wide.cpu() & (self._purse.left[now.rows] > 0)).nonzero().squeeze(1)
             if len(asked) == 0:
                 break
@@ -218,11 +218,11 @@ class _Walk:
             wrong = self._ask(points, now.rows[asked], inside)
             high[here] = torch.where(wrong, middle, high[here])
             low[here] = torch.where(wrong, low[here], middle)
-            fallen[here] = wrong & inside
+            broken[here] = wrong & inside
         point = self._between(now, high, far)
         self.now = _State(now.rows, now.images, point)
         self.candidates[now.rows.to(point.device)] = project(point, now.images, self._norm, self._eps)
-        going = ~fallen.cpu() & (self._purse.left[now.rows] > RESERVE)
+        going = ~broken.cpu() & (self._purse.left[now.rows] > RESERVE)
         self.now = self.now.take(going.nonzero().squeeze(1))
 
     def _between(self, now: _State, away: Tensor, far: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Jsma:
     paper multiplies the rise of z_t by the fall of the other classes' sum, looks in one direction only and searches all
     d^2 pairs. A sum needs no search, for the best pair is the two best pixels, it counts how far the box lets a
     pixel go, and greed is then optimal on a linear network. The most likely wrong classes are tried in turn, each on
-    the images still standing.
+    the images not yet misclassified.
 
     A pixel goes to the face at once, so that an image is done when it fools the view; only against a stochastic view
     does the search go on, and the latest iterate seen fooled is returned. Without success the iterate of highest margin

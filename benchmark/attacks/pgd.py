@@ -33,7 +33,7 @@ class Pgd:
         steps: number of steps.
         alpha_255: step size in 1/255; None takes the survey's table, a quarter of the radius where it has no entry.
         loss: "cross_entropy" or "margin".
-        restarts: number of random starts; a further one is spent only on images still standing.
+        restarts: number of random starts; a further one is spent only on images not yet misclassified.
         random_start: whether to start from a random point of the ball rather than from the image.
 
     Raises:

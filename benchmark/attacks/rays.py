@@ -112,7 +112,7 @@ class _Search:
     def _at(self, now: _State, signs: Tensor, radius: Tensor) -> Tensor:
         return (now.images + (radius[:, None] * signs).reshape(now.images.shape)).clamp(0, 1)
 
-    def _learn(self, asked: Tensor, wrong: Tensor, fallen: Tensor) -> tuple[Tensor, Tensor]:
+    def _learn(self, asked: Tensor, wrong: Tensor, broken: Tensor) -> tuple[Tensor, Tensor]:
         """Narrow the searches, go to the next block where one has ended, and let go of what is done."""
         now = self.now
         passed = wrong & ~now.searching
@@ -122,7 +122,7 @@ class _Search:
         searching = (now.searching | wrong) & (radius - low > self._tolerance)
         level, block, trial = self._next_trial(signs, ~searching, now)
         self.now = _State(now.rows, now.images, signs, radius, trial, low, searching, level, block)
-        ends = fallen.cpu() | (self._purse.left[now.rows] < 1)
+        ends = broken.cpu() | (self._purse.left[now.rows] < 1)
         place = ends.nonzero().squeeze(1)
         out = self.now.take(place)
         if len(place):

@@ -1,4 +1,4 @@
-"""What a query attack remembers of the images that still stand, and how it goes on with some of them."""
+"""What a query attack remembers of the images not yet misclassified, and how it goes on with some of them."""
 
 from dataclasses import dataclass, fields
 from typing import Self

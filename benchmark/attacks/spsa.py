@@ -9,14 +9,14 @@ from torch import Tensor
 from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import project_linf
-from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
+from benchmark.attacks.confirm import ScorePurse, first_broken, still_right
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
 WAVE = 8
-"""Pairs of points asked about at once: bounds memory, and an image that falls asks no further wave."""
+"""Pairs of points asked about at once: bounds memory, and a misclassified image takes no further wave."""
 
 MOMENT, SQUARE, SMALL = 0.9, 0.999, 1e-8
 """Adam's decay rates and its guard against division by zero."""
@@ -33,8 +33,8 @@ class Spsa:
     Points asked about are projected too: each lies where an adversarial image may lie, so that a wrong label seen at
     any of them ends the attack on its image (the early stop), as one at the iterate does.
 
-    Costs 1 + ``iterations`` * (2 * ``samples`` + 1) queries per standing image, but never more than ``queries`` nor
-    than the view has left; the last iteration then makes do with fewer pairs.
+    Costs 1 + ``iterations`` * (2 * ``samples`` + 1) queries per image not yet misclassified, but never more than
+    ``queries`` nor than the view has left; the last iteration then makes do with fewer pairs.
 
     Args:
         samples: pairs per iteration.
@@ -102,7 +102,7 @@ class _Ascent:
         self.now = _State(rows, mine, mine, torch.zeros_like(mine), torch.zeros_like(mine))
 
     def finished(self) -> Tensor:
-        """(N, C, H, W): points that fell, and the last iterates of the others."""
+        """(N, C, H, W): misclassified points, and the last iterates of the others."""
         self._store(self.now.rows, self.now.iterate)
         return self._candidates
 
@@ -110,9 +110,9 @@ class _Ascent:
         self._candidates[rows.to(points.device)] = points
 
     def step(self, iteration: int) -> None:
-        """One iteration for every image that still stands and can pay."""
-        gradient, standing = self._guess()
-        self.now, gradient = self.now.take(standing), gradient[standing.to(gradient.device)]
+        """One iteration for every image not yet misclassified and can pay."""
+        gradient, active = self._guess()
+        self.now, gradient = self.now.take(active), gradient[active.to(gradient.device)]
         now = self.now
         mean = MOMENT * now.mean + (1 - MOMENT) * gradient
         square = SQUARE * now.square + (1 - SQUARE) * gradient.square()
@@ -123,7 +123,7 @@ class _Ascent:
         self._look()
 
     def _look(self) -> None:
-        """Ask about the iterates, and let go of those that fell or whose image has spent its queries."""
+        """Ask about the iterates, and drop those that are misclassified or whose image has no query left."""
         paying = (self._purse.left[self.now.rows] > 0).nonzero().squeeze(1)
         asked = self.now.take(paying)
         wrong = self._purse.wrong(asked.iterate, asked.rows)
@@ -133,21 +133,21 @@ class _Ascent:
         self.now = asked.take(going.nonzero().squeeze(1))
 
     def _guess(self) -> tuple[Tensor, Tensor]:
-        """Sum of differences times signs (n, C, H, W), and the places of images that no point felled."""
+        """Sum of differences times signs (n, C, H, W), and the places of images that no point broke."""
         now, samples = self.now, self._attack.samples
         total = torch.zeros_like(now.iterate)
-        standing = torch.ones(len(now.rows), dtype=torch.bool)
+        active = torch.ones(len(now.rows), dtype=torch.bool)
         for start in range(0, samples, WAVE):
             pairs = min(WAVE, samples - start)
             able = self._purse.left[now.rows] > 0
-            asking = (standing & able).nonzero().squeeze(1)
+            asking = (active & able).nonzero().squeeze(1)
             if len(asking) == 0:
                 break
-            standing[asking[self._wave(now.take(asking), total, asking, pairs).cpu()]] = False
-        return total, standing.nonzero().squeeze(1)
+            active[asking[self._wave(now.take(asking), total, asking, pairs).cpu()]] = False
+        return total, active.nonzero().squeeze(1)
 
     def _wave(self, now: _State, total: Tensor, asking: Tensor, pairs: int) -> Tensor:
-        """Ask about some pairs, add to the total; returns which images fell (n,) bool."""
+        """Ask about some pairs, add to the total; returns which images are misclassified (n,) bool."""
         signs = self._draw.take(now.rows).uniform((pairs, *now.images.shape[1:]), -1, 1)
         signs = torch.where(signs > 0, 1.0, -1.0)
         reach = self._attack.delta * torch.stack([signs, -signs], dim=2).flatten(1, 2)
@@ -163,6 +163,6 @@ class _Ascent:
         for pair in range(pairs):
             # One by one: the order of a sum must not depend on the batch.
             total[place] += rise[:, pair, None, None, None] * signs[:, pair]
-        fallen, chosen = first_fallen(self._purse, points, now.rows, wrong)
-        self._store(now.rows[fallen.cpu()], chosen[fallen])
-        return fallen
+        broken, chosen = first_broken(self._purse, points, now.rows, wrong)
+        self._store(now.rows[broken.cpu()], chosen[broken])
+        return broken

@@ -161,7 +161,7 @@ class _Search:
         return self._numbers[:, self._next_number - 1]
 
     def _judge(self, proposal: Tensor) -> None:
-        """Query, accept what is no worse, and let go of images that fell or have no query left."""
+        """Query, accept what is no worse, and drop images that are misclassified or have no query left."""
         scores, label = self._view.query(proposal, self.rows)
         margin = self._task.margin(scores, self._labels)
         wrong = label != self._labels

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.confirm import ScorePurse, first_fallen, still_right
+from benchmark.attacks.confirm import ScorePurse, first_broken, still_right
 from benchmark.attacks.norms import project, radius
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
@@ -105,16 +105,16 @@ class _Descent:
         self._visited = self._components
 
     def round(self) -> None:
-        """Two queries for each of some coordinates, a step of Adam in them; lets go of what fell or cannot pay."""
+        """Two queries for each of some coordinates, a step of Adam in them; drops images that are done."""
         chosen = self._next_coordinates()
-        rise, fallen = self._differences(chosen)
+        rise, broken = self._differences(chosen)
         self._step(chosen, rise)
         now = self.now
-        standing = ~fallen.cpu()
-        here = standing.to(now.images.device)
+        active = ~broken.cpu()
+        here = active.to(now.images.device)
         iterate = (now.images + now.change).reshape(-1, *self._shape)
-        self.candidates[now.rows[standing].to(iterate.device)] = iterate[here]
-        self.now = now.take((standing & (self._purse.left[now.rows] > 1)).nonzero().squeeze(1))
+        self.candidates[now.rows[active].to(iterate.device)] = iterate[here]
+        self.now = now.take((active & (self._purse.left[now.rows] > 1)).nonzero().squeeze(1))
 
     def _next_coordinates(self) -> Tensor:
         """(n, m) int64; a new random order begins when all have been visited."""
@@ -127,7 +127,7 @@ class _Descent:
         return chosen
 
     def _differences(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Rise of the margin per coordinate (n, m), zero where the queries ran out, and which images fell (n,)."""
+        """Rise of the margin per coordinate (n, m), zero without a query left, and the misclassified images (n,)."""
         now, count = self.now, chosen.shape[1]
         old = now.change.gather(1, chosen)
         value = now.images.gather(1, chosen)
@@ -145,9 +145,9 @@ class _Descent:
         here = paid.to(points.device)
         margin, wrong = points.new_zeros(paid.shape), torch.zeros_like(here)
         margin[here], wrong[here] = self._purse.margins(points[here], now.rows[:, None].expand(paid.shape)[paid])
-        fallen, winners = first_fallen(self._purse, points, now.rows, wrong)
-        self.candidates[now.rows[fallen.cpu()].to(points.device)] = winners[fallen]
-        return (margin[:, 0::2] - margin[:, 1::2]) / (2 * self._attack.delta), fallen
+        broken, winners = first_broken(self._purse, points, now.rows, wrong)
+        self.candidates[now.rows[broken.cpu()].to(points.device)] = winners[broken]
+        return (margin[:, 0::2] - margin[:, 1::2]) / (2 * self._attack.delta), broken
 
     def _step(self, chosen: Tensor, rise: Tensor) -> None:
         """Adam in the chosen coordinates, then back into ball and box."""

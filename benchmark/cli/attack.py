@@ -103,7 +103,7 @@ def attack_command(
 
 
 def _find(workplace: "Workplace", submission: str, dataset: str, name: str, track: str | None) -> "Cell":
-    """The cell of that name that this defense meets.
+    """The cell of that name that this defense is evaluated with.
 
     Raises:
         BenchError: there is none, in that track or at all.
@@ -119,14 +119,15 @@ def _find(workplace: "Workplace", submission: str, dataset: str, name: str, trac
             return cell
     where = f"track '{track}'" if track else "the matrix"
     raise BenchError(
-        f"{where} has no cell '{name}' that '{submission}' meets.{did_you_mean(name, {cell.name for cell in met})}"
+        f"{where} has no cell '{name}' that '{submission}' is evaluated with."
+        f"{did_you_mean(name, {cell.name for cell in met})}"
     )
 
 
 def _print(split: "Split", shots: "list[Shot]", classes: list[str]) -> None:
     table = Table()
     table.add_column("Image", overflow="fold")
-    for head in ("Label", "Answer", "Fell", "L-inf /255", "L2", "Pixels", "Queries", "Gradients"):
+    for head in ("Label", "Prediction", "Broken", "L-inf /255", "L2", "Pixels", "Queries", "Gradients"):
         table.add_column(head)
     names = [escape(name) for name in classes]
     for sample, label, shot in zip(split.ids, split.labels.tolist(), shots, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from benchmark.engine.cell_run import CellRun
-from benchmark.engine.ladder import Fall, Ladder
+from benchmark.engine.ladder import Break, Ladder
 from benchmark.engine.plain_tracks import Progress, judge_clean
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
@@ -17,14 +17,14 @@ from benchmark.results.schema import NORMS
 
 
 def order(cells: list[Cell], individual: bool) -> Iterator[tuple[Cell, float]]:
-    """Per norm cheap cells with eps rising, then dear ones from the largest eps down; last what skips no work."""
+    """Per norm inexpensive cells at rising eps, then expensive ones at falling eps; last those that skip no image."""
     ranked = [] if individual else [cell for cell in cells if not cell.unranked]
     for norm in NORMS:
-        cheap = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "inexpensive")]
-        for eps in sorted({eps for cell in cheap for eps in cell.eps_255}):
-            yield from ((cell, eps) for cell in cheap if eps in cell.eps_255)
-        dear = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "expensive")]
-        yield from ((cell, eps) for cell in dear for eps in reversed(cell.eps_255))
+        inexpensive = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "inexpensive")]
+        for eps in sorted({eps for cell in inexpensive for eps in cell.eps_255}):
+            yield from ((cell, eps) for cell in inexpensive if eps in cell.eps_255)
+        expensive = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "expensive")]
+        yield from ((cell, eps) for cell in expensive for eps in reversed(cell.eps_255))
     yield from ((cell, eps) for cell in cells if individual or cell.unranked for eps in cell.eps_255)
 
 
@@ -65,7 +65,7 @@ class AttackTrack:
         return self._book.table()
 
     def _hear(self, queries: int, _gradients: int, budget: int | None) -> None:
-        """A dear attack on its way: how far it is shows in its queries."""
+        """An expensive attack at work: its queries show how far it is."""
         if budget:
             self._tell(min(1.0, queries / budget))
 
@@ -77,16 +77,16 @@ class AttackTrack:
         if self._alone(cell):
             return self._clean[image].right
         ladder = self._ladders[cell.norm][image]
-        if ladder.fall_at(eps) is not None or ladder.survival_of(cell.name, eps) is not None:
+        if ladder.broken_at(eps) is not None or ladder.survival_of(cell.name, eps) is not None:
             return False
         return not self._left_to_others(ladder, cell, eps)
 
     def _left_to_others(self, ladder: Ladder, cell: Cell, eps: float) -> bool:
-        """Whether a dear cell leaves the image to those that felled it above and failed here.
+        """Whether an expensive cell leaves the image to those that broke it above and failed here.
 
-        Without such a fall it has to try: an attack that could not run above must not pass for one that failed.
+        Without such a cell it has to try: an attack that could not run above must not pass for one that failed.
         """
-        if self._workplace.matrix.descend == "standing" or cell.cost == "inexpensive":
+        if self._workplace.matrix.descend == "robust" or cell.cost == "inexpensive":
             return False
         others = ladder.felled_above(eps)
         return bool(others) and cell.name not in others and ladder.survival(eps) is not None
@@ -118,7 +118,7 @@ class AttackTrack:
                 ladder.record(cell.name, eps, shot.outcome)
 
     def _follows(self, image: int, ladder: Ladder, cell: Cell, eps: float) -> Shot:
-        """The verdict on an image that the cell was skipped, from what is known of it."""
-        fall: Fall | None = ladder.falls[0] if self._alone(cell) else ladder.fall_at(eps)
-        outcome = fall.outcome if fall else ladder.survival_of(cell.name, eps) or ladder.survival(eps)
-        return Shot(outcome, "", skipped=True, broken_by=fall.text if fall else "")
+        """The verdict on an image that the cell skips, from what is known of it."""
+        broken: Break | None = ladder.breaks[0] if self._alone(cell) else ladder.broken_at(eps)
+        outcome = broken.outcome if broken else ladder.survival_of(cell.name, eps) or ladder.survival(eps)
+        return Shot(outcome, "", skipped=True, broken_by=broken.text if broken else "")

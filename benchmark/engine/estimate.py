@@ -89,7 +89,7 @@ def _passes(workplace: Workplace, unit: Unit, kind: Kind, known: Mapping[str, An
     ]
     if len(others) < 2:
         return others[0] if others else USUAL[unit.track]
-    # Robust entries take more: whatever is left standing is attacked again.
+    # Robust entries take more: images not yet misclassified are attacked again.
     first, second, third = (statistics.quantiles(column, n=4)[2] for column in zip(*others, strict=True))
     return first, second, third
 

@@ -1,7 +1,7 @@
-"""What an attack track knows of each image: at which budget it fell, to what, and what it survived.
+"""What an attack track knows of each image: at which budget it was broken, by what, and what it survived.
 
-Balls are nested: an image that fell at 2/255 has fallen at 8/255, and one that a dear cell could not fell at 8/255
-counts as having survived that cell below (DESIGN, idea 5).
+Balls are nested: an image that is broken at 2/255 is broken at 8/255, and one that an expensive cell could not break at
+8/255 counts as having survived that cell below (DESIGN, idea 5).
 """
 
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from benchmark.engine.rows import Outcome
 
 
 @dataclass(frozen=True)
-class Fall:
-    """How an image fell."""
+class Break:
+    """How an image was broken."""
 
     by: str
     eps_255: float
@@ -28,17 +28,17 @@ class Ladder:
     """The state of one image through the cells of one track."""
 
     clean: Outcome
-    falls: list[Fall] = field(default_factory=list)
+    breaks: list[Break] = field(default_factory=list)
     survived: dict[str, tuple[float, Outcome]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.clean.right:
-            self.falls.append(Fall("clean", 0.0, self.clean))
+            self.breaks.append(Break("clean", 0.0, self.clean))
 
-    def fall_at(self, eps_255: float) -> Fall | None:
-        """The fall at the smallest budget that also counts at ``eps_255``; None while the image stands there."""
-        within = [fall for fall in self.falls if fall.eps_255 <= eps_255]
-        return min(within, key=lambda fall: fall.eps_255) if within else None
+    def broken_at(self, eps_255: float) -> Break | None:
+        """The break at the smallest budget that also counts at ``eps_255``; None while the image is robust there."""
+        within = [broken for broken in self.breaks if broken.eps_255 <= eps_255]
+        return min(within, key=lambda broken: broken.eps_255) if within else None
 
     def survival_of(self, cell: str, eps_255: float) -> Outcome | None:
         """The outcome at a budget of at least ``eps_255`` that this cell failed at."""
@@ -46,8 +46,8 @@ class Ladder:
         return outcome if eps >= eps_255 else None
 
     def felled_above(self, eps_255: float) -> set[str]:
-        """The cells that felled the image at a budget above ``eps_255``."""
-        return {fall.by for fall in self.falls if fall.eps_255 > eps_255}
+        """The cells that broke the image at a budget above ``eps_255``."""
+        return {broken.by for broken in self.breaks if broken.eps_255 > eps_255}
 
     def survival(self, eps_255: float) -> Outcome | None:
         """The outcome at a budget of at least ``eps_255`` that any cell failed at, the last one's; None without."""
@@ -60,4 +60,4 @@ class Ladder:
             if eps_255 > self.survived.get(cell, (-1.0, outcome))[0]:
                 self.survived[cell] = (eps_255, outcome)
         else:
-            self.falls.append(Fall(cell, eps_255, outcome))
+            self.breaks.append(Break(cell, eps_255, outcome))

@@ -32,7 +32,7 @@ _FITTED = ("gray-box", "white-box", "adaptive")
 
 @dataclass(frozen=True)
 class Kind:
-    """What decides which cells a defense meets: randomness, whether it is a bare classifier, and what it offers."""
+    """What decides a defense's cells: randomness, whether it is a bare classifier, and what it offers."""
 
     stochastic: bool
     plain: bool

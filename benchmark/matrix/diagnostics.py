@@ -24,7 +24,7 @@ class Diagnostics(Strict):
     Attributes:
         version: raised when a cell changes.
         images: at most so many images of the official subset; ``quick_images`` in profiles that are not official.
-        cell: attacks on every image that is right without attack.
+        cell: attacks on every image classified correctly without attack.
     """
 
     version: str

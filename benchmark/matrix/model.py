@@ -34,7 +34,7 @@ class Cell(Strict):
             eps down. (Version 1 of the file calls them cheap and dear, and ``unranked`` informative.)
         unranked: the cell attacks every image that is right when clean, for tables like the papers', and stays out
             of the worst case; cells that never changed one are marked so.
-        when: kind of defense that meets the cell: one without randomness, one with, or both.
+        when: kind of defense that is evaluated with the cell: one without randomness, one with, or both.
         needs: what only some defenses have: stages whose backward pass can also be the identity, or a detector's score.
         surrogate: the no-box attacker's model, one of the data set's surrogates or ``ensemble`` for all of them.
         backward: backward pass of the adaptive view: the stand-ins that the stages declare, or the identity.
@@ -93,7 +93,7 @@ class Cell(Strict):
         return self.same_as.partition("/")[0]
 
     def applies(self, stochastic: bool, has: Collection[str] = ()) -> bool:
-        """Whether a defense of this kind meets the cell; ``has`` names what it offers of :attr:`needs`."""
+        """Whether a defense of this kind is evaluated with the cell; ``has`` names what it offers of :attr:`needs`."""
         kind = self.when == "always" or (self.when == "stochastic") == stochastic
         return kind and (not self.needs or self.needs in has)
 
@@ -148,23 +148,29 @@ class Matrix(Strict):
     Attributes:
         version: raised when a cell changes.
         chunk: images of a unit of work.
-        descend: below its largest budget a dear cell tries every image that still stands there, or only what it felled
-            itself at the next budget above; what others felled there has been tried below by those.
+        descend: below its largest budget an expensive cell tries every image not yet misclassified there, or only what
+            it broke itself at the next budget above; what others broke there has been tried below by those. (Version
+            1 of the file calls these standing and felled.)
     """
 
     version: str
     chunk: Positive
-    descend: Literal["standing", "felled"] = "standing"
+    descend: Literal["robust", "own"] = "robust"
     corruption: Corruption
     profile: dict[str, Profile]
     cell: list[Cell]
+
+    @field_validator("descend", mode="before")
+    @classmethod
+    def _words_of_version_1(cls, value: object) -> object:
+        return {"standing": "robust", "felled": "own"}.get(str(value), value)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Matrix":
         names = [(cell.track, cell.name) for cell in self.cell]
         for track, name in names:
             if names.count((track, name)) > 1:
-                raise ValueError(f"cell '{track}/{name}' stands twice")
+                raise ValueError(f"cell '{track}/{name}' is there twice")
         known = {f"{track}/{name}" for track, name in names}
         for cell in self.cell:
             if cell.same_as and cell.same_as not in known:
@@ -189,7 +195,7 @@ class Matrix(Strict):
             raise ValueError(f"{told} that one does not run at all of its budgets; give it all, or remove same_as")
 
     def cells(self, track: str, *, stochastic: bool, profile: str, has: Collection[str] = ()) -> list[Cell]:
-        """Cells of a track that a defense of this kind meets, cut down to a profile's budgets."""
+        """Cells of a track that a defense of this kind is evaluated with, cut down to a profile's budgets."""
         bounds = self.profile_named(profile)
         met = [cell for cell in self.cell if cell.track == track and cell.applies(stochastic, has)]
         return [cut for cut in (_within(cell, bounds, stochastic) for cell in met) if cut.eps_255]

@@ -236,7 +236,7 @@ class _Training:
         return distance
 
     def _attacked_validation(self) -> Tensor | None:
-        """The validation images under the full adversary, who meets the bare classifier: the same in every epoch."""
+        """The validation images under the full adversary, who attacks the bare classifier: the same in every epoch."""
         adversary = self.recipe.adversary
         if adversary is None:
             return None

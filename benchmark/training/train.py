@@ -13,7 +13,7 @@ from benchmark.randomness import content_seed
 from benchmark.submission.weights import load_into, read_weights
 from benchmark.training.fit import Best, Fit
 from benchmark.training.log import Epoch, Paths
-from benchmark.training.methods import FirstStage, Method, Setting, build_method
+from benchmark.training.methods import FirstStage, Method, MethodContext, build_method
 from benchmark.training.part import Part, run_key
 from benchmark.training.recipe import Recipe, untrained_network
 from benchmark.training.stored import hashes_of_stored
@@ -90,7 +90,7 @@ class _Training:
         self.log: list[Epoch] = []
 
     def run(self) -> TrainingReport:
-        method = build_method(Setting(self.recipe, self.card, self.beside, self.device))
+        method = build_method(MethodContext(self.recipe, self.card, self.beside, self.device))
         first = method.first_stage(self.training)
         split, before = self.training, None
         if first is not None:

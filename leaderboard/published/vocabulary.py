@@ -261,12 +261,12 @@ COMMONEST = {
 split, and the lists of files that the survey's authors released."""
 
 NEAR = 0.005
-"""How near the commonest class's share an accuracy lies that one answer for all would give."""
+"""How near the commonest class's share an accuracy lies that always predicting one class gives."""
 
 
 def as_a_constant(source: str, dataset: str, task: str, metric: str, value: float) -> str:
-    """Return what to say of an accuracy that one answer for all images would reach; empty for any other."""
+    """Return what to say of an accuracy that always predicting one class reaches; empty for any other."""
     share = COMMONEST.get((source, dataset, task))
     if metric != "accuracy" or share is None or abs(value - share) > NEAR:
         return ""
-    return f"one answer for all images would score {100 * share:.1f} %"
+    return f"always predicting one class would score {100 * share:.1f} %"

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.board import Board
 from leaderboard.claims import CLAIMS, Ordering, orderings
-from leaderboard.entries import EntryRows
+from leaderboard.entries import EntryRows, Required
 from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
@@ -32,6 +32,8 @@ from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, budget_words, published_view
 from leaderboard.site.render import render
 from leaderboard.site.sources import repository, weights_of
+from leaderboard.site.uncounted import uncounted
+from leaderboard.verdicts import verdicts
 
 STATIC = Path(__file__).parent / "static"
 
@@ -108,8 +110,8 @@ def build_site(
     found = list(found)
     for entry in found:
         _check_names(entry)
-    view = MatrixView(in_force, digest, official_evidence(found, in_force, digest))
-    asked = required(view.matrix, view.hash)
+    asked = required(in_force, digest)
+    view = MatrixView(in_force, digest, official_evidence(_read_once(found, asked), in_force, digest))
     told = board or Board(records_of(found, asked), rank_of(found, asked))
     book = Book(told.records, told.placements)
     manifests = _manifests(root, {entry.submission for entry in found})
@@ -134,6 +136,14 @@ def build_site(
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
     return out_dir / "index.html"
+
+
+def _read_once(found: Sequence[EntryRows], asked: Required) -> Iterator[EntryRows]:
+    """Go through the entries; what pages ask of each later is computed while its rows are in memory, and remembered."""
+    for entry in found:
+        verdicts(entry, asked)
+        uncounted(entry)
+        yield entry
 
 
 def _check_names(entry: EntryRows) -> None:

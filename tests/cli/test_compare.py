@@ -76,7 +76,8 @@ def test_published_numbers_stand_beside_the_entrys(here):
 def test_a_constant_predictor_is_marked_under_its_name_once(board):
     here = board(Pretend("natural", wrong_clean=frozenset({0, 2, 4, 6, 8, 10}), **SMALL))
     out = here("compare", "--published").out
-    assert "always predicting one class would score 50.0 %. Predicts 'class 1' on every image" in out.splitlines()[1]
+    told = out.splitlines()[1]
+    assert "always predicting one class would score 50.0 %. Predicts 'class 1' on every image" in told
     assert out.count("Clean accuracy") == 1
 
 

@@ -54,21 +54,21 @@ def test_every_cell_meets_every_budget_of_its_own_exactly_once(individual):
 def test_an_image_wrong_on_clean_has_fallen_at_every_budget():
     ladder = Ladder(outcome(right=False))
     for eps in (0.5, 8):
-        assert ladder.fall_at(eps).text == "clean"
+        assert ladder.broken_at(eps).text == "clean"
 
 
 def test_a_fall_counts_at_its_own_and_all_larger_budgets():
     ladder = Ladder(outcome(right=True))
     ladder.record("fgsm", 2, outcome(right=False))
-    assert ladder.fall_at(1) is None
-    assert ladder.fall_at(2).text == ladder.fall_at(8).text == "fgsm@2"
+    assert ladder.broken_at(1) is None
+    assert ladder.broken_at(2).text == ladder.broken_at(8).text == "fgsm@2"
 
 
-def test_the_fall_at_the_smallest_budget_is_the_one_that_is_named():
+def test_the_smallest_budget_at_which_an_image_was_broken_is_the_one_that_is_named():
     ladder = Ladder(outcome(right=True))
     ladder.record("square", 8, outcome(right=False))
     ladder.record("square", 4, outcome(right=False))
-    assert ladder.fall_at(8).text == "square@4"
+    assert ladder.broken_at(8).text == "square@4"
 
 
 def test_what_survived_a_cell_counts_as_having_survived_it_below_and_not_above():

@@ -163,7 +163,7 @@ def test_the_board_tells_the_sentence(tmp_path, project, filed, pretend):
     page = build_site(entries, project.root, tmp_path / "site").read_text(encoding="utf-8")
     ranked, unranked = page.split('data-group="unranked"')
     assert "masked" not in ranked
-    assert "attacks with its gradient leave 40.0 % at 128/255, where at most 5 % can be left" in unranked
+    assert "Attacks with its gradient leave 40.0 % at 128/255; a useful gradient leaves at most 5 %" in unranked
 
 
 def test_a_missing_gradient_takes_no_rank_away(filed, pretend):

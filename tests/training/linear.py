@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.randomness import Randomness
 from benchmark.training.batches import Batch
-from benchmark.training.methods import Method, Setting, build_method
+from benchmark.training.methods import Method, MethodContext, build_method
 
 from .conftest import make_card, make_recipe
 
@@ -76,4 +76,4 @@ def make_batch(epoch: int = 1, seed: int = 0, flat: np.ndarray = CLEAN) -> Batch
 
 def make_method(name: str, beside: Path = Path(), **tables: object) -> Method:
     recipe = make_recipe(method=name, **tables)
-    return build_method(Setting(recipe, make_card(3), beside, torch.device("cpu")))
+    return build_method(MethodContext(recipe, make_card(3), beside, torch.device("cpu")))

@@ -14,7 +14,7 @@ from benchmark.errors import BenchError
 from benchmark.models import ARCHITECTURES
 from benchmark.training import TrainingReport, train
 from benchmark.training.batches import balanced_batches
-from benchmark.training.methods import METHODS, Examples, Method, Setting, build_method
+from benchmark.training.methods import METHODS, Examples, Method, MethodContext, build_method
 from benchmark.training.methods.friendly import IncreasingMargin
 from benchmark.training.methods.semi_supervised import SemiSupervised
 from benchmark.training.recipe import TABLES
@@ -80,7 +80,7 @@ def build(method: str, **changes: object) -> Method:
     tables: dict[str, object] = {"architecture": "straight", "options": {}, "shift": 0, **PLANS[method], **changes}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "straight", Straight)
-        return build_method(Setting(make_recipe(method=method, **tables), make_card(), Path(), CPU))
+        return build_method(MethodContext(make_recipe(method=method, **tables), make_card(), Path(), CPU))
 
 
 def distances(network: nn.Module, test: Split = TEST) -> torch.Tensor:

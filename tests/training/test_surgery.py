@@ -21,7 +21,7 @@ from benchmark.submission.scaffold import scaffold
 from benchmark.submission.weights import load_into, read_weights
 from benchmark.training import read_recipe, train
 from benchmark.training.deployed import deploys
-from benchmark.training.methods import Examples, Setting, build_method
+from benchmark.training.methods import Examples, MethodContext, build_method
 from benchmark.training.recipe import TWO_PASSES, untrained_network
 
 from .conftest import make_card, make_recipe
@@ -192,7 +192,7 @@ def test_in_the_loss_clean_images_meet_their_own_statistics_and_attacked_ones_th
     other.weights.rename(tmp_path / "other.safetensors")
     tables = {"architecture": "narrow-resnet18", "adversary": ADVERSARY, **BOTH[method]}
     recipe = make_recipe(method=method, surgery={"dual_batch_norm": "auxiliary"}, **tables)
-    built = build_method(Setting(recipe, make_card(), tmp_path, torch.device("cpu")))
+    built = build_method(MethodContext(recipe, make_card(), tmp_path, torch.device("cpu")))
     clean, labels = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
     aim = torch.rand(8, 2) if method == "ard" else labels
     examples = Examples(clean, labels, clean + 0.01, aim=aim, weights=torch.ones(8))
@@ -204,7 +204,7 @@ def test_in_the_loss_clean_images_meet_their_own_statistics_and_attacked_ones_th
 
 def test_a_batch_that_mpadvt_leaves_clean_meets_the_statistics_of_clean_images(watched):
     recipe = make_recipe(method="mpadvt", adversary=ADVERSARY, surgery={"dual_batch_norm": "auxiliary"})
-    method = build_method(Setting(recipe, make_card(), Path(), torch.device("cpu")))
+    method = build_method(MethodContext(recipe, make_card(), Path(), torch.device("cpu")))
     clean, labels = torch.rand(8, 1, 8, 8), torch.arange(8) % 2
     method.loss(with_dual_batch_norm(Watched()).train(), Examples(clean, labels, clean))
     assert [half for _, half, _ in watched.passes] == ["main"]

@@ -1,6 +1,6 @@
 """Training methods by the names that recipes use."""
 
-from benchmark.training.methods.base import Examples, FirstStage, Method, Setting
+from benchmark.training.methods.base import Examples, FirstStage, Method, MethodContext
 from benchmark.training.methods.distillation import DefensiveDistillation, RobustDistillation
 from benchmark.training.methods.friendly import FriendlyAt, IncreasingMargin
 from benchmark.training.methods.plain import EnsembleAt, MultiPerturbations, Natural, PgdAt
@@ -23,13 +23,13 @@ METHODS: dict[str, type[Method]] = {
     "defensive_distillation": DefensiveDistillation,
 }
 
-__all__ = ["METHODS", "Examples", "FirstStage", "Method", "Setting", "build_method"]
+__all__ = ["METHODS", "Examples", "FirstStage", "Method", "MethodContext", "build_method"]
 
 
-def build_method(setting: Setting) -> Method:
+def build_method(context: MethodContext) -> Method:
     """Build the method of a recipe.
 
     Raises:
         BenchError: a weight file that the recipe names is missing or does not fit.
     """
-    return METHODS[setting.recipe.method](setting)
+    return METHODS[context.recipe.method](context)

@@ -17,7 +17,7 @@ from benchmark.training.tables import Adversary, Stored
 
 
 @dataclass(frozen=True)
-class Setting:
+class MethodContext:
     """What a method is built from: recipe, card, the folder that paths are relative to, and the device."""
 
     recipe: Recipe
@@ -90,16 +90,16 @@ class Method(ABC):
     :mod:`benchmark.training.awp`).
 
     Args:
-        setting: what the method is built from.
+        context: what the method is built from.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, context: MethodContext) -> None:
+        self.context = context
 
     @property
     def recipe(self) -> Recipe:
         """The recipe."""
-        return self.setting.recipe
+        return self.context.recipe
 
     def adversary(self, epoch: int) -> Adversary:
         """The recipe's adversary in an epoch, counted from 1."""

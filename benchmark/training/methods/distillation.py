@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, cross_entropy_of, uniform_start
-from benchmark.training.methods.base import Examples, FirstStage, Method, Setting, of_attacked, of_clean
+from benchmark.training.methods.base import Examples, FirstStage, Method, MethodContext, of_attacked, of_clean
 from benchmark.training.methods.first import first_recipe
 from benchmark.training.methods.trades import divergence
 
@@ -28,15 +28,15 @@ class DefensiveDistillation(Method):
     and the student's are chosen by clean validation accuracy.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
         self.teacher: nn.Module | None = None
 
     def first_stage(self, split: Split) -> FirstStage:
         """The teacher."""
         recipe = first_recipe(self.recipe, self.recipe.epochs)
-        setting = Setting(self.recipe, self.setting.card, self.setting.beside, self.setting.device)
-        return FirstStage(recipe, Tempered(setting), split)
+        context = MethodContext(self.recipe, self.context.card, self.context.beside, self.context.device)
+        return FirstStage(recipe, Tempered(context), split)
 
     def after_first_stage(self, network: nn.Module, split: Split) -> Split:
         """Take the teacher."""
@@ -63,11 +63,11 @@ class RobustDistillation(Method):
     The teacher sees the clean image. The released code divides the KL term by the number of classes as well.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        assert setting.recipe.teacher is not None
-        self.alpha = setting.recipe.teacher.alpha
-        self.teacher = setting.load(setting.recipe.teacher)
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        assert context.recipe.teacher is not None
+        self.alpha = context.recipe.teacher.alpha
+        self.teacher = context.load(context.recipe.teacher)
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack the student and ask the teacher about the clean images; ``aim`` holds its logits (N, K)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.training.batches import Batch
 from benchmark.training.inner import cross_entropy_of, input_gradient, one_step, uniform_start, within
-from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
+from benchmark.training.methods.base import Examples, Method, MethodContext, of_attacked, of_clean
 from benchmark.training.methods.plain import Natural
 from benchmark.training.tables import Friendly, Margins
 
@@ -57,9 +57,9 @@ class IncreasingMargin(Method):
     (its default ``beta_position`` 1 and ``Xn_advc_p`` 1), in L-inf.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.margins = setting.recipe.margins or Margins()
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        self.margins = context.recipe.margins or Margins()
         self.radii = torch.zeros(0)
         self._forget()
 
@@ -117,11 +117,11 @@ class IncreasingMargin(Method):
     def _note(self, batch: Batch, found: Tensor, crossed: Tensor, right: Tensor) -> None:
         distance = 255 * (found - batch.images).flatten(1).abs().amax(dim=1).cpu()
         # One image may occur twice in a batch: its looks are taken in their order.
-        for place, length, fell, was_right in zip(
+        for place, length, broken, was_right in zip(
             batch.places.tolist(), distance.tolist(), crossed.tolist(), right.tolist(), strict=True
         ):
             self._right[place] |= was_right
-            if fell:
+            if broken:
                 self._next[place] = (self._next[place] + length) / 2
             elif was_right:
                 self._held[place] = True

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from benchmark.randomness import Randomness, content_seed
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, attacked, cross_entropy_of, input_gradient, one_step, uniform_start
-from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
+from benchmark.training.methods.base import Examples, Method, MethodContext, of_attacked, of_clean
 from benchmark.training.tables import Adversary, Perturbations
 
 
@@ -28,7 +28,7 @@ class PgdAt(Natural):
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
         adversary = self.adversary(batch.epoch)
-        found = attacked(network, adversary, batch.images, batch.labels, batch.draw, len(self.setting.card.classes))
+        found = attacked(network, adversary, batch.images, batch.labels, batch.draw, len(self.context.card.classes))
         return Examples(batch.images, batch.labels, found)
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:
@@ -84,9 +84,9 @@ class EnsembleAt(Method):
     The steps of the recipe's adversary serve validation alone.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.surrogates = [setting.load(stored) for stored in setting.recipe.surrogates or []]
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        self.surrogates = [context.load(stored) for stored in context.recipe.surrogates or []]
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Take one FGSM step on the source that the batch draws."""

@@ -11,7 +11,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
 from benchmark.training.batches import Batch
 from benchmark.training.inner import attacked
-from benchmark.training.methods.base import Examples, FirstStage, Method, Setting
+from benchmark.training.methods.base import Examples, FirstStage, Method, MethodContext
 from benchmark.training.methods.first import first_recipe
 from benchmark.training.methods.plain import Natural
 
@@ -28,10 +28,10 @@ class SemiSupervised(Method):
     share nor weight. Class balance is that of true and pseudo-labels together.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        assert setting.recipe.semi_supervised is not None
-        self.settings = setting.recipe.semi_supervised
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        assert context.recipe.semi_supervised is not None
+        self.settings = context.recipe.semi_supervised
         self.counts = torch.zeros(0)
 
     def labelled(self, split: Split) -> Tensor:
@@ -56,14 +56,14 @@ class SemiSupervised(Method):
     def first_stage(self, split: Split) -> FirstStage:
         """The network that names the images without a label: trained on the others alone."""
         recipe = first_recipe(self.recipe, self.settings.epochs)
-        setting = Setting(recipe, self.setting.card, self.setting.beside, self.setting.device)
-        return FirstStage(recipe, Natural(setting), split.subset(self.labelled(split)))
+        context = MethodContext(recipe, self.context.card, self.context.beside, self.context.device)
+        return FirstStage(recipe, Natural(context), split.subset(self.labelled(split)))
 
     def after_first_stage(self, network: nn.Module, split: Split) -> Split:
         """Replace every hidden label by what the network says."""
         with torch.no_grad():
             said = [
-                network(images.to(self.setting.device)).argmax(dim=1) for images in torch.split(split.images, CHUNK)
+                network(images.to(self.context.device)).argmax(dim=1) for images in torch.split(split.images, CHUNK)
             ]
         known = self.labelled(split)
         labels = torch.cat(said).cpu()
@@ -74,7 +74,7 @@ class SemiSupervised(Method):
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
-        classes = len(self.setting.card.classes)
+        classes = len(self.context.card.classes)
         found = attacked(network, self.adversary(batch.epoch), batch.images, batch.labels, batch.draw, classes)
         counts = self.counts[batch.places].to(batch.images.device)
         return Examples(batch.images, batch.labels, found, weights=counts)

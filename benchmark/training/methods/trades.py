@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from benchmark.randomness import Randomness
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, cross_entropy_of, near_start, uniform_start
-from benchmark.training.methods.base import Examples, Method, Setting, of_attacked, of_clean
+from benchmark.training.methods.base import Examples, Method, MethodContext, of_attacked, of_clean
 from benchmark.training.tables import Helper, Regulariser
 
 
@@ -66,11 +66,11 @@ class Hat(Trades):
     3.5, which the survey's takes over. Here x'' is clamped to [0, 1], there it is not.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        assert setting.recipe.helper is not None
-        self.settings: Helper = setting.recipe.helper
-        self.helper = setting.load(self.settings)
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        assert context.recipe.helper is not None
+        self.settings: Helper = context.recipe.helper
+        self.helper = context.load(self.settings)
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """TRADES' examples, and what the helper says of them."""
