@@ -22,7 +22,6 @@ from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
 from leaderboard.site.boardpage import boards
 from leaderboard.site.book import Book
-from leaderboard.site.bounds import is_bound
 from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
 from leaderboard.site.entrypage import CLEAN_TILES, Dataset, section
@@ -173,7 +172,6 @@ def _pages(site: Site, out_dir: Path) -> None:
         "site": site,
         "up": "",
         "attack_tracks": site.matrix.tracks,
-        "is_bound": is_bound,
     }
     pages: dict[str, dict[str, object]] = {
         "index.html": {

@@ -14,9 +14,9 @@ from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import lent_by
 from leaderboard.site.book import Book, EntryKey
-from leaderboard.site.bounds import is_bound
 from leaderboard.site.charts import Series, curves
 from leaderboard.site.clinicalpage import Clinical, clinical
+from leaderboard.site.render import loose
 from leaderboard.site.tracks import TRACK_TEXT
 from leaderboard.votes import COPIES, LARGEST, METRIC, most_copies, over
 
@@ -54,9 +54,13 @@ class MatrixBlock:
     eps: tuple[float, ...]
     rows: tuple[MatrixRow, ...]
 
+    def used(self, place: int) -> bool:
+        """Whether some attack of the track was run at this budget."""
+        return any(row.numbers[place] for row in self.rows)
+
     def bounded(self, place: int) -> bool:
         """Whether some figure in the column of this budget is an upper bound."""
-        return any(is_bound(row.numbers[place]) for row in self.rows)
+        return any(one is not None and one.known and loose(one) for one in (row.numbers[place] for row in self.rows))
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,10 @@ def as_table(experiment: Experiment) -> Printed:
     budgets = tuple(sorted({_budget(pair) for pair in experiment.pairs}, key=_budget_order))
     clauses = dict.fromkeys(clause for pair in experiment.pairs for clause in experiment.rest(pair))
     letters = {clause: _letter(place) for place, clause in enumerate(clauses)}
-    told = {pair: tuple(letters[clause] for clause in experiment.rest(pair)) for pair in experiment.pairs}
+    told = {
+        pair: tuple(letter for clause, letter in letters.items() if clause in experiment.rest(pair))
+        for pair in experiment.pairs
+    }
     about = (f"{theirs.defense} on {theirs.dataset}", theirs.model, theirs.task, theirs.setting)
     return Printed(
         title=f"{theirs.source} ({theirs.year}): {', '.join(filter(None, about))}",
