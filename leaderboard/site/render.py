@@ -39,6 +39,7 @@ def _environment() -> Environment:
         span=span,
         spread=spread,
         times=times,
+        loose=loose,
         points=points,
         number=number,
         size=size,
@@ -71,6 +72,11 @@ def percent(record: Record) -> str:
 def span(record: Record) -> str:
     """Return the 95 % interval in percent; the one-sided bound where no image, or every one, is counted."""
     return record.interval()
+
+
+def loose(record: Record) -> bool:
+    """Whether a figure is marked as an upper bound; never at the budget that ranks, where every attack is tried."""
+    return record.upper_bound and (record.norm, record.eps_255) != ("linf", HEADLINE_EPS)
 
 
 def times(record: Record) -> str:
