@@ -16,8 +16,8 @@ SEEN_OFTEN_ENOUGH = 3
 NEARLY_CONSTANT, MISSES_A_CLASS, BELOW_CHANCE, NO_BETTER = (
     "nearly constant",
     "misses a class",
-    "below chance on a class",
-    "≤ constant prediction",
+    "class below chance",
+    "≤ constant",
 )
 """Short names of what a mark says."""
 

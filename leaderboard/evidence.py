@@ -158,7 +158,8 @@ def official_evidence(members: Iterable[EntryRows], matrix: Matrix, digest: str)
         digest: its sha256.
     """
     counted = [cell for cell in matrix.cell if not cell.unranked]
-    mine = [entry for entry in members if entry.official and digest in entry.provenance("matrix_hash")]
+    # One after the other, so that the caller may use an entry's rows while they are in memory.
+    mine = (entry for entry in members if entry.official and digest in entry.provenance("matrix_hash"))
     found = [study for study in studies(mine) if study.matrix_hash == digest and not study.individual]
     if not found:
         return OfficialEvidence((), len(counted), ())

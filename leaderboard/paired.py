@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
 from leaderboard.bootstrap import Floats, bootstrap, interval
-from leaderboard.entries import EntryRows, Required, entries
+from leaderboard.entries import EntryRows, Required, entries, once_per_entry
 from leaderboard.gaps import Gaps
 from leaderboard.record import ALL_TRACKS
 from leaderboard.requirements import in_force
@@ -133,16 +133,25 @@ def _settings_apart(one: EntryRows, other: EntryRows) -> str:
 
 
 def _clean(one: EntryRows, other: EntryRows) -> list[Difference]:
-    if any((entry.track("clean")["status"] != "ok").any() for entry in (one, other)):
+    sides = [_clean_side(entry) for entry in (one, other)]
+    if not all(len(scores) for scores, _ in sides):
         return []
-    scores = [clean_scores(entry) for entry in (one, other)]
-    scores = [each[~each.index.duplicated()] for each in scores]
-    common = scores[0].index.intersection(scores[1].index).sort_values()
-    about = one.track("clean").drop_duplicates("sample_id").set_index("sample_id")
+    common = sides[0][0].index.intersection(sides[1][0].index).sort_values()
+    values = [scores.reindex(common).to_numpy(dtype=np.float64) for scores, _ in sides]
+    return _difference(one.dataset, "clean", values, [str(group) for group in sides[0][1].reindex(common)])
+
+
+@once_per_entry
+def _clean_side(entry: EntryRows) -> tuple[pd.Series, pd.Series]:
+    """Clean scores and groups by image; empty where an image has no verdict."""
+    rows = entry.track("clean")
+    if (rows["status"] != "ok").any():
+        rows = rows.iloc[:0]
+    scores = clean_scores(entry) if len(rows) else pd.Series(dtype=np.float64)
+    about = rows.drop_duplicates("sample_id").set_index("sample_id")
     about.index = about.index.astype(str)
-    groups = about["group_id"].astype(object).fillna(about.index.to_series()).reindex(common)
-    values = [each.reindex(common).to_numpy(dtype=np.float64) for each in scores]
-    return _difference(one.dataset, "clean", values, [str(group) for group in groups])
+    groups = about["group_id"].astype(object).fillna(about.index.to_series())
+    return scores[~scores.index.duplicated()], groups
 
 
 def _attacked(one: EntryRows, other: EntryRows, required: Required | None, uncounted: bool) -> list[Difference]:

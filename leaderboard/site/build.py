@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,13 +14,13 @@ from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.board import Board
 from leaderboard.claims import CLAIMS, Ordering, orderings
-from leaderboard.entries import EntryRows
+from leaderboard.entries import EntryRows, Required
 from leaderboard.evidence import official_evidence
 from leaderboard.metrics import records_of
 from leaderboard.published import Setting, alone, read_published, side_by_side
 from leaderboard.ranking import rank_of
 from leaderboard.requirements import required
-from leaderboard.site.boardpage import boards, short_title
+from leaderboard.site.boardpage import boards
 from leaderboard.site.book import Book
 from leaderboard.site.clinicalpage import clinical
 from leaderboard.site.downloads import RULES, Download, write_downloads
@@ -31,6 +31,8 @@ from leaderboard.site.matrix import MatrixView
 from leaderboard.site.publishedpage import PublishedView, budget_words, published_view
 from leaderboard.site.render import render
 from leaderboard.site.sources import repository, weights_of
+from leaderboard.site.uncounted import uncounted
+from leaderboard.verdicts import verdicts
 
 STATIC = Path(__file__).parent / "static"
 
@@ -65,8 +67,8 @@ class Site:
         return self.cards[dataset].title if dataset in self.cards else dataset
 
     def short(self, dataset: str) -> str:
-        """A data set's title up to its colon, or its name without a card."""
-        return short_title(dataset, self.cards.get(dataset))
+        """A data set's title up to its colon, for links and table heads."""
+        return self.title(dataset).partition(":")[0]
 
     def unconfirmed(self, dataset: str) -> bool:
         """Whether a data set's card says that its licence is not confirmed."""
@@ -107,8 +109,8 @@ def build_site(
     found = list(found)
     for entry in found:
         _check_names(entry)
-    view = MatrixView(in_force, digest, official_evidence(found, in_force, digest))
-    asked = required(view.matrix, view.hash)
+    asked = required(in_force, digest)
+    view = MatrixView(in_force, digest, official_evidence(_read_once(found, asked), in_force, digest))
     told = board or Board(records_of(found, asked), rank_of(found, asked))
     book = Book(told.records, told.placements)
     manifests = _manifests(root, {entry.submission for entry in found})
@@ -133,6 +135,14 @@ def build_site(
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
     _pages(site, out_dir)
     return out_dir / "index.html"
+
+
+def _read_once(found: Sequence[EntryRows], asked: Required) -> Iterator[EntryRows]:
+    """Go through the entries; what pages ask of each later is computed while its rows are in memory, and remembered."""
+    for entry in found:
+        verdicts(entry, asked)
+        uncounted(entry)
+        yield entry
 
 
 def _check_names(entry: EntryRows) -> None:

@@ -10,7 +10,7 @@ from benchmark.results.schema import HEADLINE_EPS
 from leaderboard.record import Record
 from leaderboard.summary import pareto
 
-_WIDTH, _HEIGHT = 372, 168
+_WIDTH, _HEIGHT = 372, 152
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 8, 34
 _STEP = 0.1
 

@@ -73,8 +73,8 @@ def test_the_takeaway_names_the_best_what_is_alike_and_the_natural_baseline(page
     (told,) = texts(page, ".takeaway")
     assert told.startswith("Best worst case at 8/255: Defense number 0, 100.0 % (at least 90.0).")
     ranges = [text.split("–") for text in texts(page, "tbody[data-group=ranked] .rank")]
-    first, last = int(ranges[0][0]), int(ranges[0][-1])
-    assert f"{last - first} other entries show no significant difference from it" in told
+    alike = int(ranges[0][-1]) - int(ranges[0][0])
+    assert re.search(rf"\b{alike} other entr(ies show|y shows) no significant difference from it", told)
     assert told.endswith("Without a defense: 0.0 % (at most 10.0).")
 
 
@@ -132,7 +132,7 @@ def test_a_figure_below_the_budget_that_ranks_is_marked_as_a_bound_and_no_other(
     page.goto((full.parent / "entries" / "entry3.html").as_uri())
     marked = page.locator("table.matrix .bound")
     assert marked.count() > 0
-    assert "upper bound" in marked.first.get_attribute("title")
+    assert marked.first.get_attribute("title") == "upper bound"
     last = page.locator("table.matrix").first.locator("tr.worst").first.locator("td").last
     assert last.locator(".bound").count() == 0
 
@@ -160,8 +160,11 @@ def test_every_page_prints_on_a4_landscape_without_clipping(page, full):
 
 
 def violations(page) -> list[tuple[str, str]]:
+    # Without preload: from a file, scripts may not read style sheets.
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
-    return [(one["id"], one["nodes"][0]["html"]) for one in axe.run(page).response["violations"]]
+    return [
+        (one["id"], one["nodes"][0]["html"]) for one in axe.run(page, options={"preload": False}).response["violations"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def test_each_track_has_a_line_a_mark_and_a_label_of_its_own_colour():
     for index in range(len(ATTACK_TRACKS) + 1):
         for part in ("line", "mark", "label"):
             assert f".curves .{part}.s{index}" in style
-        # One colour for light, and one for dark by choice and by the system's.
-        assert style.count(f"--s{index}:") == 3
+        # One colour for light, one for dark by choice and by the system's, and light again for print.
+        assert style.count(f"--s{index}:") == 4
 
 
 def test_ticks_that_would_touch_are_left_out_and_the_last_one_stays():

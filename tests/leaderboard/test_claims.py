@@ -141,7 +141,7 @@ def test_the_page_names_the_entry_whose_robustness_is_no_diagnosis(tmp_path, pro
     body = page.split('id="pgd_at-natural"')[1].split("</tbody>")[0]
     assert ">natural†</a>" in body
     assert ">pgd_at†" not in body
-    assert "†: this entry misses a class of this data set" in page
+    assert "†: a degenerate classifier on this data set" in page
 
 
 def test_unofficial_rows_confirm_nothing_on_the_page(tmp_path, project, filed, pretend):

@@ -17,6 +17,7 @@ from benchmark.results.schema import (
     EMPTY,
     ESSENTIAL,
     FALSE,
+    OF_A_RUN,
     SCHEMA,
     SCHEMA_VERSION,
     TRACKS,
@@ -59,14 +60,14 @@ def test_the_schema_version_travels_with_the_file(tmp_path):
 
 def test_columns_that_tell_nothing_are_left_out(tmp_path):
     write_table(rows(["a"], reason="", skipped=False, severity=None, probs=None), tmp_path / "rows.parquet")
-    assert columns_of(tmp_path / "rows.parquet") == {*ESSENTIAL, "sample_id", "correct"}
+    assert columns_of(tmp_path / "rows.parquet") == {*ESSENTIAL, *OF_A_RUN}
 
 
 def test_a_column_that_tells_something_of_one_row_alone_is_kept_for_all(tmp_path):
     table = pa.concat_tables([rows(["a"]), rows(["b"], reason="crash", skipped=True, severity=5)])
     write_table(table, tmp_path / "rows.parquet")
     assert columns_of(tmp_path / "rows.parquet") == {
-        *ESSENTIAL, "sample_id", "correct", "reason", "skipped", "severity",
+        *ESSENTIAL, *OF_A_RUN, "reason", "skipped", "severity",
     }  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_false_throughout_is_kept_where_null_means_something_else(tmp_path, colu
 
 def test_the_columns_that_every_file_has_are_there_even_where_they_are_empty(tmp_path):
     write_table(rows(["a"], submission=None), tmp_path / "rows.parquet")
-    assert set(ESSENTIAL) <= columns_of(tmp_path / "rows.parquet")
+    assert {*ESSENTIAL, *OF_A_RUN} <= columns_of(tmp_path / "rows.parquet")
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path):
