@@ -1,5 +1,6 @@
 """``bench evaluate``."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from benchmark.cli.console import Console
 from benchmark.cli.output import checked_data_dir
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
+from benchmark.root import Root
 
 if TYPE_CHECKING:
     from benchmark.engine import RunSettings
@@ -69,7 +71,6 @@ def evaluate_command(
 
     from benchmark.engine import RunSettings
     from benchmark.matrix import load_matrix
-    from benchmark.submission import all_entries
 
     _check_options(engine, device, results)
     checked_data_dir(data_dir)
@@ -79,11 +80,7 @@ def evaluate_command(
         profile = "official" if submissions or dataset or track else "quick"
     matrix.profile_named(profile)
     datasets = dataset or [DEFAULT_DATASET]
-    names = submissions or [
-        entry.name
-        for entry in all_entries(root)
-        if entry.manifest.baseline and set(entry.manifest.datasets) & set(datasets)
-    ]
+    names = submissions or _baselines(root, datasets)
     settings = RunSettings(
         root=root.path,
         results=results,
@@ -108,6 +105,17 @@ def evaluate_command(
         build_and_tell(root, [results], Path("site"), console)
     if failures:
         raise typer.Exit(1)
+
+
+def _baselines(root: Root, datasets: Collection[str]) -> list[str]:
+    """Names of the shipped baselines with any of these data sets."""
+    from benchmark.submission import all_entries
+
+    return [
+        entry.name
+        for entry in all_entries(root)
+        if entry.manifest.baseline and not set(datasets).isdisjoint(entry.manifest.datasets)
+    ]
 
 
 def _check_options(engine: str, device: str, results: Path) -> None:
