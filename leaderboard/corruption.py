@@ -48,7 +48,7 @@ def sequences(entry: EntryRows) -> Sequences | None:
     shape = (len(images), len(kinds), len(severities))
     flips, rights = np.full((2, *shape), np.nan)
     place = (image[whole], kind[whole], severity[whole])
-    with np.errstate(invalid="ignore"):
+    if whole.any():
         flips[place] = (predicted[:, 1:] != before).mean(axis=1)[whole]
         rights[place] = (predicted[:, 1:] == labels[:, None]).mean(axis=1)[whole]
     groups = np.empty(len(images), dtype=object)
