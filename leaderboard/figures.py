@@ -79,13 +79,7 @@ def _against_budget(axes: Any, here: Sequence[Line], records: Sequence[Record], 
             points.insert(0, (0.0, start))
         if points:
             drawn = True
-            axes.plot(
-                [x for x, _ in points],
-                [100 * y for _, y in points],
-                marker="o",
-                markersize=3,
-                label=_name(line, titles),
-            )
+            _curve(axes, points, _name(line, titles))
     axes.set(
         xlabel=r"$\epsilon$ in 1/255 (below the largest: upper bounds)", ylabel="robust accuracy in %", ylim=(0, 100)
     )
@@ -134,13 +128,7 @@ def _against_severity(axes: Any, here: Sequence[Line], records: Sequence[Record]
         )
         if points:
             drawn = True
-            axes.plot(
-                [x for x, _ in points],
-                [100 * y for _, y in points],
-                marker="o",
-                markersize=3,
-                label=_name(line, titles),
-            )
+            _curve(axes, points, _name(line, titles))
     axes.set(xlabel="severity", ylabel="accuracy on corrupted images in %")
     if drawn:
         axes.legend(fontsize=6, frameon=False)
