@@ -18,6 +18,9 @@ FILE = "effort.json"
 START_SECONDS = 6.0
 """What a worker takes to start."""
 
+FITTED_ON = 32
+"""Training images in a step of an attack that is fitted on them."""
+
 FRAMES = 21
 USUAL = {
     "no-box": (180.0, 150.0, 12.0),
@@ -72,6 +75,9 @@ def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, A
         return 0.0
     queries, gradients, attacks = _passes(workplace, unit, kind, known)
     share = _share_of_official(workplace, unit, kind)
+    if unit.track == "gray-box":
+        # Nearly all of it is fitting, which takes the same for few images as for many.
+        share *= workplace.card(unit.dataset).official.count / len(workplace.split(unit.dataset, unit.track))
     forward = pace.decision if unit.track == "black-box" else pace.gradient / 3
     passes = gradients * pace.gradient + max(0.0, queries - gradients) * forward
     return images * share * (passes + attacks * draws * pace.decision)
@@ -112,7 +118,11 @@ def _nominal(cells: Sequence[Cell]) -> float:
     """Passes that the cells would take if every image met every budget."""
     total = 0.0
     for cell in cells:
-        sizes = [float(cell.params[name]) for name in ("steps", "iterations", "queries") if name in cell.params]
+        sizes = [
+            float(cell.params[name]) for name in ("steps", "iterations", "queries", "batches") if name in cell.params
+        ]
+        if "epochs" in cell.params:
+            sizes.append(float(cell.params["epochs"]) * float(cell.params.get("images", FITTED_ON)) / FITTED_ON)
         total += len(cell.eps_255) * max(sizes, default=10.0) * float(cell.params.get("restarts", 1))
     return total
 

@@ -5,7 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.cli.evaluate import Remaining
-from benchmark.engine.estimate import in_words, wall_seconds
+from benchmark.engine import RunSettings, Unit
+from benchmark.engine import estimate as estimate_module
+from benchmark.engine.estimate import estimate, in_words, wall_seconds
+from benchmark.engine.probe import Pace
+from benchmark.engine.workplace import Workplace
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,15 @@ def test_a_run_that_is_faster_than_expected_shows_it() -> None:
     column.expect(1000)
     half = column.render(SimpleNamespace(completed=0.5, total=1.0, elapsed=20.0))  # type: ignore[arg-type]
     assert str(half) == "0:00:20"
+
+
+def test_fitting_attacks_is_expected_to_take_the_same_for_few_images_as_for_many(root, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(estimate_module, "paces", lambda _place, units, apart: dict.fromkeys(units, Pace(0.01, 0.03)))
+
+    def seconds(track: str, limit: int | None) -> float:
+        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", limit=limit))
+        units = [Unit("plain", "toy", track, chunk) for chunk in range(place.chunks("toy", track))]
+        return sum(estimate(place, units).values())
+
+    assert seconds("gray-box", 5) == pytest.approx(seconds("gray-box", None))
+    assert seconds("white-box", 5) == pytest.approx(seconds("white-box", None) / 4)
