@@ -1,5 +1,6 @@
 """``bench verify``: do the rows still belong to the submission, the data and the matrix that are here?"""
 
+import tempfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,13 +49,24 @@ def verify_command(
     results: Results = None,
     as_json: Json = False,
     data_dir: DataDir = None,
+    rerun: Annotated[
+        int | None, typer.Option(min=1, help="Evaluate so many images again and compare verdicts, row by row.")
+    ] = None,
+    track: Annotated[list[str] | None, typer.Option(help="With --rerun: only these tracks.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="With --rerun: processes.")] = 1,
 ) -> None:
     """Check by hashes that rows belong to the submissions, data sets and matrix that are here.
 
-    Exit code 1 if some do not. Checks the official rows unless --results names others.
+    With --rerun, also check that they can be computed again. Exit code 1 if something does not agree. Checks the
+    official rows unless --results names others.
     """
     checked_data_dir(data_dir)
     root = root_of(context)
+    if rerun is not None:
+        _recompute(root, names or [], dataset, results, Rerun(rerun, tuple(track or ()), workers, data_dir), as_json)
+        return
+    if track:
+        raise BenchError("--track goes with --rerun; give both or neither.")
     folders = results or official_folders(root)
     if not folders:
         raise BenchError("there are no official rows here; run 'bench fetch', or name a folder with --results.")
@@ -64,6 +76,49 @@ def verify_command(
     else:
         _print(found)
     if any(one.wrong for one in found):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What to evaluate again: so many images, these tracks (all when empty), and how."""
+
+    images: int
+    tracks: tuple[str, ...]
+    workers: int
+    data_dir: Path | None
+
+
+def _recompute(
+    root: Root, names: list[str], dataset: str | None, results: list[Path] | None, how: Rerun, as_json: bool
+) -> None:
+    """Evaluate entries again on a few images and say how many verdicts differ from the rows."""
+    from benchmark.engine import RunSettings
+    from benchmark.engine.rerun import Recomputed, rerun
+
+    if not names:
+        raise BenchError("--rerun takes minutes for each entry; name the submissions.")
+    folders = results or official_folders(root)
+    found: list[tuple[str, str, Recomputed]] = []
+    for entry in entries_of(root, folders, dataset, names):
+        stored = {track: entry.track(track) for track in how.tracks or entry.held.tracks}
+        if missing := [track for track in how.tracks if track not in entry.held.tracks]:
+            raise BenchError(f"{entry.submission} on {entry.dataset} has no rows of track {', '.join(missing)}.")
+        profile = next(iter(entry.provenance("profile")), "official")
+        with tempfile.TemporaryDirectory() as folder:
+            settings = RunSettings(
+                root=root.path, results=Path(folder), data_dir=how.data_dir, profile=profile, limit=how.images
+            )
+            done = rerun(settings, entry.submission, entry.dataset, stored, how.workers)
+        found += [(entry.submission, entry.dataset, one) for one in done]
+    if as_json:
+        print_json([{"submission": name, "dataset": where, **asdict(one)} for name, where, one in found])
+    else:
+        table = table_of("Submission", "Data set", "Track", "Rows", "Differ", "Attacks", whole=("Submission", "Rows"))
+        for name, where, one in found:
+            table.add_row(name, where, one.track, str(one.rows), str(one.differ), ", ".join(one.attacks))
+        wide_console().print(table)
+    if any(one.differ for _, _, one in found):
         raise typer.Exit(1)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.matrix import load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
+from benchmark.results.store import read_table, write_table
 from benchmark.root import Root
 from benchmark.submission import find_entry
 from leaderboard.board import row_hashes
@@ -95,3 +96,31 @@ def test_data_that_is_not_here_is_not_checked_and_said_so(bench: Callable[..., A
     told = bench("--root", ROOT.path, "verify", "ard", "-d", "pneumoniamnist", "--json", "--data-dir", tmp_path)
     assert told.code == 0
     assert json.loads(told.out)[0]["unchecked"][0].startswith("images (data set 'pneumoniamnist' needs")
+
+
+RERUN = ("verify", "natural", "--rerun", 2, "--track", "clean", "--track", "no-box", "--track", "corruption", "--json")
+
+
+def test_committed_rows_can_be_computed_again(own: Root, bench: Callable[..., Any]) -> None:
+    told = bench("--root", own.path, *RERUN)
+    assert told.code == 0, told.out + told.err
+    found = {one["track"]: (one["rows"], one["differ"]) for one in json.loads(told.out)}
+    assert found == {"clean": (2, 0), "no-box": (108, 0), "corruption": (140, 0)}
+
+
+def test_a_row_whose_verdict_was_changed_is_found_by_computing_it_again(own: Root, bench: Callable[..., Any]) -> None:
+    path = own.official_results / "synthetic_cxr" / "natural" / "no-box.parquet"
+    rows = read_table(path)
+    assert rows is not None
+    correct = rows.column("correct").to_pylist()
+    write_table(rows.set_column(rows.column_names.index("correct"), "correct", [[not one for one in correct]]), path)
+    told = bench(
+        "--root", own.path, "verify", "natural", "--rerun", 1, "--track", "clean", "--track", "no-box", "--json"
+    )
+    assert told.code == 1
+    assert {one["track"]: one["differ"] for one in json.loads(told.out)} == {"clean": 0, "no-box": 54}
+
+
+def test_computing_again_needs_a_name_since_it_takes_minutes(own: Root, bench: Callable[..., Any]) -> None:
+    assert "name the submissions" in bench("--root", own.path, "verify", "--rerun", 2).sentence
+    assert "goes with --rerun" in bench("--root", own.path, "verify", "--track", "clean").sentence
