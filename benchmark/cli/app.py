@@ -108,7 +108,8 @@ def _run() -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        Console(stderr=True).print("interrupted; the same command goes on from here.")
+        resumes = "evaluate" in sys.argv[1:]
+        Console(stderr=True).print("interrupted; the same command goes on from here." if resumes else "interrupted.")
     return code or 0
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmark.cli.console import Console
 from benchmark.cli.image_files import places
-from benchmark.cli.output import checked_data_dir, wide_console
+from benchmark.cli.output import checked_data_dir, refuse_unwritable, wide_console
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
@@ -60,8 +60,8 @@ def attack_command(
 
     check_device(device)
     checked_data_dir(data_dir)
-    if save is not None and save.is_file():
-        raise BenchError(f"--save {save} is a file; give a folder.")
+    if save is not None:
+        refuse_unwritable(save, "--save")
     with tempfile.TemporaryDirectory() as scratch:
         settings = RunSettings(
             root_of(context).path, Path(scratch), data_dir, limit=limit, device=device, matrix=matrix_file

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.console import Console
+from benchmark.cli.output import refuse_unwritable
 from benchmark.cli.rows import Results, entries_beside
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
@@ -43,7 +44,10 @@ def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, consol
     for complaint in sound_cards(root.datasets, {entry.dataset for entry in found})[1]:
         console.print(f"left out of the page of data sets: {complaint}", markup=False, highlight=False, soft_wrap=True)
     page = build_site(found, root, out, board=board)
-    console.print(f"The site is at {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
+    datasets = {entry.dataset for entry in found if not entry.official}
+    # Opens at the board that the reader's own rows are on, where that is one.
+    at = f"#dataset={min(datasets)}" if len(datasets) == 1 else ""
+    console.print(f"The site is at {page.resolve().as_uri()}{at}", highlight=False, soft_wrap=True)
     return page
 
 
@@ -53,8 +57,7 @@ def site_command(
     out: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("site"),
 ) -> None:
     """Build the static leaderboard; it needs no server."""
-    if out.exists() and not out.is_dir():
-        raise BenchError(f"--out {out} is a file; give a folder.")
+    refuse_unwritable(out, "--out")
     build_and_tell(root_of(context), results, out, Console())
 
 

@@ -19,13 +19,14 @@ from rich.progress import (
 from rich.text import Text
 
 from benchmark.cli.console import Console
-from benchmark.cli.output import checked_data_dir
+from benchmark.cli.output import checked_data_dir, refuse_unwritable
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
 if TYPE_CHECKING:
     from benchmark.engine import RunSettings
+    from benchmark.matrix import Matrix
 
 DEFAULT_DATASET = "synthetic_cxr"
 """The embedded data set, which needs no download."""
@@ -73,6 +74,8 @@ def evaluate_command(
     from benchmark.matrix import load_matrix
 
     _check_options(engine, device, results)
+    if site:
+        refuse_unwritable(Path("site"), "the site's folder")
     checked_data_dir(data_dir)
     root = root_of(context)
     matrix, _ = load_matrix(matrix_file) if matrix_file else load_matrix()
@@ -92,6 +95,7 @@ def evaluate_command(
         batch_size=batch_size,
         matrix=matrix_file,
     )
+    _check_names(root, matrix, names, datasets, track or ())
     console = Console()
     crew = workers or os.cpu_count() or 1
     failures = _run(settings, names, datasets, track or list(matrix.tracks), crew, console)
@@ -118,13 +122,27 @@ def _baselines(root: Root, datasets: Collection[str]) -> list[str]:
     ]
 
 
+def _check_names(
+    root: Root, matrix: "Matrix", names: Collection[str], datasets: Collection[str], tracks: Collection[str]
+) -> None:
+    """Refuse unknown names before anything is said of a run."""
+    from benchmark.data.availability import find_card
+    from benchmark.engine.evaluate import check_tracks
+    from benchmark.submission import find_entry
+
+    check_tracks(matrix, tracks)
+    for dataset in datasets:
+        find_card(dataset, root)
+    for name in names:
+        find_entry(root, name)
+
+
 def _check_options(engine: str, device: str, results: Path) -> None:
     """Refuse what no run can be made with."""
     if engine != "local":
         raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
     check_device(device)
-    if any(path.exists() and not path.is_dir() for path in (results, *results.parents)):
-        raise BenchError(f"--results {results} is a file or lies below one; give a folder.")
+    refuse_unwritable(results, "--results")
 
 
 def check_device(device: str) -> None:

@@ -83,6 +83,8 @@ def _print(done: "Imported", file: Path, submission: str) -> None:
         console.print(f"  with '{fit.added}' before their names, as the entry's network has it")
     if fit.filled:
         console.print(f"  {len(fit.filled)} counters of batch normalisation, which the file lacks, are zero")
+    if fit.passed_over:
+        console.print(f"  passed over: {_some(fit.passed_over)}, which fit too; --key {fit.passed_over[0]} takes them")
     if fit.left_out:
         console.print(f"  left out: {_some(fit.left_out)}, which the entry's network does not have")
     if done.others:

@@ -1,6 +1,7 @@
 """How commands print, and the options that several share."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,20 @@ def checked_data_dir(data_dir: Path | None) -> Path | None:
         what = "is a file" if data_dir.exists() else "does not exist"
         raise BenchError(f"--data-dir {data_dir} {what}; give the folder that holds the data files.")
     return data_dir
+
+
+def refuse_unwritable(folder: Path, what: str) -> None:
+    """Refuse a folder that cannot be made or written, before the work whose results it is for.
+
+    Raises:
+        BenchError: it is a file, lies below one, or may not be written; ``what`` begins the sentence.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        below = "is a file" if there == folder else f"lies below the file {there}"
+        raise BenchError(f"{what} {folder} {below}; give a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BenchError(f"{what} {folder} cannot be written ({there} is read-only for you); give another folder.")
 
 
 def wide_console() -> Console:

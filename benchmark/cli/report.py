@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from benchmark.cli.console import Console, say
-from benchmark.cli.output import table_of, wide_console
+from benchmark.cli.output import refuse_unwritable, table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders, own_folders
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError, did_you_mean
@@ -133,8 +133,7 @@ def _titles(board: "Board", root: Root) -> dict[str, str]:
 
 
 def _draw(board: "Board", root: Root, folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise BenchError(f"--figures {folder} is a file; give a folder.")
+    refuse_unwritable(folder, "--figures")
     try:
         from leaderboard.figures import draw
     except ImportError:

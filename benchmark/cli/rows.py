@@ -32,9 +32,7 @@ def own_folders(root: Root, given: Sequence[Path] | None) -> list[Path]:
     Raises:
         BenchError: a given folder does not exist.
     """
-    for folder in given or ():
-        if not folder.exists():
-            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
+    _refuse_no_folders(given or ())
     chosen = list(given) if given else [OWN] if OWN.is_dir() else []
     return [folder for folder in chosen if folder.resolve() != root.official_results.resolve()]
 
@@ -69,12 +67,28 @@ def entries_of(
     """Find the entries in these folders alone, official where their rows say so; errors as :func:`entries_beside`."""
     from leaderboard.entries import entries_in
 
-    for folder in folders:
-        if not folder.exists():
-            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
+    _refuse_no_folders(folders)
     found = entries_in(folders, [dataset] if dataset else [], submissions)
     _refuse_absent(root, folders, found, dataset, submissions)
     return found
+
+
+def _refuse_no_folders(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if not folder.exists():
+            raise BenchError(f"there is no results folder {folder}; run 'bench evaluate --results {folder}' first.")
+        if not folder.is_dir():
+            raise BenchError(f"--results {folder} is a file; give the folder that 'bench evaluate' wrote into.")
+
+
+def _how_to_get(root: Root, name: str, dataset: str | None) -> str:
+    """What to do about missing rows of a submission, as a clause."""
+    from benchmark.submission.manifest import read_manifest
+
+    folder = root.submissions / name
+    if dataset and (folder / "submission.toml").is_file() and dataset not in read_manifest(folder).datasets:
+        return f"its manifest names only {', '.join(read_manifest(folder).datasets)}"
+    return f"run 'bench evaluate {name}{f' -d {dataset}' if dataset else ''}'"
 
 
 def _refuse_absent(
@@ -93,7 +107,9 @@ def _refuse_absent(
         raise BenchError(f"these results hold no rows of data set '{dataset}'.{did_you_mean(dataset, datasets)}")
     for name in absent:
         if name in names:
-            raise BenchError(f"these results hold no rows of '{name}' on '{dataset}'; run 'bench evaluate {name}'.")
+            raise BenchError(
+                f"these results hold no rows of '{name}' on '{dataset}'; {_how_to_get(root, name, dataset)}."
+            )
         if not root.official_results.is_dir():
             raise BenchError(
                 f"these results hold no rows of '{name}', and the official rows are not part of the installed package; "

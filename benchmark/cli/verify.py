@@ -1,6 +1,7 @@
 """``bench verify``: do the rows still belong to the submission, the data and the matrix that are here?"""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from benchmark.cli.console import Console
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
-from benchmark.cli.rows import Results, entries_of, official_folders
+from benchmark.cli.rows import Results, entries_beside, entries_of
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
@@ -58,7 +59,7 @@ def verify_command(
     """Check by hashes that rows belong to the submissions, data sets and matrix that are here.
 
     With --rerun, also check that they can be computed again. Exit code 1 if something does not agree. Checks the
-    official rows unless --results names others.
+    official rows and those in 'results', unless --results names others.
     """
     checked_data_dir(data_dir)
     root = root_of(context)
@@ -67,10 +68,7 @@ def verify_command(
         return
     if track:
         raise BenchError("--track goes with --rerun; give both or neither.")
-    folders = results or official_folders(root)
-    if not folders:
-        raise BenchError("there are no official rows here; run 'bench fetch', or name a folder with --results.")
-    found = [_checked(root, entry, data_dir) for entry in entries_of(root, folders, dataset, names or ())]
+    found = [_checked(root, entry, data_dir) for entry in _entries(root, results, dataset, names or ())]
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -98,9 +96,8 @@ def _recompute(
 
     if not names:
         raise BenchError("--rerun takes minutes for each entry; name the submissions.")
-    folders = results or official_folders(root)
     found: list[tuple[str, str, Recomputed]] = []
-    for entry in entries_of(root, folders, dataset, names):
+    for entry in _entries(root, results, dataset, names):
         stored = {track: entry.track(track) for track in how.tracks or entry.held.tracks}
         if missing := [track for track in how.tracks if track not in entry.held.tracks]:
             raise BenchError(f"{entry.submission} on {entry.dataset} has no rows of track {', '.join(missing)}.")
@@ -122,6 +119,14 @@ def _recompute(
         raise typer.Exit(1)
 
 
+def _entries(root: Root, results: list[Path] | None, dataset: str | None, names: Sequence[str]) -> "list[EntryRows]":
+    """The entries to look at: those of these folders, else the official ones and the user's own."""
+    found = entries_of(root, results, dataset, names) if results else entries_beside(root, None, dataset, names)
+    if not found:
+        raise BenchError("there are no rows here; run 'bench fetch' or 'bench evaluate', or give --results.")
+    return found
+
+
 def _print(found: list[Checked]) -> None:
     table = table_of("Submission", "Data set", "Tracks", "Rows", "What", whole=("Submission", "Data set", "Rows"))
     for one in found:
@@ -131,7 +136,9 @@ def _print(found: list[Checked]) -> None:
     wide_console().print(table)
     stale = sum(bool(one.wrong) for one in found)
     Console(soft_wrap=True).print(
-        f"{len(found)} entries: {len(found) - stale} in step, {stale} stale.", highlight=False, markup=False
+        f"{len(found)} {'entry' if len(found) == 1 else 'entries'}: {len(found) - stale} in step, {stale} stale.",
+        highlight=False,
+        markup=False,
     )
     if stale:
         Console(soft_wrap=True).print("Evaluate the stale ones again: bench evaluate NAME -d DATASET", highlight=False)

@@ -1,6 +1,6 @@
 """Evaluating submissions: plan the units, run them, join their rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from benchmark.engine.run_unit import draws_on, gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.matrix import Matrix
 from benchmark.results.schema import DIAGNOSTIC
 from benchmark.results.store import read_table, refuse_to_replace_official, write_table
 
@@ -24,6 +25,19 @@ class RunReport:
     failures: dict[Unit, str] = field(default_factory=dict)
 
 
+def check_tracks(matrix: Matrix, tracks: Iterable[str]) -> tuple[str, ...]:
+    """Return all tracks that a run may have.
+
+    Raises:
+        BenchError: one of ``tracks`` is none of them.
+    """
+    known = (*matrix.tracks, DIAGNOSTIC)
+    for track in tracks:
+        if track not in known:
+            raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, known)}")
+    return known
+
+
 def plan(
     workplace: Workplace, submissions: Sequence[str], datasets: Sequence[str], tracks: Sequence[str]
 ) -> list[Unit]:
@@ -34,10 +48,7 @@ def plan(
             or a submission that no data set suits.
     """
     submissions = _distinct(workplace, submissions)
-    known = (*workplace.matrix.tracks, DIAGNOSTIC)
-    for track in tracks:
-        if track not in known:
-            raise BenchError(f"track '{track}' is unknown.{did_you_mean(track, known)}")
+    known = check_tracks(workplace.matrix, tracks)
     if "adaptive" in tracks:
         # Whether the adaptive attacker's gradient can be believed is asked whenever it is followed.
         tracks = [*tracks, DIAGNOSTIC]

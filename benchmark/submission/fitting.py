@@ -32,6 +32,7 @@ class Fit:
         tensors: by the network's names.
         left_out: tensors of the same place in the file that are not the network's.
         filled: counters of batch normalisation that the file lacks; they are zero.
+        passed_over: keys of other weights of the file that fit too.
     """
 
     stripped: str
@@ -39,6 +40,7 @@ class Fit:
     tensors: dict[str, Tensor]
     left_out: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     @property
     def averaged(self) -> bool:
@@ -169,7 +171,8 @@ def _chosen(found: list[Fit], source: str, asked: bool) -> Fit:
     if others:
         keys = " or ".join(f"--key {fit.key}" for fit in (usual[0], *others) if fit.key)
         raise BenchError(f"{source} has weights that fit in more than one place; give {keys}.")
-    return usual[0]
+    passed_over = dict.fromkeys(fit.key for fit in found if fit.key != usual[0].key and not _same(fit, usual[0]))
+    return replace(usual[0], passed_over=tuple(passed_over))
 
 
 def _same(one: Fit, other: Fit) -> bool:

@@ -22,7 +22,7 @@ from leaderboard.summary import Line
 UNDER_ATTACK = " under attack"
 
 MEANINGS = {
-    "unofficial": "A run that the maintainers did not make. It is never ranked.",
+    "unofficial": "A run that the maintainers did not make, often with fewer attacks and images. It is never ranked.",
     "incomplete": "An attack, an image or a track is missing. The entry is not ranked.",
     "misleading gradient": "Signs that the gradient misleads attacks, so that the robust accuracy is too high. "
     "The entry is not ranked.",

@@ -99,7 +99,8 @@ def boards(
     clinical: Callable[[EntryKey], Clinical],
 ) -> list[BoardView]:
     """Arrange every data set's board, in the order of :meth:`leaderboard.site.book.Book.datasets`."""
-    own = [manifest.baseline for manifest in manifests.values()]
+    official = {name for name, _, is_official in entries if is_official}
+    own = [manifest.baseline for name, manifest in manifests.items() if name in official]
     # Where every entry ships with the benchmark, a badge on each of them tells nothing.
     mixed = any(own) and not all(own)
     rows: dict[str, list[Row]] = {}
@@ -107,7 +108,8 @@ def boards(
         key = (line.placement.submission, line.placement.dataset, line.placement.official)
         entry, manifest = entries[key], manifests.get(key[0])
         profile = ", ".join(entry.provenance("profile"))
-        told = f"{profile} profile, {line.placement.n} images attacked. Never ranked."
+        reduced = "" if profile == "official" else " Fewer attacks, budgets and images than an official run."
+        told = f"{profile} profile, {line.placement.n} images attacked.{reduced} Never ranked."
         found = clinical(key)
         rows.setdefault(key[1], []).append(
             Row(

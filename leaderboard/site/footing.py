@@ -18,8 +18,8 @@ class Footing:
 def footing(found: Iterable[EntryRows]) -> Footing:
     """Read the footing off official entries: off the rows alone, so that the same rows give the same pages."""
     official = [entry for entry in found if entry.official]
-    days = [when[:10] for entry in official for when in entry.provenance("started_at")]
-    versions = {version for entry in official for version in entry.provenance("harness_version")}
+    days = [when[:10] for entry in official for when in entry.provenance("started_at", entry.held.tracks)]
+    versions = {version for entry in official for version in entry.provenance("harness_version", entry.held.tracks)}
     return Footing(max(days, default=""), tuple(sorted(versions, key=_in_order)))
 
 

@@ -70,7 +70,7 @@ def own(tmp_path: Path) -> Root:
 def test_rows_in_step_are_told_so(own: Root, bench: Callable[..., Any]) -> None:
     told = bench("--root", own.path, "verify")
     assert told.code == 0
-    assert "1 entries: 1 in step, 0 stale" in told.out
+    assert "1 entry: 1 in step, 0 stale" in told.out
 
 
 def test_a_changed_file_of_the_entry_makes_its_rows_stale(own: Root, bench: Callable[..., Any]) -> None:

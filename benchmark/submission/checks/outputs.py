@@ -204,7 +204,7 @@ def normalisation(probe: Probe) -> Finding:
             f"balanced accuracy is {plain:.2f} on {len(truth)} validation images, no better than a guess ({guess:.2f})"
             "; is the network trained, and is its normalisation inside the classifier?"
         )
-    return ok(f"balanced accuracy {plain:.2f} on {len(truth)} validation images")
+    return ok(f"the classifier alone has balanced accuracy {plain:.2f} on {len(truth)} validation images")
 
 
 def _outside(images: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
