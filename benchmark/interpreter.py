@@ -1,5 +1,7 @@
 """State of the interpreter and of torch that any code may change for everybody after it."""
 
+import gc
+import logging
 import os
 import random
 import sys
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.nn.modules import module as torch_module
 
 
 @contextmanager
@@ -16,8 +19,9 @@ def restored() -> Iterator[None]:
     """Undo, on leaving, what code inside did to state that all entries share.
 
     Working folder, environment, import path, warning filters, standard streams; torch's default dtype, device, grad
-    mode, number of threads, deterministic mode and backend switches; the global random generators. What an entry
-    sets at import would otherwise reach the attacks and the next entry.
+    mode, number of threads, deterministic mode, backend switches, autocast, inference mode and hooks of all modules;
+    the global random generators; limits of the interpreter. What an entry sets at import would otherwise reach the
+    attacks and the next entry.
     """
     undo = [keep() for keep in _KEEPERS]
     try:
@@ -112,4 +116,61 @@ def _torch() -> Callable[[], None]:
     return back
 
 
-_KEEPERS = (_folder, _environment, _import_path, _streams, _warnings, _generators, _torch)
+def _hooks() -> Callable[[], None]:
+    """Hooks that torch calls for every module."""
+    known = {name: hooks for name, hooks in vars(torch_module).items() if name.startswith("_global_")}
+    before = {name: hooks.copy() if isinstance(hooks, dict) else hooks for name, hooks in known.items()}
+
+    def back() -> None:
+        for name, hooks in known.items():
+            kept = before[name]
+            if isinstance(hooks, dict):
+                hooks.clear()
+                hooks.update(kept)
+            setattr(torch_module, name, hooks)
+
+    return back
+
+
+_held: list[object] = []
+"""Guards of modes that somebody entered and never left; torch leaves a mode when its guard is collected."""
+
+
+def _modes() -> Callable[[], None]:
+    """Autocast, inference mode and anomaly detection."""
+    cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()
+    inference, anomaly = torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
+
+    def back() -> None:
+        torch.set_autocast_enabled("cpu", cast[0])
+        torch.set_autocast_dtype("cpu", cast[1])
+        torch.set_autocast_cache_enabled(cast[2])
+        if torch.is_inference_mode_enabled() != inference:
+            guard = torch.inference_mode(inference)
+            guard.__enter__()
+            _held.append(guard)
+        if torch.is_anomaly_enabled() != anomaly:
+            torch.autograd.set_detect_anomaly(anomaly)
+
+    return back
+
+
+def _python() -> Callable[[], None]:
+    """Recursion limit, garbage collection, numpy's error handling and the level below which nothing is logged."""
+    limit, collects, level = sys.getrecursionlimit(), gc.isenabled(), logging.root.manager.disable
+    errors = np.geterr()
+
+    def back() -> None:
+        sys.setrecursionlimit(limit)
+        (gc.enable if collects else gc.disable)()
+        logging.disable(level)
+        np.seterr(**errors)
+
+    return back
+
+
+_KEEPERS = (
+    *(_folder, _environment, _import_path, _streams, _warnings, _generators),
+    # A mode is left before the switches are put back that it may have altered.
+    *(_modes, _torch, _hooks, _python),
+)

@@ -95,6 +95,7 @@ def evaluate_command(
         batch_size=batch_size,
         matrix=matrix_file,
     )
+    _refuse_official_place(root, settings, matrix)
     _check_names(root, matrix, names, datasets, track or ())
     console = Console()
     crew = workers or os.cpu_count() or 1
@@ -120,6 +121,20 @@ def _baselines(root: Root, datasets: Collection[str]) -> list[str]:
         for entry in all_entries(root)
         if entry.manifest.baseline and not set(datasets).isdisjoint(entry.manifest.datasets)
     ]
+
+
+def _refuse_official_place(root: Root, settings: "RunSettings", matrix: "Matrix") -> None:
+    """Keep rows of a casual run out of the folders that belong to the project."""
+    results = settings.results.resolve()
+    whole = settings.limit is None and not settings.individual and settings.matrix is None
+    if results == root.official_results.resolve() and whole and matrix.profile_named(settings.profile).official:
+        return
+    for name in ("leaderboard", "submissions", "datasets", "benchmark"):
+        if results.is_relative_to((root.path / name).resolve()):
+            raise BenchError(
+                f"--results {settings.results} belongs to the project, where only official rows lie, in "
+                "leaderboard/results; give a folder of your own."
+            )
 
 
 def _check_names(

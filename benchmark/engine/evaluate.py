@@ -12,6 +12,7 @@ from benchmark.engine.run_unit import draws_on, gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
+from benchmark.interrupts import listening
 from benchmark.matrix import Matrix
 from benchmark.results.schema import DIAGNOSTIC
 from benchmark.results.store import read_table, refuse_to_replace_official, write_table
@@ -135,7 +136,9 @@ def evaluate(
     shares = dict.fromkeys(missing, 0.0)
     for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
         admit(submission, dataset)
-    weight = {unit: seconds + 0.1 for unit, seconds in estimate(workplace, missing, apart=workers > 1).items()}
+    with listening():
+        seconds = estimate(workplace, missing, apart=workers > 1)
+    weight = {unit: taken + 0.1 for unit, taken in seconds.items()}
     total = sum(weight.values())
     on_estimate(wall_seconds(list(weight.values()), workers))
     try:
@@ -152,7 +155,8 @@ def evaluate(
         on_event(event, sum(weight[unit] * share for unit, share in shares.items()) / max(0.1, total))
 
     try:
-        work(settings, missing, workers, hear, lambda unit: draws_on(workplace, unit))
+        with listening():
+            work(settings, missing, workers, hear, lambda unit: draws_on(workplace, unit))
     finally:
         # Workers end in no fixed order; the report tells of failures in the order of the plan.
         report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}

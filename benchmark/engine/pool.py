@@ -11,6 +11,7 @@ from benchmark.engine.run_unit import run_unit
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
+from benchmark.interrupts import is_the_users, listening
 from benchmark.memory import keep_freed_memory
 
 
@@ -132,8 +133,9 @@ def _serve(pipe: Connection, settings: RunSettings) -> None:
         except (EOFError, OSError, KeyboardInterrupt):
             return
         try:
-            hear(_attempt(workplace, unit, hear))
-        except Orphaned:
+            with listening():
+                hear(_attempt(workplace, unit, hear))
+        except (Orphaned, KeyboardInterrupt):
             return
 
 
@@ -158,8 +160,18 @@ def _attempt(workplace: Workplace, unit: Unit, tell: Tell) -> Event:
         run_unit(workplace, unit, lambda share: tell(Event(unit, share)))
     except BenchError as error:
         return Event(unit, 0.0, str(error))
-    except (Exception, SystemExit) as error:
-        # An entry that calls sys.exit must not end the run of all others.
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return Event(unit, 0.0, f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})")
+    except Orphaned:
+        raise
+    except KeyboardInterrupt as error:
+        if is_the_users():
+            raise
+        return _failed(unit, error)
+    except BaseException as error:
+        # An entry that calls sys.exit, or raises what only the interpreter raises, must not end the run of all others.
+        return _failed(unit, error)
     return Event(unit, 1.0, finished=True)
+
+
+def _failed(unit: Unit, error: BaseException) -> Event:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Event(unit, 0.0, f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})")

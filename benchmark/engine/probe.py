@@ -13,6 +13,7 @@ from benchmark.access import adaptive
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.interpreter import restored
+from benchmark.interrupts import is_the_users
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
 
@@ -97,7 +98,11 @@ def _timed(workplace: Workplace, unit: Unit) -> Pace:
         with restored():
             torch.set_num_threads(1)
             return _pace(workplace, unit)
-    except (Exception, SystemExit):
+    except KeyboardInterrupt:
+        if is_the_users():
+            raise
+        return USUAL
+    except BaseException:
         return USUAL
 
 

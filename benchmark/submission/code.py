@@ -4,14 +4,16 @@ import builtins
 import importlib
 import importlib.util
 import itertools
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+_PRIVATE = "_medrobustbench_entry_"
 _numbers = itertools.count()
 
 _NEVER_OWN = ("benchmark", "leaderboard")
@@ -30,7 +32,7 @@ def import_file(folder: Path, file: str) -> ModuleType:
     Raises:
         Exception: whatever the code raises.
     """
-    name = f"_medrobustbench_entry_{next(_numbers)}"
+    name = f"{_PRIVATE}{next(_numbers)}"
     package = _Package(name, folder)
     sys.meta_path.insert(0, package)
     spec = ModuleSpec(name, None, origin=str(folder), is_package=True)
@@ -43,11 +45,33 @@ def import_file(folder: Path, file: str) -> ModuleType:
         raise
 
 
+def forget_below(folders: Iterable[Path]) -> None:
+    """Forget public modules whose files lie in any of these folders: another entry may have its own of that name."""
+    tops = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
+    # A copy in one step: what is collected meanwhile forgets its own package.
+    for name, module in sys.modules.copy().items():
+        if name.startswith(_PRIVATE):
+            continue
+        places = [getattr(module, "__file__", None), *_paths(module)]
+        if any(isinstance(place, str) and os.path.realpath(place).startswith(tops) for place in places):
+            sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+def _paths(module: ModuleType) -> list[object]:
+    """Folders of a package; none of what says nonsense of itself."""
+    try:
+        return [f"{place}{os.sep}" for place in getattr(module, "__path__", ())]
+    except Exception:
+        return []
+
+
 def forget(package: str) -> None:
     """Forget a private package and its modules; objects made of them live on."""
     sys.meta_path[:] = [one for one in sys.meta_path if not (isinstance(one, _Package) and one.name == package)]
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        del sys.modules[name]
+    for name in sys.modules.copy():
+        if name == package or name.startswith(f"{package}."):
+            sys.modules.pop(name, None)
 
 
 class _Loader(SourceFileLoader):

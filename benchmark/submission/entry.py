@@ -12,10 +12,11 @@ from benchmark.data.card import Card
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.interpreter import restored
+from benchmark.interrupts import is_the_users
 from benchmark.root import Root
-from benchmark.submission.code import forget, import_file
+from benchmark.submission.code import forget, forget_below, import_file
 from benchmark.submission.manifest import Manifest, entry_names, find_folder, read_manifest, weights_path
-from benchmark.submission.snapshot import copied, snapshot
+from benchmark.submission.snapshot import copied, copies, snapshot
 from benchmark.submission.weights import load_into, read_weights
 
 __all__ = ["BuildContext", "Entry", "all_entries", "entry_names", "find_entry"]
@@ -136,6 +137,7 @@ class Entry:
         if not path.is_file():
             raise BenchError(f"{path} is missing, but the manifest's entry point names it; add the file.")
         copy = copied(snapshot(self.folder, self.manifest, card.name))
+        forget_below(copies())
         module = self._run(copy, f"{path} cannot be imported:", "mend that file", lambda: import_file(copy, path.name))
         package = module.__name__.partition(".")[0]
         try:
@@ -177,7 +179,9 @@ class Entry:
             return step()
         except BenchError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and is_the_users():
+                raise
             told = str(error).replace(str(copy), str(self.folder))
             raise BenchError(f"{what} {type(error).__name__}: {told}; {self._not_deployed(error, mend)}.") from error
 

@@ -51,9 +51,13 @@ def snapshot(folder: Path, manifest: Manifest, dataset: str) -> Snapshot:
     named = manifest.weights.get(dataset)
     others = {weights.file for name, weights in manifest.weights.items() if name != dataset} - {named and named.file}
     files = {place: path for place, path in _files(folder, folder) if place not in others and not _tells(path.name)}
+    usual = f"weights/{dataset}.safetensors"
     if named is not None and named.entry:
-        files.setdefault(f"weights/{dataset}.safetensors", weights_path(folder, manifest, dataset))
-    facts = (manifest.name, manifest.revision, manifest.task, manifest.entry_point)
+        # A file of the entry's own in this place is not what its code is given.
+        files[usual] = weights_path(folder, manifest, dataset)
+    facts: tuple[object, ...] = (manifest.name, manifest.revision, manifest.task, manifest.entry_point)
+    if named is not None and named.file not in ("", usual):
+        facts += (named.file,)
     digest = hashlib.sha256(repr(facts).encode())
     for place in sorted(files):
         digest.update(f"\0{place}\0{_sha256(files[place])}".encode())
@@ -103,6 +107,11 @@ def _sha256(path: Path) -> str:
 
 _copies: dict[str, Path] = {}
 """Copies that this process has made, by digest."""
+
+
+def copies() -> list[Path]:
+    """The folders of all copies that this process has made."""
+    return list(_copies.values())
 
 
 def copied(shot: Snapshot) -> Path:

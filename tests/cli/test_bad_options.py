@@ -68,6 +68,9 @@ MISTAKES = {
     "matrix --results here": "--results is for --cost and --evidence",
     "train natural --device tpu": "device 'tpu' is unknown; choose cpu or cuda",
     "train natural --device cuda": "torch sees no CUDA device; choose --device cpu",
+    "evaluate mine --limit 2 --track clean --results {root}/leaderboard/results": "give a folder of your own",
+    "evaluate mine --profile quick --results {root}/leaderboard/mine": "give a folder of your own",
+    "evaluate mine --results {root}/submissions/mine": "give a folder of your own",
     "evaluate mine --limit 2 --track clean --results /proc/rows": "cannot be made",
     "compare --claims mine": "takes no submissions",
     "matrix --write": "matrix.md is missing; restore it",
@@ -84,7 +87,7 @@ def test_a_mistake_is_answered_by_one_sentence(
     file = project / "some_file"
     file.write_text("kept")
     before = sorted(project.rglob("*"))
-    words = mistake.format(file=file).split()
+    words = mistake.format(file=file, root=project).split()
     if words[0] == "evaluate" and "--limit" not in words and "--track" not in words:
         words += ["--limit", "1", "--track", "clean"]  # so that a mistake that is let through shows at once
     answer = bench("--root", project, *words)

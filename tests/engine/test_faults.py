@@ -144,6 +144,15 @@ def test_an_entry_that_calls_exit_loses_its_unit_and_ends_nothing_else(run, plan
     assert_frame_equal(result.identity("plain", "clean"), whole.identity("plain", "clean"))
 
 
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
+def test_an_entry_that_raises_what_ends_programs_loses_its_unit_and_ends_nothing_else(run, plant, whole, raised):
+    code = "    import asyncio\n" + LEAVING.replace("CONDITION", MARKED).replace("sys.exit(3)", f"raise {raised}('x')")
+    result = run([plant("leaving", code=code), "plain"], ["clean"])
+    assert result.report.failures
+    assert all(raised.split(".")[-1] in why for why in result.report.failures.values())
+    assert_frame_equal(result.identity("plain", "clean"), whole.identity("plain", "clean"))
+
+
 def test_an_entry_that_calls_exit_under_attack_alone_leaves_gaps_of_those_attacks(run, plant):
     folder = plant("leaving", code=LEAVING.replace("CONDITION", "torch.is_grad_enabled()"))
     result = run([folder], ["white-box"])

@@ -1,5 +1,6 @@
 """How an entry's code is imported: files beside defense.py are its own, and nothing of it reaches the next entry."""
 
+import logging
 import os
 import random
 import sys
@@ -92,6 +93,43 @@ def build(context):
     assert "layers" not in sys.modules
 
 
+PUBLIC = {
+    "a folder on the import path": (
+        "src/layers.py",
+        "sys.path.insert(0, str(Path(__file__).parent / 'src'))\nfrom layers import Extra",
+    ),
+    "importlib": (
+        "layers.py",
+        "sys.path.insert(0, str(Path(__file__).parent))\nExtra = importlib.import_module('layers').Extra",
+    ),
+    "a package on the import path": (
+        "src/parts/layers.py",
+        "sys.path.insert(0, str(Path(__file__).parent / 'src'))\nfrom parts.layers import Extra",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PUBLIC)
+def test_helpers_under_public_names_belong_each_to_their_own_entry_too(
+    how: str, plant: Callable[..., Path], built: Built
+) -> None:
+    place, statement = PUBLIC[how]
+    code = f"""
+import importlib
+import sys
+from pathlib import Path
+{statement}
+def build(context):
+    return Defense(Extra(), context.num_classes)
+"""
+    folders = [plant(code, name=name) for name in ("alpha", "beta")]
+    for factor, folder in enumerate(folders, 1):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(LAYER.format(factor=factor))
+    image = torch.ones(1, 1, 16, 16)
+    assert [built(folder).classifier(image)[0, 0].item() for folder in folders] == [1, 2]
+
+
 def test_a_file_named_like_a_package_is_preferred_by_its_own_entry_alone(
     plant: Callable[..., Path], built: Built
 ) -> None:
@@ -120,6 +158,19 @@ STATES = {
     "Python's generator": ("import random; random.seed(7)", random.getstate),
     "warning filters": ("import warnings; warnings.simplefilter('ignore')", lambda: list(warnings.filters)),
     "standard output": ("import sys; sys.stdout = sys.stderr", lambda: sys.stdout),
+    "hooks of all modules": (
+        "torch.nn.modules.module.register_module_forward_hook(lambda module, given, made: -made)",
+        lambda: dict(torch.nn.modules.module._global_forward_hooks),
+    ),
+    "autocast": (
+        "torch.autocast('cpu', dtype=torch.bfloat16).__enter__()",
+        lambda: torch.is_autocast_enabled("cpu"),
+    ),
+    "inference mode": ("torch.inference_mode().__enter__()", torch.is_inference_mode_enabled),
+    "anomaly detection": ("torch.autograd.set_detect_anomaly(True)", torch.is_anomaly_enabled),
+    "recursion limit": ("import sys; sys.setrecursionlimit(777)", sys.getrecursionlimit),
+    "numpy's errors": ("import numpy; numpy.seterr(all='raise')", np.geterr),
+    "logging": ("import logging; logging.disable(50)", lambda: logging.root.manager.disable),
     "deterministic mode": (
         "torch.use_deterministic_algorithms(True)",
         torch.are_deterministic_algorithms_enabled,

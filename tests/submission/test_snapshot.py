@@ -125,6 +125,26 @@ def test_weights_may_be_those_of_another_entry(project: Root, folder: Path, plan
     assert snapshot(borrower, manifest, "tiny").digest != shot.digest
 
 
+def test_which_of_two_weight_files_the_manifest_names_changes_the_hash(
+    project: Root, folder: Path, digest: Callable[[], str]
+) -> None:
+    (folder / "weights" / "second.safetensors").write_text("second")
+    first = digest()
+    manifest = folder / "submission.toml"
+    manifest.write_text(manifest.read_text().replace("weights/tiny.safetensors", "weights/second.safetensors"))
+    assert digest() != first
+
+
+def test_a_leftover_of_the_entrys_own_does_not_hide_borrowed_weights(
+    project: Root, folder: Path, plant: Callable[..., Path]
+) -> None:
+    borrower = plant(extra=f'[weights.tiny]\nentry = "planted"\nsha256 = "{"0" * 64}"', name="borrower")
+    (borrower / "weights").mkdir()
+    (borrower / "weights" / "tiny.safetensors").write_text("leftover")
+    manifest = find_entry(project, str(borrower)).manifest
+    assert snapshot(borrower, manifest, "tiny").files["weights/tiny.safetensors"].parent.parent == folder
+
+
 def test_borrowed_weights_that_are_not_there_are_told_in_one_sentence(project: Root, plant: Callable[..., Path]):
     borrower = plant(extra=f'[weights.tiny]\nentry = "nobody"\nsha256 = "{"0" * 64}"', name="borrower")
     with pytest.raises(BenchError, match=r"weights\.tiny are those of entry 'nobody'"):
