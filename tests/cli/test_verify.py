@@ -95,7 +95,7 @@ def test_an_entry_without_a_folder_is_stale(own: Root, bench: Callable[..., Any]
 def test_data_that_is_not_here_is_not_checked_and_said_so(bench: Callable[..., Any], tmp_path: Path) -> None:
     told = bench("--root", ROOT.path, "verify", "ard", "-d", "pneumoniamnist", "--json", "--data-dir", tmp_path)
     assert told.code == 0
-    assert json.loads(told.out)[0]["unchecked"][0].startswith("images (data set 'pneumoniamnist' needs")
+    assert json.loads(told.out)[0]["unchecked"][0].startswith("images and labels (data set 'pneumoniamnist' needs")
 
 
 RERUN = ("verify", "natural", "--rerun", 2, "--track", "clean", "--track", "no-box", "--track", "corruption", "--json")
