@@ -4,7 +4,7 @@ Each function returns clauses that say what does not agree, none where all does.
 alike are found only by computing them again (``bench verify --rerun``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,12 @@ Bools = NDArray[np.bool_]
 JUDGED = ("clean", *ATTACK_TRACKS, DIAGNOSTIC)
 """Tracks whose rows have one verdict each; corruption sequences have answers alone."""
 
+READ = (
+    *("sample_id", "attack", "norm", "eps_255", "unranked", "label", "pred_clean", "pred", "correct", "abstained"),
+    *("draws", "right_draws", "skipped", "broken_by", "same_as"),
+)
+"""Columns that checks of verdicts look at: all of them take long to copy."""
+
 MEASURES = (GRADIENT, INFERENCE)
 """Diagnostic rows that measure something and have no verdict."""
 
@@ -40,7 +46,9 @@ def of_rows(entry: EntryRows) -> list[str]:
     Raises:
         BenchError: a file of the entry cannot be read, or repeats rows.
     """
-    checks: tuple[Callable[[EntryRows], list[str]], ...] = (answers, skipped_rows, copies, cells, profiles, absent)
+    checks: tuple[Callable[[EntryRows], list[str]], ...] = (
+        *(answers, skipped_rows, copies, cells, repeats, profiles, absent),
+    )
     return list(dict.fromkeys(clause for check in checks for clause in check(entry)))
 
 
@@ -180,28 +188,26 @@ def cells(entry: EntryRows) -> list[str]:
     matrix, digest = load_matrix()
     found = []
     for track in entry.held.tracks:
-        rows = entry.track(track)
-        rows = rows[~is_unit_wide(rows).to_numpy(dtype=bool)]
+        rows = _without_unit_gaps(entry.track(track), ["attack", "norm", "eps_255", "severity", "unranked"])
         in_track = load_diagnostics()[1] if track == DIAGNOSTIC else digest
         if entry.provenance("matrix_hash", [track]) != [in_track]:
             continue
         if track == "corruption":
             found += _unknown_sequences(rows, matrix)
         elif track in (*ATTACK_TRACKS, DIAGNOSTIC):
-            found += _unknown_cells(rows, track, _known_cells(matrix, lent_by(rows) or track))
+            found += _unknown_cells(rows, track, _known_cells(matrix, lent_by(entry.track(track)) or track))
         elif track != "clean":
             found.append(f"there is no track {track}")
     return found
 
 
 _Cells = dict[tuple[str, str, float], bool]
-"""(attack, norm, eps) -> whether it is unranked; NaN where a cell has no budget is -1."""
+"""(attack, norm, eps) -> whether it is unranked; the budget of a cell without one is -1."""
 
 
 def _known_cells(matrix: Matrix, track: str) -> _Cells:
     if track == DIAGNOSTIC:
         measured: _Cells = {(name, "", -1.0): True for name in MEASURES}
-        # The engine marks every diagnostic cell as its file does.
         return measured | {
             (cell.name, cell.norm, float(eps)): cell.unranked
             for cell in load_diagnostics()[0].cell
@@ -237,6 +243,17 @@ def _unknown_sequences(rows: pd.DataFrame, matrix: Matrix) -> list[str]:
     return _clauses({"the matrix has no such perturbation or severity": ~known.to_numpy(dtype=bool)}, "corruption")
 
 
+def repeats(entry: EntryRows) -> list[str]:
+    """Check that an image has one row in clean and one under each cell, whatever else may tell two rows apart."""
+    alike = {"clean": ["sample_id"], "corruption": ["sample_id", "attack", "severity"]}
+    found = []
+    for track in entry.held.tracks:
+        rows = _without_unit_gaps(entry.track(track), ["sample_id", "attack", "norm", "eps_255", "severity"])
+        twice = rows.duplicated(alike.get(track, ["sample_id", "attack", "norm", "eps_255"])).to_numpy(dtype=bool)
+        found += _clauses({"an image is there again": twice}, track)
+    return found
+
+
 def profiles(entry: EntryRows) -> list[str]:
     """Check that rows marked official were made with a profile that the matrix calls official."""
     matrix = load_matrix()[0]
@@ -267,8 +284,7 @@ def labels(entry: EntryRows, test: "Split") -> list[str]:
     patient = pd.Series([g if g != i else "" for i, g in zip(test.ids, test.groups, strict=True)], index=list(test.ids))
     found = []
     for track in entry.held.tracks:
-        rows = entry.track(track)
-        rows = rows[(is_named(rows) & ~is_unit_wide(rows)).to_numpy(dtype=bool)]
+        rows = _without_unit_gaps(entry.track(track), ["sample_id", "group_id", "label"])
         # Each image is told once or a few times, in hundreds of thousands of rows.
         told = pd.DataFrame({"id": rows["sample_id"].astype(str), "label": rows["label"]})
         told["patient"] = rows["group_id"].astype(object).fillna("").astype(str)
@@ -294,7 +310,7 @@ def images(entry: EntryRows, card: "Card", test: "Split") -> list[str]:
     found = []
     for track in entry.held.tracks:
         rows = entry.track(track)
-        rows = rows[(rows["official"] & is_named(rows)).to_numpy(dtype=bool)]
+        rows = rows.loc[(rows["official"] & is_named(rows)).to_numpy(dtype=bool), ["sample_id"]]
         if rows.empty:
             continue
         asked = set(test.ids)
@@ -315,7 +331,12 @@ def _judged(entry: EntryRows) -> Iterator[tuple[str, pd.DataFrame]]:
             continue
         rows = entry.track(track)
         kept = (rows["status"] == "ok") & ~is_unit_wide(rows) & ~rows["attack"].isin(MEASURES)
-        yield track, rows[kept.to_numpy(dtype=bool)]
+        yield track, rows.loc[kept.to_numpy(dtype=bool), list(READ)]
+
+
+def _without_unit_gaps(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of the rows that name an image and a cell."""
+    return rows.loc[~is_unit_wide(rows).to_numpy(dtype=bool), list(columns)]
 
 
 def _wrong_when_clean(rows: pd.DataFrame, entry: EntryRows) -> Bools:

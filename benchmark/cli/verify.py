@@ -216,7 +216,7 @@ def _matrix(root: Root, entry: "EntryRows") -> list[str]:
         ("diagnostics", [track for track in entry.held.tracks if track == DIAGNOSTIC], load_diagnostics()[1]),
     ):
         stated = entry.provenance("matrix_hash", tracks)
-        if stated and stated != [now]:
+        if tracks and stated != [now]:
             wrong.append(f"{what} {_short(stated)} in the rows, {now[:12]} in force")
     return wrong
 
