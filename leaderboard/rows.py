@@ -259,7 +259,9 @@ def _refuse_placeless(rows: pd.DataFrame) -> None:
 
 def _refuse_repeats(rows: pd.DataFrame) -> None:
     whole_units = rows["sample_id"].isna() | (rows["sample_id"] == "")
-    repeated = rows.loc[~whole_units, list(IDENTITY)].duplicated()
+    named = rows.loc[~whole_units, list(IDENTITY)]
+    # Of a clean image there is one row, whatever its attack is called.
+    repeated = named.duplicated() | ((named["track"] == "clean") & named.duplicated([*_UNIT, "sample_id"]))
     if repeated.any():
         first = rows.loc[repeated.index[repeated][0]]
         raise BenchError(

@@ -11,12 +11,17 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmark.data.registry import find_card, load_split
+from benchmark.engine import RunSettings
+from benchmark.engine.workplace import Workplace
 from benchmark.results.migrate import value_type
 from benchmark.results.schema import SCHEMA
 from benchmark.results.store import read_table, write_table
 from benchmark.root import Root
+from leaderboard import audit
 from leaderboard.entries import entries_in
 from leaderboard.ranking import rank_of
+
+ROOT = Root(Path(__file__).resolve().parents[2])
 
 Verify = Callable[[], list[str]]
 Row = dict[str, Any]
@@ -87,7 +92,7 @@ def test_clean_verdicts_that_were_all_set_to_right_are_found(own: Root, wrong: V
 
 def test_a_cell_that_was_taken_out_of_the_worst_case_is_found(own: Root, wrong: Verify) -> None:
     alter(own, "gray-box", lambda row: {"unranked": True} if row["attack"] == "gap" else {})
-    assert any("unranked is true in 32 rows of gray-box gap linf at 8, a ranked cell" in one for one in wrong())
+    assert any("unranked is true in 64 rows of gray-box gap linf at 8, a ranked cell" in one for one in wrong())
 
 
 def test_an_attack_that_the_matrix_does_not_have_is_found(own: Root, wrong: Verify) -> None:
@@ -109,7 +114,7 @@ def test_rows_that_were_cut_to_some_images_are_found_though_their_hash_is_right(
     for path in folder_of(own).glob("*.parquet"):
         alter(own, path.stem, lambda row: {"dataset_hash": few} if row["sample_id"] in kept else None)
     told = wrong()
-    assert "29 of 32 official images have no rows in gray-box" in told
+    assert "61 of 64 official images have no rows in gray-box" in told
     assert "997 of 1000 official images have no rows in clean" in told
     assert any("official images have no rows in corruption" in one for one in told)
     assert not any(one.startswith("images of ") for one in told)
@@ -132,7 +137,7 @@ def test_rows_that_occur_twice_are_told_of_their_entry(own: Root, wrong: Verify)
 def test_clean_rows_that_are_there_again_under_another_name_are_found(own: Root, wrong: Verify) -> None:
     shutil.copyfile(folder_of(own) / "clean.parquet", folder_of(own) / "again.parquet")
     alter(own, "again", lambda _row: {"attack": "also"})
-    assert "an image is there again in 1000 rows of clean" in wrong()
+    assert "occur twice in one results folder" in "; ".join(wrong())
 
 
 def test_a_damaged_file_is_told_of_its_entry(own: Root, wrong: Verify) -> None:
@@ -164,3 +169,40 @@ def test_a_repeated_row_must_say_what_its_source_says(own: Root, wrong: Verify) 
 
     alter(own, "adaptive", broken)
     assert any(one.startswith("a repeated row of white-box says something else in ") for one in wrong())
+
+
+def test_the_images_of_every_track_are_those_that_the_engine_takes(own: Root) -> None:
+    settings = RunSettings(root=own.path, results=own.path / "results")
+    workplace = Workplace(settings)
+    card = find_card("synthetic_cxr", own)
+    test = load_split(card, "test", own)
+    (entry,) = entries_in([own.official_results])
+    assert audit.images(entry, card, test) == []
+    for track in entry.held.tracks:
+        assert set(entry.track(track)["sample_id"]) == set(workplace.split("synthetic_cxr", track).ids)
+
+
+def test_rows_of_a_user_are_checked_too(own: Root, bench: Callable[..., Any]) -> None:
+    alter(own, "gray-box", lambda row: {"correct": True} if attacked(row) else {})
+    shutil.move(folder_of(own), Path("results") / "synthetic_cxr" / "natural")
+    shutil.rmtree(own.official_results)
+    (found,) = json.loads(bench("--root", own.path, "verify", "--json").out)
+    assert not found["official"]
+    assert any(one.startswith("correct disagrees with pred in ") for one in found["wrong"])
+    assert not any("unofficial" in one for one in found["wrong"])
+
+
+def test_without_the_data_the_rows_are_still_checked(own: Root, bench: Callable[..., Any], tmp_path: Path) -> None:
+    (entry,) = entries_in([ROOT.official_results], ["pneumoniamnist"], ["ard"])
+    place = own.official_results / "pneumoniamnist" / "ard"
+    shutil.copytree(entry.held.folders[0], place)
+    shutil.copytree(ROOT.submissions / "ard", own.submissions / "ard")
+    (tmp_path / "empty").mkdir()
+    rows = read_table(place / "clean.parquet")
+    assert rows is not None
+    flipped = pc.invert(rows.column("correct"))
+    write_table(rows.set_column(rows.column_names.index("correct"), "correct", flipped), place / "clean.parquet")
+    told = bench("--root", own.path, "verify", "ard", "--json", "--data-dir", tmp_path / "empty")
+    (found,) = json.loads(told.out)
+    assert any(one.startswith("correct disagrees with pred in 624 rows of clean") for one in found["wrong"])
+    assert found["unchecked"][0].startswith("images and labels (data set 'pneumoniamnist' needs")
