@@ -35,6 +35,7 @@ def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str
     found = [] if entry.official else ["unofficial run"]
     # What makes a figure unbelievable comes before what makes it incomplete.
     found += reasons(indicators(entry, judged))
+    found += _profiles(entry, required)
     present = set(entry.tracks)
     found += [f"track {track} is missing" for track in tracks if track not in present]
     found += [
@@ -57,6 +58,14 @@ def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str
             "the diagnostics of its gradient have not been run (bench evaluate runs them with the adaptive track)"
         )
     return found + (_corruption_coverage(entry) if entry.official else [])
+
+
+def _profiles(entry: EntryRows, required: Required) -> list[str]:
+    """Tell of official rows that were made with another profile than an official one."""
+    if not entry.official or not required.profiles:
+        return []
+    made_with = entry.provenance("profile", entry.held.tracks)
+    return [f"rows of profile '{name}' are marked official" for name in made_with if name not in required.profiles]
 
 
 def _mixed_images(entry: EntryRows) -> list[str]:

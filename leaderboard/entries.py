@@ -108,12 +108,14 @@ class Required:
         tracks: all tracks that a complete entry has.
         cells: names the (track, attack, norm, eps) that an entry must have verdicts for.
         diagnostics_hash: sha256 of the diagnostics that a ranked entry has rows of; empty where none are asked for.
+        profiles: the profiles that official rows may be made with; empty where any may.
     """
 
     matrix_hash: str
     tracks: tuple[str, ...]
     cells: Callable[[EntryRows], set[tuple[str, str, str, float]]]
     diagnostics_hash: str = ""
+    profiles: frozenset[str] = frozenset()
 
     @property
     def attack_tracks(self) -> tuple[str, ...]:
@@ -164,6 +166,7 @@ def entries_in(
     datasets: Sequence[str] = (),
     submissions: Sequence[str] = (),
     unofficial: Iterable[Path | str] = (),
+    broken: dict[Path, str] | None = None,
 ) -> list[EntryRows]:
     """Find the entries in results folders, sorted as by :func:`entries`; their rows are read when asked for.
 
@@ -172,16 +175,17 @@ def entries_in(
         datasets, submissions: only these; all when empty.
         unofficial: folders whose rows count as unofficial whatever they say, and replace other unofficial ones of the
             same submission and data set.
+        broken: as in :func:`leaderboard.rows.sources`.
 
     Raises:
         BenchError: as :func:`leaderboard.rows.sources`.
     """
     found: dict[tuple[str, str, bool], dict[str, list[Source]]] = {}
-    for source in sources(folders, datasets, submissions):
+    for source in sources(folders, datasets, submissions, broken):
         key = (source.submission, source.dataset, source.official)
         found.setdefault(key, {}).setdefault(source.track, []).append(source)
     fresh: dict[tuple[str, str, bool], dict[str, list[Source]]] = {}
-    for source in sources(unofficial, datasets, submissions):
+    for source in sources(unofficial, datasets, submissions, broken):
         fresh.setdefault((source.submission, source.dataset, False), {}).setdefault(source.track, []).append(source)
     found.update(fresh)
     made = [EntryRows(name, dataset, official, _InFiles(held)) for (name, dataset, official), held in found.items()]

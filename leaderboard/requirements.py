@@ -38,7 +38,8 @@ def required(matrix: Matrix, digest: str) -> Required:
             for eps in cell.eps_255
         }
 
-    return Required(digest, matrix.tracks, rule, load_diagnostics()[1])
+    official = frozenset(name for name, profile in matrix.profile.items() if profile.official)
+    return Required(digest, matrix.tracks, rule, load_diagnostics()[1], official)
 
 
 @dataclass(frozen=True)

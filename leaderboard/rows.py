@@ -66,7 +66,10 @@ class Source:
 
 
 def sources(
-    folders: Iterable[Path | str], datasets: Sequence[str] = (), submissions: Sequence[str] = ()
+    folders: Iterable[Path | str],
+    datasets: Sequence[str] = (),
+    submissions: Sequence[str] = (),
+    broken: dict[Path, str] | None = None,
 ) -> list[Source]:
     """List the units in some folders, of a later folder in place of an earlier one's; rows are not read.
 
@@ -75,6 +78,7 @@ def sources(
         datasets: only these data sets; all when empty. Files at ``DATASET/SUBMISSION/TRACK.parquet`` of others are not
             even opened.
         submissions: only these submissions; all when empty.
+        broken: where given, files that cannot be opened are passed over and put here, each with the reason.
 
     Raises:
         BenchError: as :func:`read_rows`, but for the rows themselves.
@@ -89,7 +93,7 @@ def sources(
             place = path.relative_to(folder).parts
             if len(place) == 3 and not wanted(place[0], place[1]):
                 continue
-            for source in _sources_of(path):
+            for source in _sources_of(path) if broken is None else _sources_or_none(path, broken):
                 if not wanted(source.dataset, source.submission):
                     continue
                 known = found.get(source.key)
@@ -225,6 +229,14 @@ def _sources_of(path: Path) -> list[Source]:
     return [Source(path, *key) for key in sorted(keys)]
 
 
+def _sources_or_none(path: Path, broken: dict[Path, str]) -> list[Source]:
+    try:
+        return _sources_of(path)
+    except BenchError as error:
+        broken[path] = str(error)
+        return []
+
+
 def _read_source(source: Source, columns: Sequence[str] | None = None) -> pa.Table:
     table = _read(source.path, columns)
     mask = pc.equal(pc.fill_null(table.column("official"), False), source.official)
@@ -247,7 +259,9 @@ def _refuse_placeless(rows: pd.DataFrame) -> None:
 
 def _refuse_repeats(rows: pd.DataFrame) -> None:
     whole_units = rows["sample_id"].isna() | (rows["sample_id"] == "")
-    repeated = rows.loc[~whole_units, list(IDENTITY)].duplicated()
+    named = rows.loc[~whole_units, list(IDENTITY)]
+    # Of a clean image there is one row, whatever its attack is called.
+    repeated = named.duplicated() | ((named["track"] == "clean") & named.duplicated([*_UNIT, "sample_id"]))
     if repeated.any():
         first = rows.loc[repeated.index[repeated][0]]
         raise BenchError(

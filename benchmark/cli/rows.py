@@ -38,7 +38,11 @@ def own_folders(root: Root, given: Sequence[Path] | None) -> list[Path]:
 
 
 def entries_beside(
-    root: Root, given: Sequence[Path] | None, dataset: str | None = None, submissions: Sequence[str] = ()
+    root: Root,
+    given: Sequence[Path] | None,
+    dataset: str | None = None,
+    submissions: Sequence[str] = (),
+    broken: dict[Path, str] | None = None,
 ) -> "list[EntryRows]":
     """Find the official entries and, beside them as unofficial ones, the user's own.
 
@@ -47,6 +51,7 @@ def entries_beside(
         given: the user's results folders, as for :func:`own_folders`.
         dataset: only this data set.
         submissions: only these submissions.
+        broken: where given, files that cannot be opened are passed over and put here, each with the reason.
 
     Raises:
         BenchError: a folder is not there or holds something else than rows, or there are no rows of the data set or of
@@ -56,20 +61,26 @@ def entries_beside(
 
     official, own = official_folders(root), own_folders(root, given)
     chosen = [dataset] if dataset else []
-    found = entries_in(official, chosen, submissions, unofficial=own)
-    _refuse_absent(root, [*official, *own], found, dataset, submissions)
+    found = entries_in(official, chosen, submissions, unofficial=own, broken=broken)
+    if not broken:
+        _refuse_absent(root, [*official, *own], found, dataset, submissions)
     return found
 
 
 def entries_of(
-    root: Root, folders: Sequence[Path], dataset: str | None = None, submissions: Sequence[str] = ()
+    root: Root,
+    folders: Sequence[Path],
+    dataset: str | None = None,
+    submissions: Sequence[str] = (),
+    broken: dict[Path, str] | None = None,
 ) -> "list[EntryRows]":
-    """Find the entries in these folders alone, official where their rows say so; errors as :func:`entries_beside`."""
+    """Find the entries in these folders alone, official where their rows say so; the rest as :func:`entries_beside`."""
     from leaderboard.entries import entries_in
 
     _refuse_no_folders(folders)
-    found = entries_in(folders, [dataset] if dataset else [], submissions)
-    _refuse_absent(root, folders, found, dataset, submissions)
+    found = entries_in(folders, [dataset] if dataset else [], submissions, broken=broken)
+    if not broken:
+        _refuse_absent(root, folders, found, dataset, submissions)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,10 +56,11 @@ def verify_command(
     track: Annotated[list[str] | None, typer.Option(help="With --rerun: only these tracks.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="With --rerun: processes.")] = 1,
 ) -> None:
-    """Check by hashes that rows belong to the submissions, data sets and matrix that are here.
+    """Check that rows belong to the submissions, data sets and matrix that are here, and agree with them.
 
-    With --rerun, also check that they can be computed again. Exit code 1 if something does not agree. Checks the
-    official rows and those in 'results', unless --results names others.
+    Hashes are compared, and what the rows say: verdicts, labels, images and cells. With --rerun, check instead that
+    verdicts can be computed again. Exit code 1 if something does not agree. Checks the official rows and those in
+    'results', unless --results names others.
     """
     checked_data_dir(data_dir)
     root = root_of(context)
@@ -68,7 +69,9 @@ def verify_command(
         return
     if track:
         raise BenchError("--track goes with --rerun; give both or neither.")
-    found = [_checked(root, entry, data_dir) for entry in _entries(root, results, dataset, names or ())]
+    broken: dict[Path, str] = {}
+    everyone = _entries(root, results, dataset, names or (), broken)
+    found = _with_broken(root, [_checked(root, entry, data_dir) for entry in everyone], broken)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -119,10 +122,19 @@ def _recompute(
         raise typer.Exit(1)
 
 
-def _entries(root: Root, results: list[Path] | None, dataset: str | None, names: Sequence[str]) -> "list[EntryRows]":
+def _entries(
+    root: Root,
+    results: list[Path] | None,
+    dataset: str | None,
+    names: Sequence[str],
+    broken: dict[Path, str] | None = None,
+) -> "list[EntryRows]":
     """The entries to look at: those of these folders, else the official ones and the user's own."""
-    found = entries_of(root, results, dataset, names) if results else entries_beside(root, None, dataset, names)
-    if not found:
+    if results:
+        found = entries_of(root, results, dataset, names, broken)
+    else:
+        found = entries_beside(root, None, dataset, names, broken)
+    if not found and not broken:
         raise BenchError("there are no rows here; run 'bench fetch' or 'bench evaluate', or give --results.")
     return found
 
@@ -144,16 +156,37 @@ def _print(found: list[Checked]) -> None:
         Console(soft_wrap=True).print("Evaluate the stale ones again: bench evaluate NAME -d DATASET", highlight=False)
 
 
+def _with_broken(root: Root, found: list[Checked], broken: dict[Path, str]) -> list[Checked]:
+    """Add the files that cannot be opened to what is wrong with the entry that their place names."""
+    for path, why in broken.items():
+        dataset, submission = path.parent.parent.name, path.parent.name
+        official = path.resolve().is_relative_to(root.official_results.resolve())
+        place = next(
+            (i for i, one in enumerate(found) if (one.dataset, one.submission) == (dataset, submission)), len(found)
+        )
+        if place == len(found):
+            found.append(Checked(submission, dataset, official, (), (), ()))
+        found[place] = replace(found[place], wrong=(why.rstrip("."), *found[place].wrong))
+    return found
+
+
 def _checked(root: Root, entry: "EntryRows", data_dir: Path | None) -> Checked:
-    wrong, unchecked = [], []
+    from leaderboard import audit
+
+    unchecked = []
+    tracks = tuple(entry.held.tracks)
+    if wrong := audit.unreadable(entry):
+        return Checked(entry.submission, entry.dataset, entry.official, tracks, tuple(wrong), ("all else",))
     for check in (_submission, _matrix):
         wrong += check(root, entry)
+    wrong += audit.of_rows(entry)
     try:
         wrong += _images(root, entry, data_dir)
     except BenchError as error:
-        unchecked.append(f"images ({error})")
-    tracks = tuple(entry.held.tracks)
-    return Checked(entry.submission, entry.dataset, entry.official, tracks, tuple(wrong), tuple(unchecked))
+        unchecked.append(f"images and labels ({error})")
+    return Checked(
+        entry.submission, entry.dataset, entry.official, tracks, tuple(dict.fromkeys(wrong)), tuple(unchecked)
+    )
 
 
 def _submission(root: Root, entry: "EntryRows") -> list[str]:
@@ -183,19 +216,22 @@ def _matrix(root: Root, entry: "EntryRows") -> list[str]:
         ("diagnostics", [track for track in entry.held.tracks if track == DIAGNOSTIC], load_diagnostics()[1]),
     ):
         stated = entry.provenance("matrix_hash", tracks)
-        if stated and stated != [now]:
+        if tracks and stated != [now]:
             wrong.append(f"{what} {_short(stated)} in the rows, {now[:12]} in force")
     return wrong
 
 
 def _images(root: Root, entry: "EntryRows", data_dir: Path | None) -> list[str]:
-    """Rows against the images of the data set.
+    """Rows against the images and labels of the data set.
 
     Raises:
         BenchError: the data is not here.
     """
+    from benchmark.data.registry import find_card
+    from leaderboard import audit
+
     split = _test_split(entry.dataset, root, data_dir)
-    wrong = []
+    wrong = audit.of_data(entry, find_card(entry.dataset, root), split)
     known: dict[frozenset[str], str] = {}
     for track in entry.held.tracks:
         stated = entry.provenance("dataset_hash", [track])

@@ -116,3 +116,15 @@ def project(tmp_path: Path, _entry: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (path / "data").mkdir()
     monkeypatch.setenv("BENCH_DATA", str(path / "data"))
     return path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Root:
+    """The committed rows and folder of one entry, to be tampered with."""
+    for place in ("datasets", "BENCHMARK.md"):
+        source = PROJECT / place
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / place)
+    shutil.copytree(PROJECT / "submissions" / "natural", tmp_path / "submissions" / "natural")
+    rows = "leaderboard/results/synthetic_cxr/natural"
+    shutil.copytree(PROJECT / rows, tmp_path / rows)
+    return Root(tmp_path)

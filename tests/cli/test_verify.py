@@ -55,18 +55,6 @@ def test_a_pair_of_entry_and_data_set_takes_less_than_150_kb() -> None:
     assert max(sizes.values()) < 150_000
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Root:
-    """The committed rows and folder of one entry, to be tampered with."""
-    for place in ("datasets", "BENCHMARK.md"):
-        source = ROOT.path / place
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / place)
-    shutil.copytree(ROOT.submissions / "natural", tmp_path / "submissions" / "natural")
-    rows = "leaderboard/results/synthetic_cxr/natural"
-    shutil.copytree(ROOT.path / rows, tmp_path / rows)
-    return Root(tmp_path)
-
-
 def test_rows_in_step_are_told_so(own: Root, bench: Callable[..., Any]) -> None:
     told = bench("--root", own.path, "verify")
     assert told.code == 0
@@ -95,7 +83,7 @@ def test_an_entry_without_a_folder_is_stale(own: Root, bench: Callable[..., Any]
 def test_data_that_is_not_here_is_not_checked_and_said_so(bench: Callable[..., Any], tmp_path: Path) -> None:
     told = bench("--root", ROOT.path, "verify", "ard", "-d", "pneumoniamnist", "--json", "--data-dir", tmp_path)
     assert told.code == 0
-    assert json.loads(told.out)[0]["unchecked"][0].startswith("images (data set 'pneumoniamnist' needs")
+    assert json.loads(told.out)[0]["unchecked"][0].startswith("images and labels (data set 'pneumoniamnist' needs")
 
 
 RERUN = ("verify", "natural", "--rerun", 2, "--track", "clean", "--track", "no-box", "--track", "corruption", "--json")
