@@ -36,17 +36,17 @@ Passes = tuple[float, float, float]
 """Forward, backward passes and attacks per image."""
 
 
-def estimate(workplace: Workplace, units: Sequence[Unit], apart: bool = False) -> dict[Unit, float]:
+def estimate(workplace: Workplace, units: Sequence[Unit], workers: int = 1) -> dict[Unit, float]:
     """Estimate the seconds of processor time of each unit; entries are built and timed for a second each.
 
     Args:
         workplace: the run.
         units: the units that will run.
-        apart: time entries in a process of its own, which they may bring down.
+        workers: processes that will run.
     """
     known = _efforts(workplace.root.official_records / FILE)
     first = {(unit.submission, unit.dataset): unit for unit in reversed(units)}
-    pace = paces(workplace, first, apart=apart)
+    pace = paces(workplace, first, workers)
     return {unit: _seconds(workplace, unit, pace[unit.submission, unit.dataset], known) for unit in units}
 
 

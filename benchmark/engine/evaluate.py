@@ -137,7 +137,7 @@ def evaluate(
     for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
         admit(submission, dataset)
     with listening():
-        seconds = estimate(workplace, missing, apart=workers > 1)
+        seconds = estimate(workplace, missing, workers)
     weight = {unit: taken + 0.1 for unit, taken in seconds.items()}
     total = sum(weight.values())
     on_estimate(wall_seconds(list(weight.values()), workers))

@@ -4,6 +4,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -24,6 +25,9 @@ PROBE_SECONDS = 0.5
 MOST_PROBES = 8
 """Entries that are timed; of further ones the mean of these is taken."""
 
+MOST_AT_ONCE = 4
+"""Processes in which entries are timed at the same time."""
+
 PATIENCE = 120.0
 """Seconds after which an entry that is timed in a process of its own is given up."""
 
@@ -43,17 +47,21 @@ USUAL = Pace(decision=0.01, gradient=0.03)
 """Pace of an entry that cannot be timed: its run tells what is wrong."""
 
 
-def paces(workplace: Workplace, units: Mapping[Pair, Unit], apart: bool) -> dict[Pair, Pace]:
+def paces(workplace: Workplace, units: Mapping[Pair, Unit], workers: int) -> dict[Pair, Pace]:
     """Time entries on their data sets.
 
     Args:
         workplace: the run.
         units: any unit of each pair.
-        apart: in a process of its own. An entry that ends that process, or never returns, has the usual pace.
+        workers: processes that will run. Where there are several, entries are timed in as many at once, since they
+            slow each other; one that ends its process, or never returns, has the usual pace.
     """
     timed = dict(list(units.items())[:MOST_PROBES])
-    if apart:
-        found = dict(zip(timed, _apart(workplace.settings, list(timed.values())), strict=True))
+    if workers > 1:
+        at_once = min(workers, MOST_AT_ONCE)
+        with ThreadPoolExecutor(at_once) as threads:
+            each = list(threads.map(lambda _: _apart(workplace.settings, list(timed.values())), range(at_once)))
+        found = {pair: _mean(told) for pair, told in zip(timed, zip(*each, strict=True), strict=True)}
     else:
         found = {pair: _timed(workplace, unit) for pair, unit in timed.items()}
     return {pair: found.get(pair) or _mean(list(found.values())) for pair in units}

@@ -50,7 +50,9 @@ def test_a_run_that_is_faster_than_expected_shows_it() -> None:
 
 
 def test_fitting_attacks_is_expected_to_take_the_same_for_few_images_as_for_many(root, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(estimate_module, "paces", lambda _place, units, apart: dict.fromkeys(units, Pace(0.01, 0.03)))
+    monkeypatch.setattr(
+        estimate_module, "paces", lambda _place, units, _workers: dict.fromkeys(units, Pace(0.01, 0.03))
+    )
 
     def seconds(track: str, limit: int | None) -> float:
         place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", limit=limit))
