@@ -93,7 +93,6 @@ def answers(entry: EntryRows) -> list[str]:
         if track == "clean":
             told["pred disagrees with pred_clean"] = answered & np.isfinite(clean) & (pred != clean)
         else:
-            # By the draws, not by the first answer alone: of a randomised defense it may be the odd one out.
             told["correct is true though the image is misclassified when clean"] = correct & _wrong_when_clean(
                 rows, entry
             )
@@ -340,11 +339,16 @@ def _without_unit_gaps(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFra
 
 
 def _wrong_when_clean(rows: pd.DataFrame, entry: EntryRows) -> Bools:
-    """Tell which attack rows are of images that the clean track gets wrong, or their own clean label without it."""
+    """Tell which attack rows are of images that are misclassified when clean.
+
+    A row's own clean label tells it, as other batches may round otherwise on a GPU; of a randomised defense that is the
+    first draw alone, and the clean track tells it.
+    """
     clean = clean_scores(entry)
     share = clean[~clean.index.duplicated()].reindex(rows["sample_id"].astype(str)).to_numpy(dtype=np.float64)
     own = (rows["pred_clean"] != rows["label"]).to_numpy(dtype=bool)
-    return np.asarray(np.where(np.isfinite(share), share < 0.5, own), dtype=np.bool_)
+    by_track = (rows["draws"] > 1).to_numpy(dtype=bool) & np.isfinite(share)
+    return np.asarray(np.where(by_track, share < 0.5, own), dtype=np.bool_)
 
 
 def _cell_text(rows: pd.DataFrame) -> pd.Series:

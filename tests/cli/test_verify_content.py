@@ -206,3 +206,9 @@ def test_without_the_data_the_rows_are_still_checked(own: Root, bench: Callable[
     (found,) = json.loads(told.out)
     assert any(one.startswith("correct disagrees with pred in 624 rows of clean") for one in found["wrong"])
     assert found["unchecked"][0].startswith("images and labels (data set 'pneumoniamnist' needs")
+
+
+def test_attack_rows_that_differ_in_nothing_that_counts_are_found(own: Root, wrong: Verify) -> None:
+    shutil.copyfile(folder_of(own) / "gray-box.parquet", folder_of(own) / "again.parquet")
+    alter(own, "again", lambda _row: {"severity": 1})
+    assert "an image is there again in 1216 rows of gray-box" in wrong()
