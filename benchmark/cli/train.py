@@ -87,7 +87,11 @@ def train_command(
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace weights that this recipe did not make; a copy is kept beside them."),
+        typer.Option(
+            "--overwrite",
+            help="Replace weights that this recipe did not make; a copy is kept beside them. Enter the new weights in "
+            "place of another file that the manifest names.",
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
@@ -152,6 +156,27 @@ def _owner(job: Job) -> str:
     return weights.entry if weights else ""
 
 
+def _refuse_redirecting(job: Job) -> None:
+    """Keep the manifest from naming another network than it does.
+
+    Raises:
+        BenchError: it names another file than the recipe writes, which the recipe did not make.
+    """
+    from benchmark.submission.manifest import read_manifest
+    from benchmark.training.target import made_by
+
+    named = read_manifest(job.folder).weights.get(job.dataset)
+    if named is None or not named.file:
+        return
+    deployed = job.folder / named.file
+    if deployed.resolve() != job.target.resolve() and not made_by(job.plan, job.dataset, deployed, named.sha256):
+        raise BenchError(
+            f"{job.folder / 'submission.toml'} names {named.file} for '{job.dataset}', which this recipe did not make, "
+            f"and would name {job.file} instead, which is another network; give --overwrite if that is meant, or "
+            "--output FOLDER."
+        )
+
+
 def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
     """Find out before the first epoch what would keep the last one from being written.
 
@@ -180,6 +205,8 @@ def _check(root: "Root", jobs: list[Job], overwrite: bool) -> None:
         Target(job.plan, job.dataset, job.target, overwrite)
         if job.enter:
             registered(job.folder, job.dataset, job.file, "0" * 64)
+            if not overwrite:
+                _refuse_redirecting(job)
 
 
 def _train_one(
@@ -222,6 +249,8 @@ def _train_one(
         markup=False,
     )
     console.print(f"  training data {splits[0].content_hash}", highlight=False)
+    if report.other_data:
+        console.print("  the old weights were made from other training data, so they are kept", highlight=False)
     for path in report.kept:
         console.print(f"  kept the old file as {path}", highlight=False, markup=False, soft_wrap=True)
     if report.weights != job.target:

@@ -34,15 +34,17 @@ def checked_file(card: Card, data_dir: Path) -> Path:
     if not path.is_file():
         raise BenchError(f"data set '{card.name}' needs {wanted.name} in {data_dir}; {wanted.how_to_get}.")
     try:
+        # Before the checksum: a card may hold that of the pointer, made before the file was fetched.
+        pointer = _starts_as_lfs_pointer(path)
         found = _digest(path, "sha256")
         known = found in wanted.sha256 or (wanted.md5 is not None and _digest(path, "md5") == wanted.md5)
         what = "" if known else _what_it_is(path, wanted, found)
     except OSError as error:
         raise BenchError(f"{path} cannot be read ({error.strerror}); correct its permissions.") from None
+    if pointer:
+        raise BenchError(f"{path} {LFS_POINTER}, or delete it and {wanted.how_to_get}.")
     if known:
         return path
-    if _starts_as_lfs_pointer(path):
-        raise BenchError(f"{path} {LFS_POINTER}, or delete it and {wanted.how_to_get}.")
     raise BenchError(f"{path} {what}; delete it and {wanted.how_to_get}.")
 
 

@@ -15,9 +15,11 @@ from benchmark.toml_model import Strict, read_toml
 MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
 """The matrix in force. It is frozen: a changed cell means a new version in a new file."""
 
-Positive = Annotated[int, Field(ge=1)]
-Severity = Annotated[int, Field(ge=1, le=5)]
-CellName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+# Numbers are strict: text that looks like one is a slip, as it is in an attack's parameters.
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Severity = Annotated[int, Field(ge=1, le=5, strict=True)]
+Budget = Annotated[float, Field(strict=True)]
+PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
 Params = dict[str, int | float | str | bool]
 
@@ -44,11 +46,11 @@ class Cell(Strict):
     """
 
     track: AttackTrack
-    name: CellName
+    name: PlainName
     method: str
     suite: str = ""
     norm: Literal["linf", "l2", "l0"] = "linf"
-    eps_255: Annotated[list[float], Field(min_length=1)]
+    eps_255: Annotated[list[Budget], Field(min_length=1)]
     cost: Literal["inexpensive", "expensive"]
     unranked: bool = Field(default=False, validation_alias=AliasChoices("unranked", "informative"))
     when: Literal["always", "deterministic", "stochastic"] = "always"
@@ -128,7 +130,7 @@ class Profile(Strict):
     judge_draws: Positive
     eot_samples: Positive
     caps: dict[str, Positive] = Field(default_factory=dict)
-    eps_255: Annotated[list[float], Field(min_length=1)] | None = None
+    eps_255: Annotated[list[Budget], Field(min_length=1)] | None = None
     severities: Annotated[list[Severity], Field(min_length=1)] | None = None
     corruption_images: Positive | None = None
 
@@ -153,7 +155,7 @@ class Matrix(Strict):
             1 of the file calls these standing and felled.)
     """
 
-    version: str
+    version: PlainName
     chunk: Positive
     descend: Literal["robust", "own"] = "robust"
     corruption: Corruption

@@ -68,14 +68,14 @@ def fitted(checkpoint: Checkpoint, network: Mapping[str, Tensor], source: str, a
         asked: whether the user named the place, so that running means are meant too.
 
     Raises:
-        BenchError: none do, or those of several places do.
+        BenchError: none do, those of several places do, or one holds no floating point values where the network's does.
     """
     named = list(_by_names(checkpoint.groups, network)) or list(_by_names(map(_unwrapped, checkpoint.groups), network))
-    found = [fit for fit in named if not _misshapen(fit, network)]
+    found = [fit for fit in named if not _unfit(fit, network)]
     if found:
         return _chosen(found, source, asked)
     if named:
-        raise BenchError(f"{source}: {_misshapen(named[0], network)}; {_REMEDY}")
+        raise BenchError(f"{source}: {_unfit(named[0], network)}")
     raise BenchError(f"{source} does not fit the entry's network: {_nearest(checkpoint.groups, network)}; {_REMEDY}")
 
 
@@ -150,6 +150,24 @@ def _misshapen(fit: Fit, network: Mapping[str, Tensor]) -> str:
             return (
                 f"tensor '{fit.stripped}{name.removeprefix(fit.added)}' has shape {tuple(value.shape)}, the entry's "
                 f"network needs {tuple(network[name].shape)}"
+            )
+    return ""
+
+
+def _unfit(fit: Fit, network: Mapping[str, Tensor]) -> str:
+    """Why the tensors cannot be the network's, as a clause with what to do; empty where they can."""
+    misshapen = _misshapen(fit, network)
+    return f"{misshapen}; {_REMEDY}" if misshapen else _mistyped(fit, network)
+
+
+def _mistyped(fit: Fit, network: Mapping[str, Tensor]) -> str:
+    """The first tensor of whole numbers or truth values where the network computes with floating point values."""
+    for name, value in sorted(fit.tensors.items()):
+        whole = not (value.is_floating_point() or value.is_complex() or value.is_quantized)
+        if whole and network[name].is_floating_point():
+            return (
+                f"tensor '{fit.stripped}{name.removeprefix(fit.added)}' is of type {value.dtype}, the entry's network "
+                f"needs {network[name].dtype}; take a checkpoint that holds its values as they were trained."
             )
     return ""
 

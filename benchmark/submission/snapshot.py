@@ -21,7 +21,10 @@ ABOUT = (
     *("readme*", "license*", "licence*", "notice*", "citation*", "changelog*", "authors*"),
     *("submission.toml", "recipe*.toml", "*.log.csv", "*.curve.svg", "*.training.json", "*.part", "*.kept", "*.pyc"),
 )
-"""Names, in lower case, of files that tell of an entry or of its training: never deployed, in no hash."""
+"""Names, in lower case, of files that tell of an entry or of its training: never deployed, in no hash.
+
+Python files are code whatever they are called.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,15 @@ def snapshot(folder: Path, manifest: Manifest, dataset: str) -> Snapshot:
     hidden ones.
 
     Raises:
-        BenchError: a link, which another folder could change unseen, or a file that cannot be read.
+        BenchError: a link in place of a folder or of a deployed file, which another folder could change unseen, or a
+            file that cannot be read.
     """
     named = manifest.weights.get(dataset)
     others = {weights.file for name, weights in manifest.weights.items() if name != dataset} - {named and named.file}
     files = {place: path for place, path in _files(folder, folder) if place not in others and not _tells(path.name)}
+    for place, path in files.items():
+        if path.is_symlink():
+            raise _is_a_link(folder, place, "file")
     usual = f"weights/{dataset}.safetensors"
     if named is not None and named.entry:
         # A file of the entry's own in this place is not what its code is given.
@@ -60,7 +67,8 @@ def snapshot(folder: Path, manifest: Manifest, dataset: str) -> Snapshot:
         facts += (named.file,)
     digest = hashlib.sha256(repr(facts).encode())
     for place in sorted(files):
-        digest.update(f"\0{place}\0{_sha256(files[place])}".encode())
+        # Names need not be UTF-8; those that are give the same bytes as ever.
+        digest.update(f"\0{place}\0{_sha256(files[place])}".encode(errors="surrogateescape"))
     return Snapshot(manifest.name, files, digest.hexdigest())
 
 
@@ -71,7 +79,8 @@ def is_deployed(path: Path, folder: Path) -> bool:
 
 
 def _tells(name: str) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in ABOUT)
+    name = name.lower()
+    return not name.endswith(".py") and any(fnmatchcase(name, pattern) for pattern in ABOUT)
 
 
 def _hidden(name: str) -> bool:
@@ -83,15 +92,18 @@ def _files(folder: Path, where: Path) -> Iterator[tuple[str, Path]]:
         if _hidden(path.name):
             continue
         place = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            raise BenchError(
-                f"{place} in {folder} is a link; put the {'folder' if path.is_dir() else 'file'} itself there, so that "
-                "the entry's hash covers it."
-            )
         if path.is_dir():
+            if path.is_symlink():
+                raise _is_a_link(folder, place, "folder")
             yield from _files(folder, path)
-        elif path.is_file():
+        elif path.is_file() or path.is_symlink():
             yield place, path
+
+
+def _is_a_link(folder: Path, place: str, what: str) -> BenchError:
+    return BenchError(
+        f"{place} in {folder} is a link; put the {what} itself there, so that the entry's hash covers it."
+    )
 
 
 def _sha256(path: Path) -> str:

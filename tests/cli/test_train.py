@@ -257,6 +257,17 @@ def entry(tiny):
     return folder
 
 
+@pytest.fixture
+def redirected(bench, project, entry):
+    """The manifest of ``own``, which names another file than the one that its recipe made; returns its path."""
+    manifest = entry / "submission.toml"
+    assert bench("--root", project, "train", "own").code == 0
+    put(entry / "weights" / "final.safetensors")
+    sha256 = hashlib.sha256(b"an imported checkpoint").hexdigest()
+    manifest.write_text(MANIFEST + f'[weights.tiny]\nfile = "weights/final.safetensors"\nsha256 = "{sha256}"\n')
+    return manifest
+
+
 def put(path, content=b"an imported checkpoint"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -284,6 +295,45 @@ def test_with_overwrite_the_old_weights_are_kept_and_the_entry_passes(bench, pro
     report = json.loads(bench("--root", project, "validate", "own", "--json").out)
     assert report["passed"]
     assert [check["status"] for check in report["checks"] if check["name"] == "folder"] == ["ok"]
+
+
+def test_a_manifest_that_names_a_file_made_elsewhere_is_not_redirected_unasked(bench, project, redirected):
+    before = redirected.read_text()
+    answer = bench("--root", project, "train", "own")
+    assert "names weights/final.safetensors for 'tiny', which this recipe did not make" in answer.sentence
+    assert "--overwrite" in answer.sentence
+    assert "epoch" not in answer.out
+    assert redirected.read_text() == before
+
+
+def test_with_overwrite_the_manifest_names_what_was_trained(bench, project, redirected):
+    answer = bench("--root", project, "train", "own", "--overwrite")
+    assert answer.code == 0, answer.err
+    assert 'file = "weights/tiny.safetensors"' in redirected.read_text()
+    assert (redirected.parent / "weights" / "final.safetensors").read_bytes() == b"an imported checkpoint"
+
+
+def test_a_manifest_may_be_redirected_from_another_file_of_this_recipe(bench, project, entry):
+    manifest = entry / "submission.toml"
+    assert bench("--root", project, "train", "own").code == 0
+    for path in (weights_of(project), Paths(weights_of(project)).record):
+        path.rename(path.with_name(path.name.replace("tiny", "earlier")))
+    manifest.write_text(manifest.read_text().replace("weights/tiny", "weights/earlier"))
+    answer = bench("--root", project, "train", "own")
+    assert answer.code == 0, answer.err
+    assert 'file = "weights/tiny.safetensors"' in manifest.read_text()
+
+
+def test_weights_from_other_training_data_are_kept_and_told_of(bench, project, entry):
+    assert bench("--root", project, "train", "own").code == 0
+    record = Paths(weights_of(project)).record
+    put(weights_of(project), b"from the data as it was")
+    changed = {"sha256": hashlib.sha256(b"from the data as it was").hexdigest(), "training_data": "0" * 64}
+    record.write_text(json.dumps(json.loads(record.read_text()) | changed))
+    answer = bench("--root", project, "train", "own")
+    assert answer.code == 0, answer.err
+    assert "the old weights were made from other training data, so they are kept" in answer.out
+    assert [path.read_bytes() for path in entry.glob("weights/*.safetensors.*.kept")] == [b"from the data as it was"]
 
 
 def test_training_again_needs_no_flag(bench, project, entry):

@@ -209,6 +209,12 @@ def test_a_file_that_is_no_zip_is_called_so_even_where_the_card_accepts_it(make_
     assert "is not an npz file; save" in _refused(_accepted(b"image,label\n", make_card, tmp_path), tmp_path)
 
 
+def test_a_git_lfs_pointer_is_called_so_even_where_the_card_accepts_it(make_card: Save, tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    message = _refused(_accepted(pointer, make_card, tmp_path), tmp_path)
+    assert "is a Git LFS pointer, not the file; run 'git lfs pull'" in message
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_damaged_array_is_named(arrays: dict[str, Any], make_card: Save, tmp_path: Path, compressed: bool) -> None:
     (np.savez_compressed if compressed else np.savez)(tmp_path / "whole.npz", **arrays)

@@ -341,6 +341,20 @@ def test_a_tensor_that_no_weight_file_can_hold_is_named(refused: Callable[..., s
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.uint8])
+def test_whole_numbers_for_a_floating_point_parameter_are_refused_with_both_types(
+    refused: Callable[..., str], kind: torch.dtype
+):
+    sentence = refused({"model": STATE | {"fc.bias": STATE["fc.bias"].to(kind)}})
+    assert f"tensor 'model.fc.bias' is of type {kind}, the entry's network needs torch.float32" in sentence
+
+
+def test_counters_may_be_whole_numbers_of_any_size(take: Callable[..., Imported]):
+    counter = "features.1.num_batches_tracked"
+    state = STATE | {counter: torch.tensor(7, dtype=torch.int32)}
+    assert holds(take(state), state)
+
+
 def test_a_quantised_tensor_is_named(refused: Callable[..., str]):
     value = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     assert "tensor 'fc.bias' is quantised" in refused(STATE | {"fc.bias": value})

@@ -218,6 +218,36 @@ def build(context):
     ),
     pytest.param(
         "batch independence",
+        "when it comes in a batch of 64",
+        """
+class Bad(Brightness):
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits if len(logits) < 9 else logits.roll(1, 0)
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "",
+        id="answers handed on in large batches",
+    ),
+    pytest.param(
+        "batch independence",
+        "when it comes in a batch of 64",
+        """
+class Bad(Brightness):
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits if len(logits) < 9 else logits.roll(7, 0)
+
+def build(context):
+    return Defense(Bad(), context.num_classes)
+""",
+        "",
+        id="answers handed on by several places in large batches",
+    ),
+    pytest.param(
+        "batch independence",
         "IndexError",
         """
 class Bad(Brightness):

@@ -1,5 +1,6 @@
 """What an entry's hash covers: everything that its code can read when built for a data set, and nothing else."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from benchmark.errors import BenchError
 from benchmark.root import Root
 from benchmark.submission import find_entry
+from benchmark.submission.contract import Report
 from benchmark.submission.snapshot import copied, snapshot
 
 TWO = """
@@ -46,7 +48,14 @@ def digest(project: Root, folder: Path) -> Callable[[], str]:
         "weights/tiny.safetensors",
         "table.csv",
         "labels.txt",
+        "notice.py",
+        "authors.py",
+        "changelog.py",
+        "license_head.py",
+        "Readme_net.PY",
+        os.fsdecode(b"caf\xe9.txt"),
     ],
+    ids=ascii,
 )
 def test_a_file_that_the_code_can_read_changes_the_hash(place: str, folder: Path, digest: Callable[[], str]) -> None:
     before = digest()
@@ -105,6 +114,38 @@ def test_links_are_refused(what: str, inside: bool, folder: Path, tmp_path: Path
     (folder / "linked").symlink_to(target)
     with pytest.raises(BenchError, match=f"linked .*is a link; put the {what} itself there"):
         digest()
+
+
+@pytest.mark.parametrize("place", ["README.md", "LICENSE", "weights/other.safetensors", "weights/tiny.log.csv"])
+def test_a_link_to_a_file_that_is_in_no_hash_is_passed_over(
+    place: str, project: Root, folder: Path, tmp_path: Path, digest: Callable[[], str]
+) -> None:
+    before = digest()
+    (folder / place).unlink(missing_ok=True)
+    (tmp_path / "elsewhere").write_text("x")
+    (folder / place).symlink_to(tmp_path / "elsewhere")
+    assert digest() == before
+    assert place not in snapshot(folder, find_entry(project, str(folder)).manifest, "tiny").files
+
+
+def test_a_link_to_nothing_is_refused_like_one_to_a_file(folder: Path, digest: Callable[[], str]) -> None:
+    (folder / "linked").symlink_to("nowhere")
+    with pytest.raises(BenchError, match=r"linked .*is a link; put the file itself there"):
+        digest()
+
+
+def test_python_files_named_like_documents_are_deployed(plant: Callable[..., Path], check: Callable[..., Report]):
+    folder = plant()
+    (folder / "notice.py").write_text("CLASSES = 3\n")
+    code = (folder / "defense.py").read_text()
+    (folder / "defense.py").write_text(f"from notice import CLASSES\n{code}")
+    assert check(folder).passed
+
+
+def test_an_entry_with_a_file_name_that_is_no_utf_8_passes(plant: Callable[..., Path], check: Callable[..., Report]):
+    folder = plant()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("1")
+    assert check(folder).passed
 
 
 def test_the_copy_holds_exactly_what_is_hashed(project: Root, folder: Path) -> None:

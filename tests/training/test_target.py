@@ -64,7 +64,8 @@ def test_a_file_that_no_record_names_is_refused_and_stays(attempt, place):
 def test_the_files_of_the_same_recipe_are_replaced_without_copies(attempt, place):
     attempt()
     first = names(place)
-    assert attempt().kept == ()
+    again = attempt()
+    assert (again.kept, again.other_data) == ((), False)
     assert names(place) == first
 
 
@@ -100,12 +101,22 @@ def test_a_file_that_was_swapped_after_training_is_refused(attempt, place):
     assert "no training record beside it names its sha256" in refused(attempt)
 
 
-def test_a_record_from_before_recipes_had_keys_counts_by_method_and_data_set(attempt, place):
-    attempt(seed=2)
-    edit_record(place, recipe=None)
+def test_a_record_from_before_recipes_had_keys_does_not_count(attempt, place):
     attempt()
+    edit_record(place, recipe=None)
+    assert "does not say with which settings it was trained" in refused(attempt)
     edit_record(place, recipe=None, dataset="other")
     assert "is of 'natural' on 'other'" in refused(attempt)
+
+
+@pytest.mark.parametrize("training_data", ["0" * 64, None])
+def test_weights_from_other_training_data_are_kept(attempt, place, training_data):
+    attempt()
+    place.write_bytes(b"from the data as it was")
+    edit_record(place, sha256=sha256_of(place), training_data=training_data)
+    report = attempt()
+    assert report.other_data
+    assert b"from the data as it was" in [path.read_bytes() for path in report.kept]
 
 
 def test_the_record_of_a_repeat_counts(attempt, place):

@@ -120,7 +120,12 @@ def batch_independence(probe: Probe) -> Finding:
     count = len(probe.sample.images)
     whole = probe.decision
     backwards = list(reversed(range(count)))
-    orders = {"in another order": [backwards], "in a smaller batch": [[0, 1, 2]], "alone": [[0], [count // 2]]}
+    orders = {
+        "in another order": [backwards],
+        "in a smaller batch": [[0, 1, 2]],
+        "alone": [[0], [count // 2]],
+        f"in a batch of {LARGE}": [_mixed(count)],
+    }
     for words, batches in orders.items():
         for order in batches:
             moved = _moved(probe, whole, probe.predict(order=order), torch.tensor(order))
@@ -134,6 +139,16 @@ def batch_independence(probe: Probe) -> Finding:
                     f"an image's logits change when it comes {words} (by {shifted:.2g} of their size); {ALONE}"
                 )
     return ok()
+
+
+LARGE = 64
+"""Images of the batch that stands for those of an evaluation, which are larger than the sample."""
+
+
+def _mixed(count: int) -> list[int]:
+    """``LARGE`` places of ``count`` images, in no regular order: a shift by any number of places has to show."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.cat([torch.randperm(count, generator=generator) for _ in range(LARGE)])[:LARGE].tolist()
 
 
 ALONE = "compute nothing across the batch: no batch statistics, no mean over images."

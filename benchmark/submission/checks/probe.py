@@ -134,9 +134,9 @@ class Probe:
         return Randomness(content_seed("contract", self.card.name, image, number) for image in range(count))
 
     def predict(self, number: int = 0, order: Sequence[int] | None = None) -> Decision:
-        """Decide on the images in some order; each image keeps its own stream wherever it stands."""
+        """Decide on the images in some order; each image keeps its own stream wherever and however often it stands."""
         places = list(range(len(self.sample.images)) if order is None else order)
-        return self.defense.predict(self.sample.images[places], self.draw(number).take(places))
+        return self.defense.predict(self.sample.images[places], self.draw(number).take(places).restarted())
 
     @cached_property
     def decision(self) -> Decision:
