@@ -12,6 +12,7 @@ UNDECIDING = {
     "cli": "what is asked for and how it is told",
     "console.py": "what is told",
     "errors.py": "sentences",
+    "interrupts.py": "whose Ctrl-C it is",
     "files.py": "how bytes reach the disk",
     "interpreter.py": "what entries may not leave behind",
     "memory.py": "which no number depends on",
