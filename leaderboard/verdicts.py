@@ -113,9 +113,9 @@ def row_scores(rows: pd.DataFrame, entry: EntryRows) -> Floats:
     # There are a handful of distinct texts in hundreds of thousands of rows.
     codes, texts = pd.factorize(rows["broken_by"])
     budgets = pd.to_numeric(pd.Series([*map(str, texts), ""]).str.rpartition("@")[2], "coerce")
-    fell_at = budgets.to_numpy(dtype=np.float64)[codes]
-    fallen_before = rows["skipped"] & ~rows["correct"] & ~(fell_at >= rows["eps_255"])
-    scores[fallen_before.to_numpy(dtype=bool) | _wrong_when_clean(rows, entry)] = 0.0
+    broken_at = budgets.to_numpy(dtype=np.float64)[codes]
+    broken_before = rows["skipped"] & ~rows["correct"] & ~(broken_at >= rows["eps_255"])
+    scores[broken_before.to_numpy(dtype=bool) | _wrong_when_clean(rows, entry)] = 0.0
     scores[(rows["status"] != "ok").to_numpy()] = np.nan
     return scores
 

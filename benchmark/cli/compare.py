@@ -181,7 +181,9 @@ def _print_differences(
     paired: Sequence["Difference"], undecided: Sequence["Undecided"], first: str, second: str
 ) -> None:
     """Print the difference on each track, a dash and its reason where there is none."""
-    table = Table(title=f"{first} less {second} on the same images: accuracy clean, worst case at L-inf 8/255 else")
+    table = Table(
+        title=f"{first} minus {second} on the same images: clean accuracy; worst case at L-inf 8/255 on attack tracks"
+    )
     for column in ("data set", "track", first, second, "points", "95 % interval", "images"):
         table.add_column(column, justify="left" if column in ("data set", "track") else "right", no_wrap=True)
     table.add_column(f"{first} is", overflow="fold")

@@ -194,7 +194,8 @@ def _notes(here: Sequence["Line"], records: Sequence["Record"], classes: Sequenc
     from leaderboard.summary import gap_reasons
 
     notes = []
-    for line in here:
+    # The reader's own come first: they are what a report is most often called for.
+    for line in sorted(here, key=lambda line: line.placement.official):
         one = line.placement
         key = (one.submission, one.dataset, one.official)
         own = [record for record in records if (record.submission, record.dataset, record.official) == key]
@@ -202,7 +203,8 @@ def _notes(here: Sequence["Line"], records: Sequence["Record"], classes: Sequenc
             notes.append(f"{one.submission} is not ranked: {_briefly(one.reasons)}.")
         figures = (line.clean, line.worst, line.corrupted, line.flips)
         notes += [f"{one.submission}: – stands for a gap ({why})." for why in gap_reasons(figures)[:2]]
-        notes += [f"{one.submission}: {mark}" for mark in (*_gradient_marks(root, line), *marks(own, classes))]
+        about = (*_gradient_marks(root, line), *marks(own, classes))
+        notes += [f"{one.submission}: {mark[0].lower()}{mark[1:]}" for mark in about]
     if any(line.worst is not None for line in here):
         notes.append("rank: the ranks that the paired differences leave open; corrupted: accuracy on corrupted images;")
         notes.append("flips: share of frames in which the diagnosis changes, lower is better.")

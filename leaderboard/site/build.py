@@ -210,8 +210,9 @@ def _published_sets(site: Site) -> list[tuple[str, int, int, int]]:
     """Data sets with their numbers of entries that have published numbers, of these numbers, and of other entries."""
     listed = []
     for dataset in site.book.datasets():
-        beside, alone = site.published.on(dataset), site.published.alone_on(dataset)
-        without = sum(len(members) for _, members in alone)
+        beside = [one for one in site.published.on(dataset) if one.official]
+        alone = [one for _, members in site.published.alone_on(dataset) for one in members if one.official]
+        without = len(alone)
         listed.append((dataset, len(beside), sum(one.numbers for one in beside), without))
     return listed
 

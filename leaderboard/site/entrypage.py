@@ -130,7 +130,7 @@ CLEAN_TILES = {
     "balanced_accuracy": "Clean balanced accuracy",
     "auc": "Clean AUC",
     "calibration_error": "Clean calibration error",
-    "majority_class_rate": "Accuracy of always one class",
+    "majority_class_rate": "Accuracy of predicting one class",
     "abstention_rate": "Clean abstention rate",
 }
 """Metrics on clean images at the top of a section, with their words."""

@@ -33,7 +33,7 @@ def test_two_entries_stand_side_by_side(here):
 
 def test_the_paired_difference_says_what_can_be_concluded(here):
     out = here("compare", "natural", "pgd_at").out
-    assert "natural less pgd_at on the same images" in out
+    assert "natural minus pgd_at on the same images" in out
     pairs = json.loads(here("compare", "natural", "pgd_at", "--json").out)
     paired = {one["paired"]["track"]: one["paired"] for one in pairs if "paired" in one}
     assert (paired["all"]["first"], paired["all"]["second"], paired["all"]["verdict"]) == (0.5, 1.0, "lower")

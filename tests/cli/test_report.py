@@ -132,7 +132,7 @@ def test_the_report_prints_the_constant_answer_beside_accuracy_and_marks_constan
     told = here("report")
     assert told.code == 0, told.err
     assert "a constant prediction scores 50.0 clean" in " ".join(told.out.split())
-    assert "odd: Predicts 'class 1' on every image" in told.out
+    assert "odd: predicts 'class 1' on every image" in told.out
     plain = json.loads(here("report", "--json").out)
     assert {"specificity_class_1", "calibration_error", "majority_class_rate"} <= {one["metric"] for one in plain}
 

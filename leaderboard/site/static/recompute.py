@@ -18,10 +18,11 @@ drawn = (rows["draws"] > 1) & rows["right_draws"].notna()
 rows["share"] = (rows["right_draws"] / rows["draws"]).where(drawn, rows["correct"].astype("float64"))
 rows.loc[rows["status"] != "ok", "share"] = float("nan")
 
-# A skipped row repeats the draws with which the image fell; at a larger budget than that nothing was measured.
-fell_at = pd.to_numeric(rows["broken_by"].astype(str).str.rpartition("@")[2], errors="coerce")
-fallen_before = rows["skipped"].astype(bool) & (rows["correct"] == False) & ~(fell_at >= rows["eps_255"])  # noqa: E712
-rows.loc[fallen_before & (rows["status"] == "ok"), "share"] = 0.0
+# A skipped row repeats the draws with which the image was broken; at a larger budget nothing was measured.
+broken_at = pd.to_numeric(rows["broken_by"].astype(str).str.rpartition("@")[2], errors="coerce")
+missed = rows["skipped"].astype(bool) & (rows["correct"] == False)  # noqa: E712
+broken_before = missed & ~(broken_at >= rows["eps_255"])
+rows.loc[broken_before & (rows["status"] == "ok"), "share"] = 0.0
 
 # An image that is wrong without any attack is not robust.
 clean = rows[rows["track"] == "clean"].set_index(image)["correct"]
@@ -31,7 +32,8 @@ attacked = attacked[~attacked["unranked"].fillna(False).astype(bool)]
 right_clean = clean.reindex(pd.MultiIndex.from_frame(attacked[image])).to_numpy(dtype=bool)
 attacked.loc[~right_clean & attacked["share"].notna(), "share"] = 0.0
 
-# One line per image, one column per attack; the worst attack decides, and a missing verdict is not robustness.
+# One line per image, one column per attack; the worst attack decides. A missing verdict counts as misclassified, which
+# gives a lower bound.
 attacked["cell"] = attacked["track"].astype(str) + " " + attacked["attack"].astype(str)
 for name, entry in attacked.groupby("submission"):
     verdicts = entry.pivot(index="sample_id", columns="cell", values="share")
