@@ -21,6 +21,9 @@ START_SECONDS = 6.0
 FITTED_ON = 32
 """Training images in a step of an attack that is fitted on them."""
 
+PER_BUDGET = 0.15
+"""Seconds that an attack takes at a budget however few images are left to it: a small network is busy with steps."""
+
 FRAMES = 21
 USUAL = {
     "no-box": (180.0, 150.0, 12.0),
@@ -80,7 +83,8 @@ def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, A
         share *= workplace.card(unit.dataset).official.count / len(workplace.split(unit.dataset, unit.track))
     forward = pace.decision if unit.track == "black-box" else pace.gradient / 3
     passes = gradients * pace.gradient + max(0.0, queries - gradients) * forward
-    return images * share * (passes + attacks * draws * pace.decision)
+    least = PER_BUDGET * sum(len(cell.eps_255) for cell in workplace.cells_of(unit))
+    return least + images * share * (passes + attacks * draws * pace.decision)
 
 
 def _passes(workplace: Workplace, unit: Unit, kind: Kind, known: Mapping[str, Any]) -> Passes:

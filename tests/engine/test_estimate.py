@@ -59,5 +59,5 @@ def test_fitting_attacks_is_expected_to_take_the_same_for_few_images_as_for_many
         units = [Unit("plain", "toy", track, chunk) for chunk in range(place.chunks("toy", track))]
         return sum(estimate(place, units).values())
 
-    assert seconds("gray-box", 5) == pytest.approx(seconds("gray-box", None))
-    assert seconds("white-box", 5) == pytest.approx(seconds("white-box", None) / 4)
+    assert seconds("gray-box", 5) == pytest.approx(seconds("gray-box", None), rel=0.1)
+    assert seconds("white-box", 5) < seconds("white-box", None) / 2
