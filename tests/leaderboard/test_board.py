@@ -162,11 +162,14 @@ def test_every_page_prints_on_a4_landscape_without_clipping(page, full):
 COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 """All that a theme can change for axe."""
 
+NO_COLOURS = {"rules": {"color-contrast": {"enabled": False}}}
+"""All but the slowest rule, for a phone: its colours are those of a laptop."""
+
 
 def violations(page, **options) -> list[tuple[str, str]]:
     # Without preload: from a file, scripts may not read style sheets.
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
-    found = axe.run(page, options={"preload": False, **options}).response["violations"]
+    found = axe.run(page, options={"preload": False, "resultTypes": ["violations"], **options}).response["violations"]
     return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 
@@ -178,10 +181,11 @@ def test_axe_finds_enough_contrast_on_every_page_in_the_dark_theme(page, pretend
 
 
 @pytest.mark.parametrize("page", [LAPTOP, PHONE], indirect=True, ids=["laptop", "phone"])
-def test_axe_finds_nothing_on_any_page(page, pretend_site):
+def test_axe_finds_nothing_on_any_page(page, pretend_site, request):
+    options = NO_COLOURS if "phone" in request.node.name else {}
     for one in sorted(Path(pretend_site).parent.rglob("*.html")):
         page.goto(one.as_uri())
         page.evaluate('for (const one of document.querySelectorAll("details")) one.open = true')
-        assert violations(page) == [], one.name
+        assert violations(page, **options) == [], one.name
     page.goto(pretend_site.as_uri() + "#dataset=skin")
     assert violations(page) == []
