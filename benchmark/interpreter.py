@@ -138,13 +138,15 @@ _held: list[object] = []
 
 def _modes() -> Callable[[], None]:
     """Autocast, inference mode and anomaly detection."""
-    cast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()
+    cast = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")}
+    cached = torch.is_autocast_cache_enabled()
     inference, anomaly = torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()
 
     def back() -> None:
-        torch.set_autocast_enabled("cpu", cast[0])
-        torch.set_autocast_dtype("cpu", cast[1])
-        torch.set_autocast_cache_enabled(cast[2])
+        for kind, (enabled, dtype) in cast.items():
+            torch.set_autocast_enabled(kind, enabled)
+            torch.set_autocast_dtype(kind, dtype)
+        torch.set_autocast_cache_enabled(cached)
         if torch.is_inference_mode_enabled() != inference:
             guard = torch.inference_mode(inference)
             guard.__enter__()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Bools = NDArray[np.bool_]
 
 JUDGED = ("clean", *ATTACK_TRACKS, DIAGNOSTIC)
-"""Tracks whose rows have one verdict each; corruption sequences have answers alone."""
+"""Tracks whose rows have one verdict each; corruption sequences have predictions alone."""
 
 READ = (
     *("sample_id", "attack", "norm", "eps_255", "unranked", "label", "pred_clean", "pred", "correct", "abstained"),
@@ -47,7 +47,7 @@ def of_rows(entry: EntryRows) -> list[str]:
         BenchError: a file of the entry cannot be read, or repeats rows.
     """
     checks: tuple[Callable[[EntryRows], list[str]], ...] = (
-        *(answers, skipped_rows, copies, cells, repeats, profiles, absent),
+        *(predictions, skipped_rows, copies, cells, repeats, profiles, absent),
     )
     return list(dict.fromkeys(clause for check in checks for clause in check(entry)))
 
@@ -68,10 +68,10 @@ def unreadable(entry: EntryRows) -> list[str]:
     return found
 
 
-def answers(entry: EntryRows) -> list[str]:
-    """Check that verdicts follow from the answers: right in at least half of the draws, and right when clean.
+def predictions(entry: EntryRows) -> list[str]:
+    """Check that verdicts follow from predictions: correct in at least half of the draws, and correct when clean.
 
-    Rows of old files and imported ones may lack draws or even the answer; official ones have all of it.
+    Rows of old files and imported ones may lack draws or even the prediction; official ones have all of it.
     """
     found = []
     for track, rows in _judged(entry):

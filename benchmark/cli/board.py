@@ -5,7 +5,7 @@ import http.server
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from benchmark.cli.rows import Results, entries_beside
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:

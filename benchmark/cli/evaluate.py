@@ -100,6 +100,13 @@ def evaluate_command(
     console = Console()
     crew = workers or os.cpu_count() or 1
     failures = _run(settings, names, datasets, track or list(matrix.tracks), crew, console)
+    _show(root, results, site, console)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _show(root: Root, results: Path, site: bool, console: Console) -> None:
+    """Bring the committed board up to date with official rows, and build the site where it is wanted."""
     if results.resolve() == root.official_results.resolve():
         from leaderboard.board import write_board
 
@@ -108,8 +115,6 @@ def evaluate_command(
         from benchmark.cli.board import build_and_tell
 
         build_and_tell(root, [results], Path("site"), console)
-    if failures:
-        raise typer.Exit(1)
 
 
 def _baselines(root: Root, datasets: Collection[str]) -> list[str]:

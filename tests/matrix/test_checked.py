@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.errors import BenchError
 from benchmark.matrix.checked import check_matrix
-from benchmark.matrix.model import MATRIX_FILE, load_matrix
+from benchmark.matrix.model import MATRIX_FILE, Matrix, load_matrix
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -42,29 +42,33 @@ objective = "test"
 source = "test"
 """
 SQUARE = CELL.replace('"pgd"', '"square"').replace("{ steps = 3 }", "{ queries = 50 }")
-Draft = Callable[..., None]
+Draft = Callable[..., Matrix]
 
 
 @pytest.fixture
 def draft(tmp_path: Path) -> Draft:
     """Return a function that loads a matrix of some cells, whose text may be changed by pairs (old, new)."""
 
-    def load(text: str, *changes: tuple[str, str]) -> None:
+    def load(text: str, *changes: tuple[str, str]) -> Matrix:
         for old, new in changes:
             assert old in text
             text = text.replace(old, new, 1)
         (tmp_path / "draft.toml").write_text(text, encoding="utf-8")
-        load_matrix(tmp_path / "draft.toml")
+        return load_matrix(tmp_path / "draft.toml")[0]
 
     return load
 
 
-def test_the_matrix_in_force_can_run_as_it_is_written() -> None:
-    check_matrix(load_matrix()[0])
+def test_the_matrix_in_force_can_run_as_it_is_written_and_not_with_another_method() -> None:
+    matrix = load_matrix()[0]
+    check_matrix(matrix)
+    for cell in matrix.cell:
+        with pytest.raises(BenchError, match="no_such_method"):
+            check_matrix(matrix.model_copy(update={"cell": [cell.model_copy(update={"method": "no_such_method"})]}))
 
 
-def test_a_copy_of_the_matrix_in_force_is_accepted(draft: Draft) -> None:
-    draft(MATRIX_FILE.read_text(encoding="utf-8"))
+def test_a_copy_of_the_matrix_in_force_is_accepted_as_the_same(draft: Draft) -> None:
+    assert draft(MATRIX_FILE.read_text(encoding="utf-8")) == load_matrix()[0]
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,8 @@ def test_official_rows_of_another_schema_version_are_guarded_too(tmp_path):
 def test_a_damaged_file_may_be_replaced(tmp_path, content):
     (tmp_path / "rows.parquet").write_bytes(content)
     refuse_to_replace_official(tmp_path / "rows.parquet", official=False)
+    write_table(rows(["a"]), tmp_path / "rows.parquet")
+    assert len(read_table(tmp_path / "rows.parquet")) == 1
 
 
 def test_the_schema_names_each_column_once_and_attack_tracks_are_tracks():

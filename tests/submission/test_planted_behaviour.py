@@ -216,35 +216,23 @@ def build(context):
         "",
         id="decision that depends on the place",
     ),
-    pytest.param(
-        "batch independence",
-        "when it comes in a batch of 64",
-        """
+    *(
+        pytest.param(
+            "batch independence",
+            "when it comes in a batch of 64",
+            f"""
 class Bad(Brightness):
     def forward(self, images):
         logits = super().forward(images)
-        return logits if len(logits) < 9 else logits.roll(1, 0)
+        return logits if len(logits) < 9 else logits.roll({places}, 0)
 
 def build(context):
     return Defense(Bad(), context.num_classes)
 """,
-        "",
-        id="answers handed on in large batches",
-    ),
-    pytest.param(
-        "batch independence",
-        "when it comes in a batch of 64",
-        """
-class Bad(Brightness):
-    def forward(self, images):
-        logits = super().forward(images)
-        return logits if len(logits) < 9 else logits.roll(7, 0)
-
-def build(context):
-    return Defense(Bad(), context.num_classes)
-""",
-        "",
-        id="answers handed on by several places in large batches",
+            "",
+            id=f"predictions of another image, {places} places on, in large batches",
+        )
+        for places in (1, 7)
     ),
     pytest.param(
         "batch independence",
