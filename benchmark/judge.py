@@ -11,6 +11,9 @@ from benchmark.defense.target import Target
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
 
+ROUNDING = 1e-3
+"""How far arithmetic of another batch may move a probability."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -48,20 +51,43 @@ class Judge:
         self._device = device
         self.draws = draws if defense.stochastic else 1
 
-    def judge(self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]]) -> Judgement:
+    def judge(
+        self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]], again: bool = True
+    ) -> Judgement:
         """Decide, then compare.
 
         Args:
             images: (N, C, H, W) float32 in [0, 1].
             labels: (N,) int64; used after the defense has decided.
             purpose: per image what its randomness derives from (data set, sample, cell ...).
+            again: whether a deterministic defense is asked a second time, in other batches.
 
         Raises:
-            RuntimeError: the defense's answer has the wrong shape or is not finite; such images have no verdict.
+            RuntimeError: the defense's answer has the wrong shape, is not finite, or is another one when the images
+                come in another batch; such images have no verdict.
         """
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
+        if again and not self._defense.stochastic:
+            self._ask_again(images, purpose, decisions[0])
         right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
         return Judgement(decisions[0], right, self.draws)
+
+    def _ask_again(self, images: Tensor, purpose: Sequence[Sequence[object]], first: Decision) -> None:
+        """Ask in smaller batches of another order: an answer that depends on them is that of no image.
+
+        Rounding may tip single images of a defense that rounds inside, never most of them.
+        """
+        order = list(range(len(images)))[::-1]
+        parts = [order[: len(order) // 3], order[len(order) // 3 :]]
+        changed = 0
+        for part in filter(None, parts):
+            said = self._decide(images[part], [purpose[place] for place in part], 0)
+            moved = (said.probs - first.probs[part]).abs().amax(dim=1) > ROUNDING
+            changed += int((moved & (said.label != first.label[part])).sum())
+        if changed > max(1, len(images) // 4):
+            raise RuntimeError(
+                f"the defense decides otherwise on {changed} of {len(images)} images when they come in another batch"
+            )
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)

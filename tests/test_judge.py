@@ -59,13 +59,6 @@ def test_the_verdict_on_an_image_depends_on_its_purpose_and_not_on_its_batch():
     assert together != other
 
 
-def test_the_defense_is_put_into_eval_mode():
-    defense = Defense(nn.Sequential(Brightness(), nn.Dropout(0.9)), 2)
-    defense.train()
-    Judge(defense, Classification(2), 1, CPU)
-    assert not defense.training
-
-
 @pytest.mark.parametrize("draws", [1, 3])
 def test_outcomes_carry_the_first_draws_answer_and_the_count(draws):
     judge = judge_of([SaltAndPepper(0.5)], draws)

@@ -56,7 +56,7 @@ def run_corruption(workplace: Workplace, unit: Unit, progress: Progress) -> pa.T
             answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]
-                answers.append(outcomes(judge.judge(frame, labels, purposes)))
+                answers.append(outcomes(judge.judge(frame, labels, purposes, again=False)))
             for image in range(len(split)):
                 sequence = [answer[image] for answer in answers]
                 book.add(image, None, clean[image].pred, None, attack=name, severity=severity, **_lists(sequence))

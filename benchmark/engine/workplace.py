@@ -15,6 +15,7 @@ from benchmark.data.split import Split
 from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.host.remote import RemoteDefense, Residence
+from benchmark.host.salt import salt_of
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
 from benchmark.randomness import content_seed
@@ -110,7 +111,8 @@ class Workplace:
         wanted = (submission, dataset, role)
         if wanted not in self._residences:
             plan = self.entry(submission).plan(self.card(dataset))
-            self._residences[wanted] = Residence(plan, self.device, self.settings.limits)
+            salt = salt_of(self.entry_hash(submission, dataset))
+            self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt)
         found = self._residences.pop(wanted)
         if self._residences and next(reversed(self._residences))[:2] != wanted[:2]:
             for other in self._residences.values():
