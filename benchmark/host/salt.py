@@ -1,6 +1,6 @@
 """Whose random numbers are still drawn from public seeds.
 
-A host sees seeds that are hashed with its entry's own hash, so that no entry can hold a table of them. The official rows
+A host sees seeds hashed with its own entry's hash, so that no entry can hold a table of them. The official rows
 of these entries, which came before, were drawn from the seeds as they are; a hash names one content for ever.
 """
 
