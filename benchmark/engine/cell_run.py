@@ -23,8 +23,8 @@ from benchmark.attacks.base import FittedAttack, Inside
 from benchmark.attacks.registry import build
 from benchmark.defense import Defense
 from benchmark.defense.features import PENULTIMATE
+from benchmark.engine.clean_track import make_judge
 from benchmark.engine.fitting import fitted
-from benchmark.engine.plain_tracks import make_judge
 from benchmark.engine.rows import outcomes
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot

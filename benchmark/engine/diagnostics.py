@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.clean_track import Progress
 from benchmark.engine.examples import write_examples
-from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmark.engine.coinciding import draws_on
 from benchmark.engine.estimate import estimate, wall_seconds
 from benchmark.engine.pool import Event, work
-from benchmark.engine.run_unit import draws_on, gap_table, part_path
+from benchmark.engine.run_unit import gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.access import adaptive
 from benchmark.attacks.pgd import Pgd
 from benchmark.data.official import stratified_ids
-from benchmark.engine.plain_tracks import make_judge
+from benchmark.engine.clean_track import make_judge
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically

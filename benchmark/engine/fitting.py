@@ -10,8 +10,9 @@ from torch import Tensor
 
 from benchmark.access import gray_box
 from benchmark.attacks.base import FittedAttack
+from benchmark.attacks.registry import place_of
 from benchmark.defense import Defense
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import FIT, code_hash
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
@@ -34,8 +35,9 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     """Return the fit, from its file where an earlier unit of the run has made it."""
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
+    code = code_hash(FIT, place_of(cell.method))
     entry_hash = workplace.entry_hash(unit.submission, unit.dataset)
-    identity = content_seed(code_hash(), entry_hash, train.content_hash, workplace.settings.device, *content)
+    identity = content_seed(code, entry_hash, train.content_hash, workplace.settings.device, *content)
     folder = workplace.settings.results / PARTS / unit.dataset / workplace.entry(unit.submission).name
     path = folder / f"fit-{cell.name}-{eps:g}-{identity:016x}.safetensors"
     if path.is_file():

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from benchmark import __version__
 from benchmark.data.split import Split
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.judge import Judgement
@@ -118,7 +118,7 @@ class RowBook:
             "individual": workplace.settings.individual,
             "track": unit.track,
             "device": workplace.device.type,
-            "made_by": code_hash()[:16],
+            "made_by": code_hash(*code_of(unit.track))[:16],
             "harness_version": __version__,
             "git_commit": workplace.git_commit,
             "started_at": self._started,

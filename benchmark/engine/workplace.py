@@ -1,19 +1,20 @@
 """Everything that a unit reads, loaded once per process."""
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
 
 from benchmark.access.references import References
+from benchmark.attacks.registry import place_of
 from benchmark.data.card import Card
 from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
 from benchmark.defense import Defense
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
@@ -169,13 +170,25 @@ class Workplace:
         for name in self._surrogates():
             load_surrogate(self.root, self.card(dataset), name)
 
+    def made_by(self, unit: Unit, cell: Cell | None = None) -> str:
+        """Hash of the code that makes the unit's rows, or those of one of its cells."""
+        cells = self._cells_behind(unit) if cell is None else [cell]
+        return code_hash(*code_of(unit.track), *sorted({place_of(one.method) for one in cells}))
+
+    def _cells_behind(self, unit: Unit) -> list[Cell]:
+        """The cells that the unit's rows come from: a plain classifier's adaptive rows are its white-box ones."""
+        if unit.track == "adaptive" and self.kind(unit.submission, unit.dataset).plain:
+            unit = replace(unit, track="white-box")
+        return self.cells_of(unit) if unit.track in (*self.matrix.attack_tracks, DIAGNOSTIC) else []
+
     def identity(self, unit: Unit) -> str:
         """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
 
-        The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change.
+        The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change. The
+        code is that of the unit's own cells.
         """
         parts = (
-            code_hash(),
+            self.made_by(unit),
             self.hash_of(unit.track),
             self.settings.profile,
             self.settings.individual,

@@ -9,7 +9,7 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from benchmark.attacks.registry import ATTACKS, build
+from benchmark.attacks.registry import ATTACKS, INSIDE, build
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.model import Cell, Matrix, Params
 
@@ -43,9 +43,11 @@ def check_matrix(matrix: Matrix) -> None:
     for cell in matrix.cell:
         for fault in _faults(cell):
             raise BenchError(f"cell '{cell.track}/{cell.name}': {_stopped(fault)}")
+    # Of plug-ins only those that the matrix names: another one may be broken.
+    methods = {*INSIDE, *(cell.method for cell in matrix.cell)}
     for name, profile in matrix.profile.items():
         for cap in profile.caps:
-            known = {parameter for method in ATTACKS for parameter in _parameters(method)}
+            known = {parameter for method in methods for parameter in _parameters(method)}
             if cap not in known:
                 raise BenchError(f"profile '{name}': no attack has the parameter '{cap}'.{did_you_mean(cap, known)}")
         _check_profile(matrix, name)
@@ -109,7 +111,7 @@ def _wrong_norm(cell: Cell, attack: Any) -> Iterator[str]:
     if "norm" in _parameters(cell.method):
         yield f"norm is '{cell.norm}' but its attack's parameter norm is '{attack.norm}'; make them equal"
         return
-    suits = [method for method, kind in ATTACKS.items() if getattr(kind, "norm", "") == cell.norm]
+    suits = [method for method in INSIDE if getattr(ATTACKS[method], "norm", "") == cell.norm]
     yield (
         f"norm is '{cell.norm}' but attack '{cell.method}' works in '{attack.norm}'; correct it, or take an attack "
         f"of '{cell.norm}': {', '.join(sorted(suits))}"

@@ -30,7 +30,8 @@ def test_files_have_the_schema_and_say_where_rows_come_from(whole, submission, t
     always = ["submission_hash", "dataset_hash", "sample_id", "group_id", "matrix_version", "matrix_hash", "label"]
     assert rows[[*always, "made_by", "harness_version", "git_commit", "started_at"]].notna().all(axis=None)
     assert rows.submission_hash.str.fullmatch("[0-9a-f]{64}").all()
-    assert rows.made_by.nunique() == 1
+    assert rows.made_by.str.fullmatch("[0-9a-f]{16}").all()
+    assert (rows.groupby("attack").made_by.nunique() == 1).all()
     assert rows.label.isin([0, 1, 2]).all()
 
 
