@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE, load_diagnostics
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, PERTURBATIONS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import CLEAN, DIAGNOSTIC, PERTURBATIONS
 from leaderboard.completeness import problems
 from leaderboard.entries import EntryRows, is_named, is_unit_wide
 from leaderboard.indicators import indicators, reasons
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from benchmark.data.split import Split
 
 Bools = NDArray[np.bool_]
-
-JUDGED = ("clean", *ATTACK_TRACKS, DIAGNOSTIC)
-"""Tracks whose rows have one verdict each; corruption sequences have predictions alone."""
 
 READ = (
     *("sample_id", "attack", "norm", "eps_255", "unranked", "label", "pred_clean", "pred", "correct", "abstained"),
@@ -193,7 +191,7 @@ def cells(entry: EntryRows) -> list[str]:
             continue
         if track == "corruption":
             found += _unknown_sequences(rows, matrix)
-        elif track in (*ATTACK_TRACKS, DIAGNOSTIC):
+        elif track in (*rules().attack_tracks, DIAGNOSTIC):
             found += _unknown_cells(rows, track, _known_cells(matrix, lent_by(entry.track(track)) or track))
         elif track != "clean":
             found.append(f"there is no track {track}")
@@ -324,8 +322,8 @@ def images(entry: EntryRows, card: "Card", test: "Split") -> list[str]:
 
 
 def _judged(entry: EntryRows) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Go through the tracks with verdicts, without gaps and measurements."""
-    for track in JUDGED:
+    """Go through the tracks with one verdict a row, without gaps and measurements; sequences have none."""
+    for track in (CLEAN, *entry.attack_tracks, DIAGNOSTIC):
         if track not in entry.held.tracks:
             continue
         rows = entry.track(track)

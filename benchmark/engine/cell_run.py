@@ -31,7 +31,7 @@ from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
-from benchmark.surrogates import load_surrogate
+from benchmark.surrogates import DEFAULT, load_surrogate
 from benchmark.task import Classification
 from benchmark.verify import Verified, verify
 
@@ -175,27 +175,27 @@ class CellRun:
         """What the cell's attacker holds."""
         if knowledge != "scores" and knowledge != "labels":
             return self._gradient_view(cell, knowledge, look)
-        target = self.target
-        if cell.track == "white-box" and not target.plain:
-            # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
+        target, view = self.target, self._workplace.view_of(self._unit, cell)
+        if view == "undefended" and not target.plain:
+            # Without sight of the defense the scores are the undefended classifier's, as AutoAttack has them.
             target = self._undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
     def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
-        workplace, track = self._workplace, cell.track
-        if track == "no-box":
-            surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate)
+        workplace, view = self._workplace, self._workplace.view_of(self._unit, cell)
+        if view == "surrogate":
+            surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate or DEFAULT)
             return no_box(surrogate.to(workplace.device), self._task.num_classes, look)
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
-        if track == "white-box" and knowledge != "gradient":
+        if view == "undefended" and knowledge != "gradient":
             return adaptive(self._undefended(), look, 1, references=references)
-        if track == "white-box":
+        if view == "undefended":
             return white_box(self.target, look)
-        if track == "adaptive":
+        if view == "everything":
             return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
-        raise ValueError(f"track '{track}' gives no gradients")
+        raise ValueError(f"track '{cell.track}' gives no gradients")
 
     def _undefended(self) -> Defense:
         """The bare classifier as a defense of its own, with the layers that the defense declares."""

@@ -22,7 +22,7 @@ from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
 from benchmark.matrix import Cell
 from benchmark.randomness import content_seed
-from benchmark.surrogates import surrogate_hash
+from benchmark.surrogates import DEFAULT, surrogate_hash
 
 _OUTCOME = {
     "pred": pa.int16(),
@@ -86,19 +86,21 @@ class CellStore:
 
     def _identity(self, cell: Cell, eps: float) -> str:
         workplace, unit = self._workplace, self._unit
+        view = workplace.view_of(unit, cell)
         imitates = ATTACKS[cell.method].knowledge in ("training", "references")
         parts = (
             code_hash(CELL, place_of(cell.method)),
             workplace.entry_hash(unit.submission, unit.dataset),
             workplace.split(unit.dataset, unit.track).content_hash,
             workplace.training_hash(unit.dataset) if imitates else "",
-            surrogate_hash(workplace.root, unit.dataset, cell.surrogate) if cell.track == "no-box" else "",
+            surrogate_hash(workplace.root, unit.dataset, cell.surrogate or DEFAULT) if view == "surrogate" else "",
             workplace.profile.judge_draws,
             workplace.profile.eot_samples,
             workplace.settings.device,
             unit.track,
+            view,
             unit.chunk,
-            *(getattr(cell, name) for name in ("track", "method", "norm", "surrogate", "backward")),
+            *(getattr(cell, name) for name in ("method", "norm", "backward")),
             sorted(cell.params.items()),
             f"{eps:g}",
         )

@@ -10,6 +10,7 @@ from benchmark.engine.shots import Shot, shots_of
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.results.compact import compacted
+from benchmark.results.schema import DIAGNOSTIC
 
 
 def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
@@ -18,27 +19,26 @@ def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
     The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
     deterministic defense are the same in the adaptive and the black-box track.
     """
-    if unit.track not in ("white-box", "adaptive"):
+    view = "" if unit.track == DIAGNOSTIC else workplace.matrix.named(unit.track).view
+    if view not in ("undefended", "everything"):
         return frozenset()
     kind = workplace.kind(unit.submission, unit.dataset)
-    if unit.track == "adaptive" and kind.plain:
-        tracks = {"white-box"}
-    elif kind.plain if unit.track == "white-box" else not kind.stochastic:
+    if lender := workplace.plain_as(unit):
+        tracks = {lender}
+    elif kind.plain if view == "undefended" else not kind.stochastic:
         tracks = {cell.lender for cell in workplace.cells_of(unit) if cell.same_as}
     else:
         tracks = set()
     return frozenset(replace(unit, track=track) for track in tracks)
 
 
-def as_adaptive(white_box: pa.Table) -> pa.Table:
+def taken_over(rows: pa.Table, lender: str, track: str) -> pa.Table:
     """A plain classifier has nothing to adapt to: its white-box verdicts count as its adaptive ones, and say so."""
-    changed = {"track": "adaptive", "same_as": "white-box"}
-    for name, value in changed.items():
-        field = white_box.schema.field(name)
-        place = white_box.schema.get_field_index(name)
-        told = pa.array([value] * white_box.num_rows).cast(field.type)
-        white_box = white_box.set_column(place, field, told)
-    return compacted(white_box)
+    for name, value in {"track": track, "same_as": lender}.items():
+        field = rows.schema.field(name)
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, field, pa.array([value] * rows.num_rows).cast(field.type))
+    return compacted(rows)
 
 
 def shared(

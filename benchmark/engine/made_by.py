@@ -12,7 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -37,7 +37,7 @@ FIT = "benchmark.engine.fitting"
 
 def code_of(track: str) -> tuple[str, ...]:
     """Modules that make the rows of a track, its attacks aside."""
-    plain = {"clean": "clean_track", "corruption": "corruption_track", DIAGNOSTIC: "diagnostics"}
+    plain = {CLEAN: "clean_track", CORRUPTION: "corruption_track", DIAGNOSTIC: "diagnostics"}
     names = (plain[track],) if track in plain else ("attack_track", "coinciding")
     return tuple(f"benchmark.engine.{name}" for name in names)
 

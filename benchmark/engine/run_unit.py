@@ -7,14 +7,14 @@ import torch
 
 from benchmark.engine.attack_track import AttackTrack
 from benchmark.engine.clean_track import Progress, run_clean
-from benchmark.engine.coinciding import as_adaptive, draws_on, shared
+from benchmark.engine.coinciding import draws_on, shared, taken_over
 from benchmark.engine.corruption_track import run_corruption
 from benchmark.engine.diagnostics import run_diagnostics
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.interpreter import restored
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.results.store import read_table, write_table
 
 
@@ -38,15 +38,15 @@ def run_unit(workplace: Workplace, unit: Unit, progress: Progress = lambda _: No
 
 
 def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
-    if unit.track == "clean":
+    if unit.track == CLEAN:
         return run_clean(workplace, unit, progress)
-    if unit.track == "corruption":
+    if unit.track == CORRUPTION:
         return run_corruption(workplace, unit, progress)
     if unit.track == DIAGNOSTIC:
         return run_diagnostics(workplace, unit, progress)
-    if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
-        (white_box,) = draws_on(workplace, unit)
-        return as_adaptive(run_unit(workplace, white_box, progress))
+    if workplace.plain_as(unit):
+        (lender,) = draws_on(workplace, unit)
+        return taken_over(run_unit(workplace, lender, progress), lender.track, unit.track)
     return AttackTrack(workplace, unit, shared(workplace, unit, run_unit)).run(progress)
 
 

@@ -1,6 +1,7 @@
 """Everything that a unit reads, loaded once per process."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,17 +19,15 @@ from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
+from benchmark.matrix.rules import View, rules
 from benchmark.randomness import content_seed
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
-from benchmark.surrogates import load_surrogate, surrogate_hash
+from benchmark.surrogates import DEFAULT, load_surrogate, surrogate_hash
 
 REFERENCES = 512
 """Training images that attacks on features may imitate."""
-
-_FITTED = ("gray-box", "white-box", "adaptive")
-"""Tracks with attacks that are fitted on training images or imitate them."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +135,10 @@ class Workplace:
         card = self.card(dataset)
         test = load_split(card, "test", self.root, self.settings.data_dir)
         bounds = [self.settings.limit, self.profile.images]
-        if track == "clean" and not any(bounds):
+        if track == CLEAN and not any(bounds):
             return test
         official = official_subset(card, test)
-        if track == "corruption":
+        if track == CORRUPTION:
             bounds += [self.matrix.corruption.images, self.profile.corruption_images]
         if track == DIAGNOSTIC:
             diagnostics = load_diagnostics()[0]
@@ -158,11 +157,22 @@ class Workplace:
         return split.subset(range(start, min(start + self.matrix.chunk, len(split))))
 
     def _surrogates(self) -> list[str]:
-        """Names of the surrogates that the no-box cells name, sorted."""
-        return sorted({cell.surrogate for cell in self.matrix.cell if cell.track == "no-box"})
+        """Names of the surrogates that cells name, sorted."""
+        return sorted(
+            {cell.surrogate or DEFAULT for cell in self.matrix.cell if self.matrix.view_of(cell) == "surrogate"}
+        )
+
+    def view_of(self, unit: Unit, cell: Cell) -> View:
+        """What the attacker of a unit's cell holds."""
+        # The diagnostics name tracks of the rules in force, whatever matrix the run has.
+        return (rules() if unit.track == DIAGNOSTIC else self.matrix).named(cell.track).view
+
+    def needs(self, track: str) -> Sequence[str]:
+        """What a data set must have for a track: ``surrogates``, ``training``."""
+        return () if track == DIAGNOSTIC else self.matrix.named(track).needs
 
     def check_surrogates(self, dataset: str) -> None:
-        """Load every surrogate that the no-box cells name.
+        """Load every surrogate that cells name.
 
         Raises:
             BenchError: one is missing or broken.
@@ -177,9 +187,14 @@ class Workplace:
 
     def _cells_behind(self, unit: Unit) -> list[Cell]:
         """The cells that the unit's rows come from: a plain classifier's adaptive rows are its white-box ones."""
-        if unit.track == "adaptive" and self.kind(unit.submission, unit.dataset).plain:
-            unit = replace(unit, track="white-box")
-        return self.cells_of(unit) if unit.track in (*self.matrix.attack_tracks, DIAGNOSTIC) else []
+        lender = self.plain_as(unit)
+        behind = replace(unit, track=lender) if lender else unit
+        return self.cells_of(behind) if unit.track in (*self.matrix.attack_tracks, DIAGNOSTIC) else []
+
+    def plain_as(self, unit: Unit) -> str:
+        """The track whose rows the unit takes over as a whole since its classifier has no defense; empty for none."""
+        lender = "" if unit.track == DIAGNOSTIC else self.matrix.named(unit.track).plain_as
+        return lender if lender and self.kind(unit.submission, unit.dataset).plain else ""
 
     def identity(self, unit: Unit) -> str:
         """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
@@ -187,6 +202,7 @@ class Workplace:
         The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change. The
         code is that of the unit's own cells.
         """
+        needs = self.needs(unit.track)
         parts = (
             self.made_by(unit),
             self.hash_of(unit.track),
@@ -195,12 +211,13 @@ class Workplace:
             self.settings.limit,
             self.entry_hash(unit.submission, unit.dataset),
             "".join(surrogate_hash(self.root, unit.dataset, name) for name in self._surrogates())
-            if unit.track == "no-box"
+            if "surrogates" in needs
             else "",
             self.split(unit.dataset, unit.track).content_hash,
-            self.training_hash(unit.dataset) if unit.track in _FITTED else "",
+            self.training_hash(unit.dataset) if "training" in needs else "",
             self.settings.device,
             unit.track,
+            *sorted({self.view_of(unit, cell) for cell in self._cells_behind(unit)}),
             unit.chunk,
         )
         return f"{content_seed(*parts):016x}"

@@ -58,7 +58,7 @@ def told(params: dict[str, int | float | str | bool]) -> str:
 def parameters(cell: Cell) -> str:
     """Return a cell's parameters, those of randomised defenses and its twin in one text."""
     parts = [told(cell.params)]
-    if cell.track == "no-box":
+    if cell.surrogate:
         parts.append(f"surrogate {cell.surrogate}")
     if cell.backward != "declared":
         parts.append(f"backward pass {cell.backward}")

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmark.corruption import PERTURBATIONS
-from benchmark.results.schema import NOT_IDENTITY, REPEATED, SCHEMA, TRACKS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import NOT_IDENTITY, REPEATED, SCHEMA
 from benchmark.results.store import read_table
 
 from .conftest import COUNTS, FILES, SHIPPED
@@ -90,7 +91,7 @@ def test_every_row_names_the_patient_of_its_image(whole, submission, track):
 
 def test_every_track_starts_from_the_same_clean_verdict(whole, submission):
     clean = whole.rows(submission, "clean").set_index("sample_id").pred_clean
-    for track in TRACKS:
+    for track in rules().names:
         rows = whole.rows(submission, track)
         assert rows.pred_clean.tolist() == clean[rows.sample_id].tolist()
 
