@@ -9,7 +9,8 @@ from torch import Tensor
 from benchmark.defense import Decision, Defense
 from benchmark.defense.rollback import Rollback
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
+from benchmark.task.goal import Task
+from benchmark.task.kinds import robust
 
 
 @dataclass(frozen=True)
@@ -18,18 +19,24 @@ class Judgement:
 
     Attributes:
         first: the decision of the first draw.
-        right_draws: (N,) int64, draws in which the deployed label was the true one.
+        scores: (draws, N) float32 in [0, 1], the task's score of each decision.
         draws: number of draws; 1 for a deterministic defense.
     """
 
     first: Decision
-    right_draws: Tensor
+    scores: Tensor
     draws: int
 
     @property
+    def right_draws(self) -> Tensor:
+        """(N,) int64: draws in which the deployed system was right."""
+        return self.scores.ge(0.5).sum(dim=0)
+
+    @property
     def right(self) -> Tensor:
-        """(N,) bool: right in at least half of the draws."""
-        return self.right_draws * 2 >= self.draws
+        """(N,) bool: the image is not broken."""
+        right: Tensor = robust(self.scores.sum(dim=0), self.draws)
+        return right
 
 
 class Judge:
@@ -37,12 +44,12 @@ class Judge:
 
     Args:
         defense: a copy that no attack has touched.
-        task: says what a right decision is.
+        task: says what a decision is worth.
         draws: repetitions for a stochastic defense.
         device: where the defense runs.
     """
 
-    def __init__(self, defense: Defense, task: Classification, draws: int, device: torch.device) -> None:
+    def __init__(self, defense: Defense, task: Task, draws: int, device: torch.device) -> None:
         self._defense = defense.to(device).eval()
         self._guard = Rollback(self._defense)
         self._task = task
@@ -61,14 +68,14 @@ class Judge:
             RuntimeError: the defense's answer has the wrong shape or is not finite; such images have no verdict.
         """
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
-        right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
-        return Judgement(decisions[0], right, self.draws)
+        scores = torch.stack([self._task.score(decision, labels) for decision in decisions])
+        return Judgement(decisions[0], scores, self.draws)
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)
         with self._guard:
             decision = self._defense.predict(images, Randomness(seeds, self._device))
-        _refuse_no_answer(decision, len(images), self._task.num_classes)
+        _refuse_no_answer(decision, len(images), self._task.outputs)
         return decision
 
 

@@ -16,6 +16,7 @@ from benchmark.matrix import Matrix, load_matrix
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE, load_diagnostics
 from benchmark.matrix.rules import rules
 from benchmark.results.schema import CLEAN, DIAGNOSTIC, PERTURBATIONS
+from benchmark.task.kinds import robust
 from leaderboard.completeness import problems
 from leaderboard.entries import EntryRows, is_named, is_unit_wide
 from leaderboard.indicators import indicators, reasons
@@ -81,7 +82,7 @@ def predictions(entry: EntryRows) -> list[str]:
         once = answered & ~(draws > 1)
         told = {
             "correct disagrees with pred": once & (correct != (pred == label)),
-            "correct disagrees with right_draws": counted & (correct != (right * 2 >= draws)),
+            "correct disagrees with right_draws": counted & (correct != robust(right, draws)),
             "right_draws disagrees with pred": once & counted & (right != (pred == label)),
             "right_draws is not within draws": counted & ((right < 0) | (right > draws) | (draws < 1)),
             "abstained disagrees with pred": answered & (rows["abstained"].to_numpy(dtype=bool) != (pred == -1)),

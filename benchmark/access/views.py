@@ -17,7 +17,7 @@ from benchmark.defense import Decision, Defense
 from benchmark.defense.rollback import Rollback
 from benchmark.defense.stages import BinomialVote, ForeseenVote
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Objective
+from benchmark.task.goal import Objective
 
 Forward = Callable[[Tensor, Randomness], Tensor]
 """Maps images (n, C, H, W) and their draw to logits (S, n, K), S samples of a random pipeline."""

@@ -32,7 +32,6 @@ from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
 from benchmark.surrogates import DEFAULT, load_surrogate
-from benchmark.task import Classification
 from benchmark.verify import Verified, verify
 
 LOG = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class CellRun:
         self._workplace = workplace
         self._unit = unit
         self._split = workplace.images_of(unit)
-        self._task = Classification(len(workplace.card(unit.dataset).classes))
+        self._task = workplace.task(unit.dataset)
         self.judge = make_judge(workplace, unit)
         self.target = workplace.build(unit)
 
@@ -165,7 +164,7 @@ class CellRun:
         view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
         if self._listener is not None:
             view.on_look = _now_and_then(self._listener, view)
-        candidates = attack(view, self._task, images, labels, eps, draw)
+        candidates = attack(view, self._task.goal(labels), images, eps, draw)
         seconds = (time.perf_counter() - started) / len(images)
         return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
 
@@ -186,7 +185,7 @@ class CellRun:
         workplace, view = self._workplace, self._workplace.view_of(self._unit, cell)
         if view == "surrogate":
             surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate or DEFAULT)
-            return no_box(surrogate.to(workplace.device), self._task.num_classes, look)
+            return no_box(surrogate.to(workplace.device), self._task.outputs, look)
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
         if view == "undefended" and knowledge != "gradient":

@@ -9,7 +9,6 @@ from benchmark.engine.rows import Outcome, RowBook, outcomes
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.judge import Judge
-from benchmark.task import Classification
 
 Progress = Callable[[float], None]
 """Told the share of a unit that is done, in [0, 1]."""
@@ -17,8 +16,7 @@ Progress = Callable[[float], None]
 
 def make_judge(workplace: Workplace, unit: Unit) -> Judge:
     """A fresh copy of the deployed defense, on the bench."""
-    task = Classification(len(workplace.card(unit.dataset).classes))
-    return Judge(workplace.build(unit), task, workplace.profile.judge_draws, workplace.device)
+    return Judge(workplace.build(unit), workplace.task(unit.dataset), workplace.profile.judge_draws, workplace.device)
 
 
 def judge_clean(judge: Judge, split: Split, workplace: Workplace) -> list[Outcome]:

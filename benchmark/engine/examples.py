@@ -17,7 +17,6 @@ from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
 from benchmark.matrix.rules import rules
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 COUNT = 6
 AMPLIFIED = 10
@@ -62,7 +61,7 @@ def attacked_examples(workplace: Workplace, unit: Unit, eps_255: float) -> Examp
     draw = Randomness(seeds, workplace.device)
     view = adaptive(workplace.build(unit), draw.fork("view"), workplace.profile.eot_samples)
     attack = Pgd(steps=20, loss="margin")
-    adversarial = attack(view, Classification(len(chosen.classes)), images, labels, eps_255, draw)
+    adversarial = attack(view, workplace.task(unit.dataset).goal(labels), images, eps_255, draw)
     judge = make_judge(workplace, unit)
     before = judge.judge(images, labels, [(chosen.dataset, name, "clean") for name in chosen.ids])
     after = judge.judge(adversarial, labels, [(chosen.dataset, name, "examples", "adversarial") for name in chosen.ids])

@@ -18,7 +18,6 @@ from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     started = time.perf_counter()
     view = gray_box(target, train.images.to(workplace.device), train.labels.to(workplace.device))
     draw = Randomness([content_seed("fit", *content)], workplace.device)
-    state = attack.fit(view, Classification(target.num_classes), eps, draw)
+    state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
     fit = Fit(state, view.queries, view.gradients, time.perf_counter() - started)
     write_atomically(path, _written(fit))
     return fit

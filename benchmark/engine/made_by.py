@@ -17,8 +17,8 @@ from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 PACKAGE = Path(__file__).resolve().parents[1]
 
 DECIDING = (
-    *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "matrix", "models", "results"),
-    *("judge.py", "layout.py", "passes.py", "randomness.py", "surrogates.py", "task.py", "verify.py"),
+    *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "matrix", "models", "results", "task"),
+    *("judge.py", "layout.py", "passes.py", "randomness.py", "surrogates.py", "verify.py"),
 )
 """Parts of the package ``benchmark`` from which a row is made; imports of other parts are not followed."""
 

@@ -16,6 +16,7 @@ from benchmark.judge import Judgement
 from benchmark.results.compact import compacted
 from benchmark.results.migrate import value_type
 from benchmark.results.schema import SCHEMA
+from benchmark.task.kinds import robust
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Right in at least half of the draws."""
-        return self.right_draws * 2 >= self.draws
+        """Not broken."""
+        return bool(robust(self.right_draws, self.draws))
 
 
 def outcomes(judgement: Judgement) -> list[Outcome]:

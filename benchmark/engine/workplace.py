@@ -25,6 +25,8 @@ from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
 from benchmark.surrogates import DEFAULT, load_surrogate, surrogate_hash
+from benchmark.task.build import task_of
+from benchmark.task.goal import Task
 
 REFERENCES = 512
 """Training images that attacks on features may imitate."""
@@ -85,6 +87,10 @@ class Workplace:
 
     def _card(self, dataset: str) -> Card:
         return find_card(dataset, self.root)
+
+    def task(self, dataset: str) -> Task:
+        """What the data set's task decides."""
+        return task_of(self.card(dataset))
 
     def _entry(self, submission: str) -> Entry:
         return find_entry(self.root, submission)

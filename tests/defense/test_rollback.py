@@ -12,7 +12,7 @@ from benchmark.defense import Decision, Defense, Stage
 from benchmark.defense.rollback import Rollback
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 
 class Memory(Stage):

@@ -136,7 +136,7 @@ class Odd:
     knowledge = "gradient"
     norm = "linf"
 
-    def __call__(self, view, task, images, labels, eps_255, draw):
+    def __call__(self, view, goal, images, eps_255, draw):
         return images
 """
 

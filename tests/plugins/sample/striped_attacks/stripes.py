@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmark.access import GradientView
 from benchmark.attacks.base import project_linf
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 from .patterns import stripes
 
@@ -29,14 +29,13 @@ class Stripes:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         step, rows = eps_255 / 255 * stripes(images, self.width), torch.arange(len(images))
         more, less = (project_linf(images + sign * step, images, eps_255 / 255) for sign in (1, -1))
-        gain = [task.margin(view.logits(points, rows), labels) for points in (more, less)]
+        gain = [goal.margin(view.logits(points, rows)) for points in (more, less)]
         return torch.where((gain[0] > gain[1]).reshape(-1, 1, 1, 1), more, less)
