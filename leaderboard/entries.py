@@ -98,11 +98,6 @@ class EntryRows:
     def _facts(self) -> dict[str, Mapping[str, Sequence[str]]]:
         return {track: self.held.facts(track) for track in self.held.tracks}
 
-    @property
-    def task(self) -> str:
-        """Task of the data set, 'multiclass' when no row tells."""
-        return next(iter(self.provenance("task")), "multiclass")
-
 
 @dataclass(frozen=True)
 class Required:

@@ -18,6 +18,7 @@ from benchmark.submission.manifest import NAME_PATTERN
 from benchmark.submission.records import record_path, untrained_record
 from benchmark.submission.weights import save_weights
 from benchmark.task.build import task_of
+from benchmark.task.kinds import KINDS
 
 WIDTH = 8
 """Width of the scaffold's network: 0.4 MB of weights."""
@@ -93,6 +94,7 @@ def _fill(folder: Path, name: str, cards: Sequence[Card]) -> None:
         "datasets": ", ".join(f'"{card.name}"' for card in cards),
         "dataset_names": ", ".join(card.name for card in cards),
         "first_dataset": cards[0].name,
+        "task": KINDS[cards[0].task].entry,
         "weights": "".join(tables).rstrip("\n"),
     }
     for target in _TEMPLATES:

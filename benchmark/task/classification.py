@@ -73,7 +73,7 @@ class Classification:
 
     def score(self, decision: Decision, targets: Tensor) -> Tensor:
         """(N,) 1 where the deployed label is the true one, else 0; an abstention is not right."""
-        return (decision.label == targets).to(torch.float32)
+        return (decision.accepted & (decision.label == targets)).to(torch.float32)
 
     def strata(self, targets: Tensor) -> list[int]:
         """The classes."""

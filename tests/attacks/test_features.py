@@ -299,7 +299,7 @@ def test_kept_is_the_best_iterate_that_fools_and_of_a_random_view_the_latest(sto
     images = torch.zeros(1, 1, 2, 2)
     labels = torch.zeros(1, dtype=torch.int64)
     found, _, fooled = follow(
-        look, Classification(2).goal(labels), images, images, 255.0, [0.1] * 9, stochastic=stochastic
+        look, Classification(2).goal(labels).lost, images, images, 255.0, [0.1] * 9, stochastic=stochastic
     )
     assert fooled.tolist() == [True]
     torch.testing.assert_close(found, torch.full_like(found, kept))
