@@ -17,16 +17,16 @@ from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 PACKAGE = Path(__file__).resolve().parents[1]
 
 DECIDING = (
-    *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "matrix", "models", "results", "task"),
-    *("judge.py", "layout.py", "passes.py", "randomness.py", "surrogates.py", "verify.py"),
+    *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "host", "matrix", "models"),
+    *("results", "task", "judge.py", "layout.py", "passes.py", "randomness.py", "surrogates.py", "verify.py"),
 )
 """Parts of the package ``benchmark`` from which a row is made; imports of other parts are not followed."""
 
 NAMES = "benchmark.attacks.registry"
 """Module that says where attacks are: it makes no row, and a further attack in it changes none."""
 
-OF_ENTRIES = ("bridges", "defense", "models")
-"""Parts of which an entry or a surrogate may be built, however it imports them: they count whole, for every row."""
+OF_ENTRIES = ("bridges", "defense", "host", "models")
+"""Parts of which an entry or a surrogate may be built, or in which it runs: they count whole, for every row."""
 
 CELL = "benchmark.engine.cell_run"
 """Module that attacks images and puts them to the judge."""

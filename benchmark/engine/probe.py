@@ -119,7 +119,7 @@ def _pace(workplace: Workplace, unit: Unit) -> Pace:
     images = part.images.to(workplace.device)
     goal = workplace.task(unit.dataset).goal(part.labels.to(workplace.device))
     draw = Randomness(range(len(images)), workplace.device)
-    defense = workplace.build(unit)
+    defense = workplace.target(unit)
     decision = _clocked(lambda: defense.predict(images, draw.restarted()))
     view, rows = adaptive(defense, draw, 1), torch.arange(len(images))
     gradient = _clocked(lambda: view.evaluate(images, goal.margin, rows))
