@@ -12,7 +12,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from benchmark.attacks.registry import ATTACKS, INSIDE, build
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import NORM_NAMES
-from benchmark.matrix.model import Cell, Matrix, Params
+from benchmark.matrix.cell import Cell, Params
+from benchmark.matrix.model import Matrix
 from benchmark.matrix.rules import View
 
 _EVERYTHING = ("gradient", "features", "references", "scores", "labels", "training")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from benchmark.errors import BenchError
 from benchmark.files import read_text, write_atomically
-from benchmark.matrix.model import Cell, Matrix, Profile, load_matrix
+from benchmark.matrix.cell import Cell
+from benchmark.matrix.model import Matrix, Profile, load_matrix
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
