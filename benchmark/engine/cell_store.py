@@ -20,6 +20,7 @@ from benchmark.engine.settings import CELLS, Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
+from benchmark.host.sandbox import isolation
 from benchmark.matrix import Cell
 from benchmark.randomness import content_seed
 from benchmark.surrogates import DEFAULT, surrogate_hash
@@ -97,6 +98,8 @@ class CellStore:
             workplace.profile.judge_draws,
             workplace.profile.eot_samples,
             workplace.settings.device,
+            # Rows say how the entry was shut in; what was done otherwise is not taken up.
+            isolation(),
             unit.track,
             view,
             unit.chunk,
