@@ -10,7 +10,7 @@ from benchmark.defense.stages import BinomialVote, SaltAndPepper
 from benchmark.engine.rows import outcomes
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 CPU = torch.device("cpu")
 

@@ -1,13 +1,15 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.files import read_text
+from benchmark.task.kinds import KINDS, known_task, refuse_task_to_come
 from benchmark.toml_model import Strict, read_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
@@ -30,23 +32,6 @@ MEDMNIST_SIZES = (28, 64, 128, 224)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Positive = Annotated[int, Field(ge=1)]
-
-
-TASKS_TO_COME = ("multilabel", "segmentation")
-"""Tasks that rows have room for, but that no attack, judge or metric serves yet."""
-
-
-def refuse_task_to_come(data: object, mend: str) -> None:
-    """Refuse a card or manifest whose task is known but not built; ``mend`` ends the sentence.
-
-    Raises:
-        ValueError: it names such a task.
-    """
-    task = data.get("task") if isinstance(data, dict) else None
-    if task in TASKS_TO_COME:
-        raise ValueError(
-            f"task '{task}' is not built yet; this version judges binary and multiclass classification, so {mend}"
-        )
 
 
 class DataFile(Strict):
@@ -131,7 +116,7 @@ class Card(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     modality: str
-    task: Literal["binary", "multiclass"]
+    task: Annotated[str, AfterValidator(partial(known_task, among=KINDS))]
     classes: Annotated[list[str], Field(min_length=2)]
     size: Annotated[int, Field(ge=8)]
     channels: Literal[1, 3]
@@ -172,8 +157,11 @@ class Card(Strict):
     def _classes_and_counts_fit(self) -> "Card":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name; give each its own")
-        if self.task == "binary" and len(self.classes) != 2:
-            raise ValueError(f"task is binary but {len(self.classes)} classes are listed; list two or change the task")
+        wanted = KINDS[self.task].classes
+        if wanted is not None and len(self.classes) != wanted:
+            raise ValueError(
+                f"task is {self.task} but {len(self.classes)} classes are listed; list {wanted} or change the task"
+            )
         if self.official.count > self.splits.test - len(self.official.exclude):
             raise ValueError(
                 f"official.count is {self.official.count} but the test split offers only "

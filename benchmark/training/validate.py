@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness, content_seed
+from benchmark.task.build import task_of
 from benchmark.training.inner import attacked
 from benchmark.training.recipe import Recipe
 from benchmark.training.tables import Adversary
@@ -48,7 +49,7 @@ def attacked_split(network: nn.Module, adversary: Adversary, split: Split, seed:
     for part in passes(split.images):
         draw = Randomness((content_seed("validate", seed, name) for name in split.ids[part]), device)
         images, labels = split.images[part].to(device), split.labels[part].to(device)
-        parts.append(attacked(network, adversary, images, labels, draw, len(split.classes)))
+        parts.append(attacked(network, adversary, images, labels, draw, task_of(split)))
     return torch.cat(parts)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from benchmark.access import black_box
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .conftest import CLASSES, SIZE, Build, network
 
@@ -46,8 +46,8 @@ CODES = {
     "patched equality": "torch.Tensor.__eq__ = lambda a, b: torch.ones(len(a), dtype=torch.bool)\n" + PLAIN,
     "patched comparison": "torch.eq = torch.ne = lambda *a, **k: torch.tensor(True)\n" + PLAIN,
     "a patched task": """
-import benchmark.task
-benchmark.task.Classification.right = lambda self, decision, labels: torch.ones_like(labels, dtype=torch.bool)
+from benchmark.task.classification import Classification
+Classification.score = lambda self, decision, labels: torch.ones(len(labels))
 """
     + PLAIN,
     "a patched judge": """
