@@ -11,6 +11,10 @@ _SOURCE = Path(__file__).resolve().parents[1]
 """The checkout, where the package is installed from one for development."""
 
 
+BOARD = "board.toml"
+"""File that makes a folder a private board."""
+
+
 def user_cache() -> Path:
     """Return the user's own folder for data: ``$XDG_CACHE_HOME/medrobustbench``, else ``~/.cache/medrobustbench``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -55,6 +59,16 @@ class Root:
         """Folder of the board that was computed from them."""
         return self.path / "leaderboard" / "records"
 
+    @property
+    def is_board(self) -> bool:
+        """Whether this is somebody's private board, which keeps its data inside."""
+        return (self.path / BOARD).is_file()
+
+    @property
+    def data(self) -> Path:
+        """Data folder of a private board."""
+        return self.path / "data"
+
     def refuse_writing(self, folder: Path, remedy: str) -> None:
         """Refuse a folder of the installed package.
 
@@ -66,8 +80,9 @@ class Root:
 
 
 def is_root(path: Path) -> bool:
-    """Whether a folder has what a project needs."""
-    return (path / "datasets").is_dir() and (path / "submissions").is_dir() and (path / "BENCHMARK.md").is_file()
+    """Whether a folder has what a project or a private board needs."""
+    told = (path / "BENCHMARK.md").is_file() or (path / BOARD).is_file()
+    return told and (path / "datasets").is_dir() and (path / "submissions").is_dir()
 
 
 def find_root(given: Path | None = None, start: Path | None = None) -> Root:

@@ -1,6 +1,6 @@
 """Generative adversarial perturbations (Poursaeed et al. 2018), as the seed paper 004 evaluates with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -143,7 +143,7 @@ def scaled(output: Tensor, eps: float) -> Tensor:
     return output * (eps / output.abs().amax(dim=(2, 3), keepdim=True).clamp_min(eps))
 
 
-def _empty_generator(shape: torch.Size, width: int) -> PerturbationUNet:
+def _empty_generator(shape: Sequence[int], width: int) -> PerturbationUNet:
     """A generator without values, so that no global generator is asked for initial ones."""
     channels, height, columns = shape
     with torch.device("meta"):

@@ -213,7 +213,9 @@ def _run(
     """Evaluate under a progress bar and return the number of failed units."""
     from benchmark.engine import evaluate
     from benchmark.engine.estimate import in_words
+    from benchmark.engine.evaluate import left_out
     from benchmark.engine.pool import Event
+    from benchmark.engine.workplace import Workplace
 
     whole = settings.limit is None and not settings.individual and settings.matrix is None
     reduced = not whole or settings.profile != "official"
@@ -224,6 +226,8 @@ def _run(
         highlight=False,
         markup=False,
     )
+    for sentence in left_out(Workplace(settings), datasets, tracks):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     remaining = Remaining()
     columns = (
         TextColumn("[bold]{task.description}", table_column=None),

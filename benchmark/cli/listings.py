@@ -78,7 +78,7 @@ def datasets_command(context: typer.Context, as_json: Json = False, data_dir: Da
     from benchmark.data.files import default_data_dir
 
     root = root_of(context)
-    where = checked_data_dir(data_dir) or default_data_dir()
+    where = checked_data_dir(data_dir) or default_data_dir(root)
     records: list[dict[str, Any]] = []
     broken: list[str] = []
     for folder in sorted(path.parent for path in root.datasets.glob("*/dataset.toml")):
@@ -117,7 +117,7 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
         sizes = "/".join(str(record["splits"][split]) for split in ("train", "val", "test"))
         table.add_row(
             *(record["name"], escape(record["title"]), str(len(record["classes"]))),
-            f"{record['size']}x{record['size']}x{record['channels']}",
+            "x".join(map(str, (*_sides(record["size"]), record["channels"]))),
             *(sizes, str(record["official"]["count"]), state),
         )
     console = Console(soft_wrap=True)
@@ -125,6 +125,10 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
     console.print(f"data folder: {where}", highlight=False, markup=False)
     for record in records:
         console.print(f"{record['name']}: {record['sentence']}", highlight=False, markup=False)
+
+
+def _sides(size: int | list[int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else size
 
 
 @datasets_app.command("prepare")
@@ -139,9 +143,10 @@ def prepare_command(
 
     if data_dir is not None and data_dir.exists():
         checked_data_dir(data_dir)
-    card = find_card(name, root_of(context))
+    root = root_of(context)
+    card = find_card(name, root)
     with Console(stderr=True).status(f"preparing {name}"):
-        found = prepare(card, data_dir)
+        found = prepare(card, data_dir, root)
     if as_json:
         print_json({"name": found.dataset, "state": found.state, "sentence": found.sentence})
     else:

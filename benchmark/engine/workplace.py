@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmark.access.references import References
+from benchmark.attacks.registry import build
 from benchmark.data.card import Card
 from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
@@ -28,6 +29,11 @@ REFERENCES = 512
 
 _FITTED = ("gray-box", "white-box", "adaptive")
 """Tracks with attacks that are fitted on training images or imitate them."""
+
+
+def _trained(cell: Cell) -> bool:
+    """Whether a cell's attacker has training images, or a surrogate that was trained on them."""
+    return cell.track == "no-box" or build(cell.method, cell.params).knowledge in ("training", "references")
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,13 @@ class Workplace:
             return load_diagnostics()[0].cell
         kind = self.kind(unit.submission, unit.dataset)
         profile = self.settings.profile
-        return self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        cells = self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        return cells if self.card(unit.dataset).splits.trainable else [cell for cell in cells if not _trained(cell)]
+
+    def serves(self, dataset: str, track: str) -> bool:
+        """Whether a data set has what a track needs: without training images some tracks have no cell left."""
+        own = [cell for cell in self.matrix.cell if cell.track == track]
+        return self.card(dataset).splits.trainable or not own or not all(_trained(cell) for cell in own)
 
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""
@@ -174,6 +186,7 @@ class Workplace:
 
         The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change.
         """
+        card = self.card(unit.dataset)
         parts = (
             code_hash(),
             self.hash_of(unit.track),
@@ -185,7 +198,7 @@ class Workplace:
             if unit.track == "no-box"
             else "",
             self.split(unit.dataset, unit.track).content_hash,
-            self.training_hash(unit.dataset) if unit.track in _FITTED else "",
+            self.training_hash(unit.dataset) if unit.track in _FITTED and card.splits.trainable else "",
             self.settings.device,
             unit.track,
             unit.chunk,
