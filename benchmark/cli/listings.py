@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from benchmark.cli.console import Console, say
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def register(app: typer.Typer) -> None:
     app.command("matrix")(matrix_command)
 
 
-def submissions_command(context: typer.Context, as_json: Json = False) -> None:
+def submissions_command(context: typer.Context, as_json: Json = False, board: BoardDir = None) -> None:
     """List the submissions: name, title, family, data sets, revision, what they declare."""
     from benchmark.submission.manifest import entry_names, read_manifest
 
-    root = root_of(context)
+    root = root_of(context, board)
     records: list[dict[str, Any]] = []
     broken: list[str] = []
     for name in entry_names(root):
@@ -69,7 +69,9 @@ def _print_submissions(records: list[dict[str, Any]]) -> None:
 
 
 @datasets_app.callback(invoke_without_command=True)
-def datasets_command(context: typer.Context, as_json: Json = False, data_dir: DataDir = None) -> None:
+def datasets_command(
+    context: typer.Context, as_json: Json = False, data_dir: DataDir = None, board: BoardDir = None
+) -> None:
     """List the data sets and whether they can be used here; ``prepare NAME`` makes one ready."""
     if context.invoked_subcommand is not None:
         return
@@ -77,7 +79,7 @@ def datasets_command(context: typer.Context, as_json: Json = False, data_dir: Da
     from benchmark.data.card import read_card
     from benchmark.data.files import default_data_dir
 
-    root = root_of(context)
+    root = root_of(context, board)
     where = checked_data_dir(data_dir) or default_data_dir(root)
     records: list[dict[str, Any]] = []
     broken: list[str] = []

@@ -164,5 +164,5 @@ def stored_array(images: Array, origin: str = "") -> StoredImages:
 def floats(pixels: Array) -> Tensor:
     """Turn uint8 or uint16 (N, H, W) or (N, H, W, C) into float32 (N, C, H, W), the largest value into 1."""
     with_channels = pixels[..., None] if pixels.ndim == 3 else pixels
-    whole = torch.from_numpy(np.ascontiguousarray(with_channels.transpose(0, 3, 1, 2)))
+    whole = torch.from_numpy(np.array(with_channels.transpose(0, 3, 1, 2), order="C"))
     return whole.float().div_(WHITE[pixels.dtype])
