@@ -126,7 +126,8 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
     wide_console().print(table)
     console.print(f"data folder: {where}", highlight=False, markup=False)
     for record in records:
-        console.print(f"{record['name']}: {record['sentence']}", highlight=False, markup=False)
+        for sentence in (record["sentence"], *(f"leakage: {told}" for told in record.get("leakage", ()))):
+            console.print(f"{record['name']}: {sentence}", highlight=False, markup=False)
 
 
 def _sides(size: int | list[int]) -> list[int]:

@@ -159,7 +159,11 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
         console.print(_table(console, name, here))
         if clinical:
             _print_clinical(console, board.records, name, cards[name].classes if name in cards else ())
-        for note in _notes(here, board.records, cards[name].classes if name in cards else (), root):
+        leaks = cards[name].leakage if name in cards else []
+        for note in (
+            *(f"leakage: {told}" for told in leaks),
+            *_notes(here, board.records, cards[name].classes if name in cards else (), root),
+        ):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     if not told:
         console.print("no rows yet; run 'bench evaluate'.")

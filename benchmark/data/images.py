@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -154,11 +155,19 @@ def stored_array(images: Array, origin: str = "") -> StoredImages:
 
     def read(places: Array) -> Array:
         # Neighbours are one stretch of the file; a list of places would be read image by image.
-        if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-            return np.asarray(images[places[0] : places[0] + len(places)])
-        return np.asarray(images[places])
+        neighbours = len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places)))
+        found = np.array(images[places[0] : places[0] + len(places)] if neighbours else images[places])
+        _let_go(images)
+        return found
 
     return StoredImages(read, (channels[0] if channels else 1, height, width), np.arange(count), origin)
+
+
+def _let_go(images: Array) -> None:
+    """Take a mapped file's pages out of this process: they would count as its memory, however large the file."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def floats(pixels: Array) -> Tensor:

@@ -263,5 +263,9 @@ def find_recipes(root: Root, name: str) -> list[Path]:
     recipes = sorted((root.submissions / name).glob("recipe*.toml")) if given.name == name else []
     if recipes:
         return recipes
+    if name == "surrogates":
+        raise BenchError(
+            f"no data set in {root.datasets} has recipes of surrogates; 'bench datasets import' writes some."
+        )
     known = sorted({path.parent.name for path in root.submissions.glob("*/recipe*.toml")})
     raise BenchError(f"there is no recipe '{name}'; give one of {', '.join([*known, 'surrogates'])} or a .toml file.")
