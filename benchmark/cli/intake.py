@@ -77,16 +77,23 @@ def import_command(
     root = root_of(context, board, make=True)
     root.refuse_writing(root.datasets, "give --board DIR for a board of your own.")
     console = Console(soft_wrap=True, highlight=False)
-    columns = TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        tasks: dict[str, TaskID] = {}
+    watched = Console(stderr=True)
+    columns = TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    # Where nobody watches, bars would only stand between the user and a refusal.
+    progress = Progress(*columns, TimeRemainingColumn(), console=watched, disable=not watched.is_terminal)
+    tasks: dict[str, TaskID] = {}
 
-        def show(what: str, done: int, everything: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=everything)
-            progress.update(tasks[what], completed=done)
+    def show(what: str, done: int, everything: int) -> None:
+        if what not in tasks:
+            progress.start()
+            tasks[what] = progress.add_task(what, total=everything)
+        progress.update(tasks[what], completed=done)
 
+    try:
         made = import_folder(root, wish, data_dir, show)
+    finally:
+        if tasks:
+            progress.stop()
     card, where = made.card, "" if board is None else f" --board {shlex.quote(str(board))}"
     counts = card.splits
     console.print(
