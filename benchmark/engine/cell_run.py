@@ -21,14 +21,14 @@ from benchmark.access import (
 )
 from benchmark.attacks.base import FittedAttack, Inside
 from benchmark.attacks.registry import build
-from benchmark.defense import Defense
-from benchmark.defense.features import PENULTIMATE
+from benchmark.defense.target import Target
 from benchmark.engine.fitting import fitted
 from benchmark.engine.plain_tracks import make_judge
 from benchmark.engine.rows import outcomes
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
+from benchmark.host.client import reason_of
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
 from benchmark.surrogates import load_surrogate
@@ -84,7 +84,7 @@ class CellRun:
         self._split = workplace.images_of(unit)
         self._task = Classification(len(workplace.card(unit.dataset).classes))
         self.judge = make_judge(workplace, unit)
-        self.target = workplace.build(unit)
+        self.target: Target = workplace.target(unit)
 
     def seed(self, cell: Cell, eps: float, image: int) -> int:
         """Seed of an image under a cell: the same wherever view and parameters are the same, whatever the track."""
@@ -101,7 +101,7 @@ class CellRun:
                 found += self.shoot(cell, eps, batch)[0]
             except (Exception, SystemExit) as error:
                 # A failed attack must never look like a strong defense.
-                reason = f"{type(error).__name__}: {error}"
+                reason = reason_of(error)
                 LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
                 found += [Shot(None, reason) for _ in batch]
         return found
@@ -110,7 +110,6 @@ class CellRun:
         """Attack images and verify the answer.
 
         Raises:
-            RuntimeError: the attack left the defense in training mode.
             Exception: whatever the attack raises.
         """
         device = self._workplace.device
@@ -118,8 +117,6 @@ class CellRun:
         images, labels = part.images.to(device), part.labels.to(device)
         seeds = [self.seed(cell, eps, image) for image in batch]
         answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
-        if self.target.training or self.target.classifier.training:
-            raise RuntimeError("the attack left the defense in training mode")
         return answer, verify(answer.candidates, images, cell.norm, eps)
 
     def shoot(self, cell: Cell, eps: float, batch: list[int]) -> tuple[list[Shot], Verified]:
@@ -178,7 +175,7 @@ class CellRun:
         target = self.target
         if cell.track == "white-box" and not target.plain:
             # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
-            target = self._undefended()
+            target = target.undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
@@ -190,18 +187,12 @@ class CellRun:
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
         if track == "white-box" and knowledge != "gradient":
-            return adaptive(self._undefended(), look, 1, references=references)
+            return adaptive(self.target.undefended(), look, 1, references=references)
         if track == "white-box":
             return white_box(self.target, look)
         if track == "adaptive":
             return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
         raise ValueError(f"track '{track}' gives no gradients")
-
-    def _undefended(self) -> Defense:
-        """The bare classifier as a defense of its own, with the layers that the defense declares."""
-        target = self.target
-        layers = [] if target.feature_layers == (PENULTIMATE,) else target.feature_layers
-        return Defense(target.classifier, target.num_classes, feature_layers=layers)
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
         """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.access import gray_box
 from benchmark.attacks.base import FittedAttack
-from benchmark.defense import Defense
+from benchmark.defense.target import Target
 from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.workplace import Workplace
@@ -30,7 +30,7 @@ class Fit:
     seconds: float
 
 
-def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack, target: Defense) -> Fit:
+def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack, target: Target) -> Fit:
     """Return the fit, from its file where an earlier unit of the run has made it."""
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")

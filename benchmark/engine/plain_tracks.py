@@ -20,7 +20,7 @@ Progress = Callable[[float], None]
 def make_judge(workplace: Workplace, unit: Unit) -> Judge:
     """A fresh copy of the deployed defense, on the bench."""
     task = Classification(len(workplace.card(unit.dataset).classes))
-    return Judge(workplace.build(unit), task, workplace.profile.judge_draws, workplace.device)
+    return Judge(workplace.judged(unit), task, workplace.profile.judge_draws, workplace.device)
 
 
 def judge_clean(judge: Judge, split: Split, workplace: Workplace) -> list[Outcome]:

@@ -11,6 +11,7 @@ from benchmark.engine.run_unit import run_unit
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
+from benchmark.host.client import CallFailed, HostFailed
 from benchmark.interrupts import is_the_users, listening
 from benchmark.memory import keep_freed_memory
 
@@ -62,8 +63,11 @@ def work(settings: RunSettings, units: Iterable[Unit], workers: int, tell: Tell,
     if workers == 1:
         keep_freed_memory()
         workplace = Workplace(settings)
-        for unit in units:
-            tell(_attempt(workplace, unit, tell))
+        try:
+            for unit in units:
+                tell(_attempt(workplace, unit, tell))
+        finally:
+            workplace.close()
         return
     context = multiprocessing.get_context("spawn")
     waiting = list(units)
@@ -158,7 +162,7 @@ def _teller(pipe: Connection) -> Tell:
 def _attempt(workplace: Workplace, unit: Unit, tell: Tell) -> Event:
     try:
         run_unit(workplace, unit, lambda share: tell(Event(unit, share)))
-    except BenchError as error:
+    except (BenchError, CallFailed, HostFailed) as error:
         return Event(unit, 0.0, str(error))
     except Orphaned:
         raise

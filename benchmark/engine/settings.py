@@ -1,7 +1,9 @@
 """What a run is asked to do, and the unit that it is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmark.host.limits import Limits
 
 PARTS = ".parts"
 """Folder of finished units inside the results folder; a later run picks up what it finds there."""
@@ -20,6 +22,7 @@ class RunSettings:
         limit: at most so many images of the official subset; None for the profile's own number.
         device: cpu or cuda.
         batch_size: images attacked at once, a matter of memory.
+        limits: what a defense may take of this machine.
         matrix: another matrix file than the one in force; its rows are never official.
     """
 
@@ -32,6 +35,7 @@ class RunSettings:
     device: str = "cpu"
     batch_size: int = 64
     matrix: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
