@@ -55,7 +55,7 @@ from benchmark.randomness import Randomness
 from benchmark.task import Classification
 train = load_split(card, "train", root)
 view = gray_box(Defense(network, 2), train.pixels, train.labels)
-told = sorted(Gap(batches=16, batch_size=16, width=4).fit(view, Classification(2), 8, Randomness([1])))
+told = len(Gap(batches=16, batch_size=16, width=4).fit(view, Classification(2), 8, Randomness([1])))
 """,
     "train an epoch of 2,000 images": """
 from benchmark.training import Recipe, train as trained
