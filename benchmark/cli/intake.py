@@ -18,14 +18,15 @@ from rich.progress import (
 
 from benchmark.cli.console import Console
 from benchmark.cli.listings import datasets_app
-from benchmark.cli.output import DataDir
+from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 
 
 def register(_app: typer.Typer) -> None:
-    """Add the command to ``bench datasets``."""
+    """Add the commands to ``bench datasets``."""
     datasets_app.command("import")(import_command)
+    datasets_app.command("check")(check_command)
 
 
 def import_command(
@@ -104,11 +105,40 @@ def import_command(
     for remark in made.remarks:
         console.print(f"note: {remark}", markup=False)
     console.print(f"card {made.folder / 'dataset.toml'}, data {made.data}", markup=False)
+    if not root.is_board:
+        console.print("note: the card is part of this project; --board DIR keeps private data apart", markup=False)
     if made.recipes:
         console.print(f"next: bench train surrogates --dataset {card.name}{where}", markup=False)
     else:
         console.print("no training images: tracks whose attackers need some will be left out", markup=False)
     console.print(f"      bench new NAME --dataset {card.name}{where}", markup=False)
+
+
+def check_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    as_json: Json = False,
+    data_dir: DataDir = None,
+    board: BoardDir = None,
+) -> None:
+    """Look for patients and for nearly the same pictures in two splits; exit code 1 where there are some."""
+    from benchmark.data.availability import find_card
+    from benchmark.intake.leakage import gate_of
+
+    root = root_of(context, board)
+    card = find_card(name, root)
+    with Console(stderr=True).status(f"looking at {name}"):
+        found = gate_of(card, root, checked_data_dir(data_dir))
+    if as_json:
+        print_json({"name": name, "leakage": found.sentences, "twins_in_test": found.excluded})
+    else:
+        console = Console(soft_wrap=True, highlight=False)
+        for sentence in found.sentences:
+            console.print(f"{name}: {sentence}", markup=False)
+        if not found.sentences:
+            console.print(f"{name}: no patient and no picture in two splits")
+    if found.sentences:
+        raise typer.Exit(1)
 
 
 def _size(text: str) -> tuple[int, int]:

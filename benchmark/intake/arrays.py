@@ -92,10 +92,10 @@ def write_arrays(work: Work, on_progress: Callable[[int], None] = lambda _: None
         BenchError: an image cannot be read, or the target is somebody else's.
     """
     done, key = begun(work)
+    # Before the first array: a kill in between leaves a folder that the next import knows for its own.
+    _note(work, key, done)
     stores = _stores(work, fresh=done == 0)
     thumbnails, checksums = stores["thumbnails"], stores["checksums"]
-    if done == 0:
-        _note(work, key, 0)
     on_progress(done)
     places = _places(work.images)
     saved = time.monotonic()

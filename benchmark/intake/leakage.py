@@ -6,8 +6,9 @@ thumbnails correlate to at least 0.995. This finds all of 216 known pairs of dup
 dermoscopic images; the hash alone would also find hundreds of different patients, since chest films look alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
-from benchmark.data.card import SPLITS
+from benchmark.data.card import SPLITS, Card
+from benchmark.data.registry import load_split
+from benchmark.data.split import Split
 from benchmark.intake.found import Found
 from benchmark.intake.splitting import torn_patients
+from benchmark.root import Root
 
 Array = NDArray[Any]
 
@@ -122,6 +126,31 @@ def gate(images: Sequence[Found], thumbnails: Array) -> Leakage:
             excluded |= set(found)
     excluded |= set(twins(thumbnails, places["test"], places["test"]))
     return Leakage(sentences, sorted(images[place].file for place in excluded))
+
+
+def gate_of(card: Card, root: Root, data_dir: Path | None = None) -> Leakage:
+    """Look at the splits of a data set that has a card.
+
+    Raises:
+        BenchError: its data are not here.
+    """
+    images: list[Found] = []
+    thumbnails = []
+    for name in SPLITS:
+        if card.splits.of(name):
+            split = load_split(card, name, root, data_dir)
+            # Labels play no part; ids are unique within a split only.
+            images += [Found(f"{name}/{image}", "", group, name) for image, group in _named(split)]
+            for piece in split.pixels.pieces():
+                pixels = (split.pixels[piece] * 255).round().byte().permute(0, 2, 3, 1).squeeze(3).numpy()
+                thumbnails += [thumbnail(image) for image in pixels]
+    return gate(images, np.stack(thumbnails))
+
+
+def _named(split: Split) -> Iterator[tuple[str, str]]:
+    """Ids and patients; an image without a patient stands for itself in its own split."""
+    for image, group in zip(split.ids, split.groups, strict=True):
+        yield image, f"{split.name}/{image}" if group == image else group
 
 
 def _count(number: int, thing: str) -> str:

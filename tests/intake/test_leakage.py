@@ -1,5 +1,6 @@
 """The gate finds a picture again that was compressed, brightened or resized, and takes no two films for one."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.intake.bring_in import Wish, import_folder
 from benchmark.intake.found import Found
-from benchmark.intake.leakage import gate, thumbnail, twins
+from benchmark.intake.leakage import gate, gate_of, thumbnail, twins
+from benchmark.root import Root
 
 from .pictures import pattern
 
@@ -83,3 +86,19 @@ def shared_films() -> Path:
     if not path.is_file():
         pytest.skip("the films are not here")
     return path
+
+
+def test_splits_of_a_card_are_looked_at_too(board: Root, films: Path) -> None:
+    card = import_folder(board, Wish(films, name="mine", size=(24, 20))).card
+    assert gate_of(card, board).sentences == []
+    stored = board.data / "mine"
+    images = np.load(stored / "test_images.npy")
+    images[0] = np.load(stored / "train_images.npy")[0]
+    np.save(stored / "test_images.npy", images)
+    digest = hashlib.sha256((stored / "test_images.npy").read_bytes()).hexdigest()
+    files = [
+        file.model_copy(update={"sha256": [digest]}) if file.name == "test_images.npy" else file for file in card.files
+    ]
+    found = gate_of(card.model_copy(update={"files": files}), board)
+    assert len(found.sentences) == len(found.excluded) == 1
+    assert found.sentences[0].startswith("1 image of test nearly the same as one of train, such as test/")
