@@ -1,6 +1,6 @@
 """Generative adversarial perturbations (Poursaeed et al. 2018), as the seed paper 004 evaluates with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,8 +10,10 @@ from torch import Tensor
 from benchmark.access import TrainingView
 from benchmark.attacks.base import project_linf
 from benchmark.attacks.pgd import check_at_least_one
+from benchmark.data.images import ImageSource
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.models.unet import PerturbationUNet, initial_state
+from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
 from benchmark.task.classification import of_classes
 from benchmark.task.goal import Task
@@ -21,6 +23,8 @@ BETAS = (0.9, 0.999)
 HELD_OUT = 256
 LOOKS = 8
 APPLICATION_BATCH = 256
+APPLICATION_PIXELS = APPLICATION_BATCH * 64 * 64
+"""Most images, and most pixels (N H W), that go through generator and classifier at once while nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def scaled(output: Tensor, eps: float) -> Tensor:
     return output * (eps / output.abs().amax(dim=(2, 3), keepdim=True).clamp_min(eps))
 
 
-def _empty_generator(shape: torch.Size, width: int) -> PerturbationUNet:
+def _empty_generator(shape: Sequence[int], width: int) -> PerturbationUNet:
     """A generator without values, so that no global generator is asked for initial ones."""
     channels, height, columns = shape
     with torch.device("meta"):
@@ -154,17 +158,22 @@ def _empty_generator(shape: torch.Size, width: int) -> PerturbationUNet:
 @torch.no_grad()
 def _perturbed(generator: PerturbationUNet, images: Tensor, eps: float) -> Tensor:
     generator.eval()
-    parts = [
-        project_linf(part + scaled(generator(part), eps), part, eps) for part in torch.split(images, APPLICATION_BATCH)
-    ]
-    return torch.cat(parts)
+    parts = torch.split(images, _at_once(images))
+    return torch.cat([project_linf(part + scaled(generator(part), eps), part, eps) for part in parts])
 
 
 @torch.no_grad()
 def _right(generator: PerturbationUNet, view: TrainingView, task: Task, places: Tensor, eps: float) -> int:
     """How many images the classifier still gets right when attacked as at attack time."""
-    logits = view.differentiable(_perturbed(generator, view.images[places], eps))
-    return int((~task.goal(view.labels[places]).lost(logits)).sum())
+    right = 0
+    for part in torch.split(places, _at_once(view.images)):
+        logits = view.differentiable(_perturbed(generator, view.images[part], eps))
+        right += int((~task.goal(view.labels[part]).lost(logits)).sum())
+    return right
+
+
+def _at_once(images: Tensor | ImageSource) -> int:
+    return min(APPLICATION_BATCH, images_per_pass(images, APPLICATION_PIXELS))
 
 
 def _copied(generator: PerturbationUNet) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def attack_command(
             raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
         cell = _find(workplace, submission, dataset, name, track)
         budget = cell.eps_255[-1] if eps is None else eps
-        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).size ** 2)
+        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).height * workplace.card(dataset).width)
         if wrong:
             raise BenchError(f"--eps {wrong}.")
         unit = Unit(submission, dataset, cell.track, 0)

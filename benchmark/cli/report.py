@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmark.cli.console import Console, say
 from benchmark.cli.output import refuse_unwritable, table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders, own_folders
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.rules import rules
 from benchmark.root import Root
@@ -42,6 +42,7 @@ def report_command(
     figures: Annotated[
         Path | None, typer.Option(help="Folder for figures of a paper, SVG and PDF; needs matplotlib.")
     ] = None,
+    board_folder: BoardDir = None,
 ) -> None:
     """Print the leaderboard: the official entries, and your own from 'results' beside them.
 
@@ -49,7 +50,7 @@ def report_command(
     """
     if sum((as_json, as_csv, as_latex)) > 1:
         raise BenchError("--json, --csv and --latex exclude each other; give one.")
-    root = root_of(context)
+    root = root_of(context, board_folder)
     board = _only(load_board(root, results, dataset), submissions or ())
     if figures is not None:
         _draw(board, root, figures)
@@ -85,6 +86,8 @@ def load_board(root: Root, results: Sequence[Path] | None, dataset: str | None =
     from leaderboard.metrics import BASELINE
 
     chosen = [dataset] if dataset else []
+    if root.is_board and not results:
+        results = [root.results]
     if results:
         return compute(entries_of(root, results, dataset))
     official = read_board(root.official_records, root.official_results)
@@ -156,7 +159,11 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
         console.print(_table(console, name, here))
         if clinical:
             _print_clinical(console, board.records, name, cards[name].classes if name in cards else ())
-        for note in _notes(here, board.records, cards[name].classes if name in cards else (), root):
+        leaks = cards[name].leakage if name in cards else []
+        for note in (
+            *(f"leakage: {told}" for told in leaks),
+            *_notes(here, board.records, cards[name].classes if name in cards else (), root),
+        ):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     if not told:
         console.print("no rows yet; run 'bench evaluate'.")

@@ -42,7 +42,7 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     if path.is_file():
         return _read(path.read_bytes(), workplace)
     started = time.perf_counter()
-    view = gray_box(target, train.images.to(workplace.device), train.labels.to(workplace.device))
+    view = gray_box(target, train.pixels.to(workplace.device), train.labels.to(workplace.device))
     draw = Randomness([content_seed("fit", *content)], workplace.device)
     state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
     fit = Fit(state, view.queries, view.gradients, time.perf_counter() - started)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmark.access.references import References
-from benchmark.attacks.registry import place_of
+from benchmark.attacks.registry import build, place_of
 from benchmark.data.card import Card
 from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
@@ -152,7 +152,20 @@ class Workplace:
             return load_diagnostics()[0].cell
         kind = self.kind(unit.submission, unit.dataset)
         profile = self.settings.profile
-        return self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        cells = self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        return (
+            cells if self.card(unit.dataset).splits.trainable else [cell for cell in cells if not self._trained(cell)]
+        )
+
+    def serves(self, dataset: str, track: str) -> bool:
+        """Whether a data set has what a track needs: without training images some tracks have no cell left."""
+        own = [cell for cell in self.matrix.cell if cell.track == track]
+        return self.card(dataset).splits.trainable or not own or not all(self._trained(cell) for cell in own)
+
+    def _trained(self, cell: Cell) -> bool:
+        """Whether a cell's attacker has training images, or a surrogate that was trained on them."""
+        knows = build(cell.method, cell.params).knowledge
+        return self.matrix.named(cell.track).view == "surrogate" or knows in ("training", "references")
 
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""
@@ -239,6 +252,7 @@ class Workplace:
         code is that of the unit's own cells.
         """
         needs = self.needs(unit.track)
+        card = self.card(unit.dataset)
         parts = (
             self.made_by(unit),
             self.hash_of(unit.track),
@@ -250,7 +264,7 @@ class Workplace:
             if "surrogates" in needs
             else "",
             self.split(unit.dataset, unit.track).content_hash,
-            self.training_hash(unit.dataset) if "training" in needs else "",
+            self.training_hash(unit.dataset) if "training" in needs and card.splits.trainable else "",
             self.settings.device,
             unit.track,
             *sorted({self.view_of(unit, cell) for cell in self._cells_behind(unit)}),

@@ -12,6 +12,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from benchmark.data.card import Card
+from benchmark.data.images import ImageSource
 from benchmark.data.split import Split
 from benchmark.defense.stages import FilteredClassifier
 from benchmark.errors import BenchError
@@ -198,7 +199,7 @@ class _Training:
         else:
             order = torch.randperm(len(self.training), generator=draw)[:count]
         for places in torch.split(order, self.recipe.batch_size):
-            images = shifted(self.training.images[places], self.recipe.shift, draw)
+            images = shifted(self.training.pixels[places], self.recipe.shift, draw)
             yield images.to(self.device), self.training.labels[places].to(self.device)
 
     def _loss(self, images: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
@@ -247,8 +248,9 @@ class _Training:
         """Clean and, with an adversary, robust accuracy of the networks as they would be stored."""
         stored = as_stored(self.whole)
 
-        def right(images: Tensor) -> float:
-            answers = torch.cat([stored(part.to(self.device)).argmax(dim=1) for part in torch.split(images, 256)])
+        def right(images: Tensor | ImageSource) -> float:
+            parts = (images[first : first + 256].to(self.device) for first in range(0, len(images), 256))
+            answers = torch.cat([stored(part).argmax(dim=1) for part in parts])
             return accuracy(answers, self.validation.labels, self.recipe.balanced)
 
-        return right(self.validation.images), None if attacked_images is None else right(attacked_images)
+        return right(self.validation.pixels), None if attacked_images is None else right(attacked_images)

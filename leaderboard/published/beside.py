@@ -226,7 +226,8 @@ def _data(number: PublishedNumber, ours: Record, card: Card | None) -> Iterable[
     if card is not None and classes is not None and classes != len(card.classes):
         yield f"{classes} classes there, {len(card.classes)} here"
     if card is not None and number.image_size != card.size:
-        yield f"image side {_told(number.image_size)} there, {card.size} here"
+        here = str(card.size) if isinstance(card.size, int) else card.pixels
+        yield f"image side {_told(number.image_size)} there, {here} here"
     if number.test_images != ours.n:
         yield f"number of images {_told(number.test_images)} there, {ours.n} here"
 

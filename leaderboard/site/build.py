@@ -84,8 +84,9 @@ class Site:
     @property
     def sizes(self) -> str:
         """Sizes of the images on the boards, smallest to largest, as ``28×28 to 64×64``; empty without a card."""
-        found = sorted({self.cards[name].size for name in self.book.datasets() if name in self.cards})
-        return " to ".join(f"{size}×{size}" for size in dict.fromkeys((found[0], found[-1]))) if found else ""
+        cards = [self.cards[name] for name in self.book.datasets() if name in self.cards]
+        found = [card.pixels for card in sorted(cards, key=lambda card: card.height * card.width)]
+        return " to ".join(dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
 def build_site(

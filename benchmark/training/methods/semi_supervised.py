@@ -1,7 +1,5 @@
 """Semi-supervised adversarial training."""
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,14 +62,15 @@ class SemiSupervised(Method):
         """Replace every hidden label by what the network says."""
         with torch.no_grad():
             said = [
-                network(images.to(self.context.device)).argmax(dim=1) for images in torch.split(split.images, CHUNK)
+                network(split.pixels[first : first + CHUNK].to(self.context.device)).argmax(dim=1)
+                for first in range(0, len(split), CHUNK)
             ]
         known = self.labelled(split)
         labels = torch.cat(said).cpu()
         labels[known] = split.labels[known]
         self.counts = torch.full((len(split),), self.settings.weight)
         self.counts[known] = 1.0
-        return replace(split, labels=labels)
+        return split.relabelled(labels)
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
