@@ -1,5 +1,6 @@
 """A defense that lives in a host, as attacks, views and judge ask it: forward and backward passes run there."""
 
+import secrets
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ from benchmark.submission.building import BuildPlan
 
 DEATHS = 3
 """Times that a defense may end its process before it is not started again."""
+
+
+FEWEST_UNFORKED = 500
+"""Calls, at least, that a host answers which cannot be forked; twice as many at most."""
 
 
 class Residence:
@@ -45,6 +50,7 @@ class Residence:
         self._failures: list[str] = []
         self._number = 0
         self._pace: float | None = None
+        self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
         self._held: set[int] = set()
         self._released: list[int] = []
         self._host = self._started()
@@ -74,6 +80,7 @@ class Residence:
         """
         self._number += 1
         number = self._number
+        self._move_on()
         passes = len(images) * copies
         seconds = self._limits.seconds(passes, self._pace)
         started = time.monotonic()
@@ -86,6 +93,16 @@ class Residence:
             self._held.add(number)
         differentiable = told.get("differentiable")
         return tensors, differentiable if isinstance(differentiable, list) else [], number
+
+    def _move_on(self) -> None:
+        """Where a process cannot be forked, begin anew with a fresh import now and then, at no time known beforehand."""
+        if self.device.type == "cpu" or self._held:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+            self._host.close()
+            self._host = self._started()
 
     def gradient(self, number: int, cotangents: Mapping[str, Tensor], passes: float) -> Tensor:
         """Gradient at the images of a forward pass that is held; raises as :meth:`call`."""
