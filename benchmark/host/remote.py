@@ -95,7 +95,7 @@ class Residence:
         return tensors, differentiable if isinstance(differentiable, list) else [], number
 
     def _move_on(self) -> None:
-        """Where a process cannot be forked, begin anew with a fresh import now and then, at no time known beforehand."""
+        """Where a process cannot be forked, begin anew with a fresh import, at no time known beforehand."""
         if self.device.type == "cpu" or self._held:
             return
         self._left -= 1
