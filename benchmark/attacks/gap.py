@@ -15,7 +15,8 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.models.unet import PerturbationUNet, initial_state
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import of_classes
+from benchmark.task.goal import Task
 
 LOSSES = ("least_likely", "true_class")
 BETAS = (0.9, 0.999)
@@ -67,7 +68,7 @@ class Gap:
         if not self.learning_rate > 0:
             raise BenchError(f"gap: learning_rate is {self.learning_rate}; give more than 0.")
 
-    def fit(self, view: TrainingView, task: Classification, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
+    def fit(self, view: TrainingView, task: Task, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
         """Fit as :class:`benchmark.attacks.base.FittedAttack` says.
 
         Returns:
@@ -106,21 +107,21 @@ class Gap:
         generator: PerturbationUNet,
         optimiser: torch.optim.Adam,
         view: TrainingView,
-        task: Classification,
+        task: Task,
         batch: Tensor,
         eps: float,
         dropout: Randomness,
     ) -> None:
-        images, labels = view.images[batch], view.labels[batch]
+        images, goal = view.images[batch], of_classes("gap", task.goal(view.labels[batch]))
         generator.train()
         with torch.enable_grad():
             logits = view.differentiable((images + scaled(generator(images, dropout), eps)).clamp(0, 1))
             if self.loss == "true_class":
-                loss = -task.cross_entropy(logits, labels).mean()
+                loss = -goal.objective("cross_entropy")(logits).mean()
             else:
                 with torch.no_grad():
                     least = view.differentiable(images).argmin(dim=1)
-                loss = task.cross_entropy(logits, least).mean()
+                loss = goal.instead(least).objective("cross_entropy")(logits).mean()
             parameters = list(generator.parameters())
             # Not backward(), which would write into the classifier's parameters.
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -162,12 +163,12 @@ def _perturbed(generator: PerturbationUNet, images: Tensor, eps: float) -> Tenso
 
 
 @torch.no_grad()
-def _right(generator: PerturbationUNet, view: TrainingView, task: Classification, places: Tensor, eps: float) -> int:
+def _right(generator: PerturbationUNet, view: TrainingView, task: Task, places: Tensor, eps: float) -> int:
     """How many images the classifier still gets right when attacked as at attack time."""
     right = 0
     for part in torch.split(places, _at_once(view.images)):
         logits = view.differentiable(_perturbed(generator, view.images[part], eps))
-        right += int((~task.fooled(logits, view.labels[part])).sum())
+        right += int((~task.goal(view.labels[part]).lost(logits)).sum())
     return right
 
 

@@ -12,7 +12,7 @@ from benchmark.cli.output import refuse_unwritable, table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders, own_folders
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from benchmark.root import Root
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
 def _table(console: Console, dataset: str, here: Sequence["Line"]) -> Table:
     majority = next((line.majority for line in here if line.majority is not None), None)
     constant = f"; a constant prediction scores {_percent(majority)} clean" if majority else ""
-    title = f"{dataset}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval{constant}"
+    title = f"{dataset}: worst case over all tracks at {rules().ranking.text}, %, 95 % interval{constant}"
     # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
     table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("rank", "submission", "clean", "robust", "interval", "corrupted", "flips", "images"):
@@ -254,7 +254,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
         "specificity",
     )
     table = table_of(*heads, whole=heads[1:-2])
-    table.title = f"{dataset}: clean, and worst case at {HEADLINE_EPS:g}/255; %, per class {' / '.join(classes)}"
+    table.title = f"{dataset}: clean, and worst case at {rules().ranking.text}; %, per class {' / '.join(classes)}"
     for key in sorted({(one.submission, one.dataset, one.official) for one in found if one.dataset == dataset}):
         told = clinical(book, key, classes)
         for place, records, accuracy in (("clean", told.clean, "accuracy"), ("worst case", told.worst, HEADLINE)):

@@ -1,10 +1,11 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from benchmark.data.tables import (
     MEDMNIST_FLAGS,
@@ -22,6 +23,7 @@ from benchmark.data.tables import (
 )
 from benchmark.errors import BenchError
 from benchmark.files import read_text
+from benchmark.task.kinds import KINDS, known_task, refuse_task_to_come
 from benchmark.toml_model import Strict, read_toml
 
 __all__ = [
@@ -47,22 +49,6 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 SIDES = (8, 1024)
 """Shortest and longest side of an image in pixels."""
 
-TASKS_TO_COME = ("multilabel", "segmentation")
-"""Tasks that rows have room for, but that no attack, judge or metric serves yet."""
-
-
-def refuse_task_to_come(data: object, mend: str) -> None:
-    """Refuse a card or manifest whose task is known but not built; ``mend`` ends the sentence.
-
-    Raises:
-        ValueError: it names such a task.
-    """
-    task = data.get("task") if isinstance(data, dict) else None
-    if task in TASKS_TO_COME:
-        raise ValueError(
-            f"task '{task}' is not built yet; this version judges binary and multiclass classification, so {mend}"
-        )
-
 
 class Card(Strict):
     """The whole of ``dataset.toml``; unknown fields are refused.
@@ -74,7 +60,7 @@ class Card(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     modality: str
-    task: Literal["binary", "multiclass"]
+    task: Annotated[str, AfterValidator(partial(known_task, among=KINDS))]
     classes: Annotated[list[str], Field(min_length=2, max_length=100)]
     size: int | tuple[int, int]
     channels: Literal[1, 3]
@@ -154,8 +140,11 @@ class Card(Strict):
     def _classes_and_counts_fit(self) -> "Card":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name; give each its own")
-        if self.task == "binary" and len(self.classes) != 2:
-            raise ValueError(f"task is binary but {len(self.classes)} classes are listed; list two or change the task")
+        wanted = KINDS[self.task].classes
+        if wanted is not None and len(self.classes) != wanted:
+            raise ValueError(
+                f"task is {self.task} but {len(self.classes)} classes are listed; list {wanted} or change the task"
+            )
         if self.splits.train and not self.splits.val:
             raise ValueError(
                 "there are training images but no validation images, which choose the checkpoint; add some"

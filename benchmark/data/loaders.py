@@ -123,5 +123,6 @@ def _classification_split(card: Card, split: SplitName, path: Path, named: dict[
         ids=ids,
         groups=checked_names(card, split, "groups", arrays["groups"]) if "groups" in arrays else ids,
         classes=tuple(card.classes),
+        task=card.task,
         masks=torch.from_numpy(check_masks(card, split, arrays["masks"])) if "masks" in arrays else None,
     )

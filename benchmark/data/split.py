@@ -44,6 +44,7 @@ class Split:
         classes: names of the labels.
         findings: uint8 in {0, 1}, (N, F), or None: several findings may be present in one image.
         masks: uint8 in {0, 1}, (N, H, W), or None.
+        task: the card's.
     """
 
     dataset: str
@@ -56,6 +57,7 @@ class Split:
     classes: tuple[str, ...]  # type: ignore[misc]
     findings: Tensor | None = None
     masks: Tensor | None = None
+    task: str = "multiclass"
 
     def __post_init__(self) -> None:
         complaint = self._complaint()
@@ -119,6 +121,7 @@ class Split:
             ids=tuple(self.ids[i] for i in index),
             groups=tuple(self.groups[i] for i in index),
             classes=self.classes,
+            task=self.task,
             findings=None if self.findings is None else self.findings[where],
             masks=None if self.masks is None else self.masks[where],
         )

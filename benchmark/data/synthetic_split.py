@@ -38,6 +38,7 @@ def load_synthetic(card: Card, split: SplitName) -> Split:
         ids=ids,
         groups=ids,
         classes=CLASSES,
+        task=card.task,
         findings=torch.from_numpy(films.findings),
         masks=torch.from_numpy(films.masks),
     )

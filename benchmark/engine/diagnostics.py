@@ -10,15 +10,14 @@ import torch
 from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.clean_track import Progress
 from benchmark.engine.examples import write_examples
-from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.host.client import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 LOG = logging.getLogger(__name__)
 
@@ -73,12 +72,12 @@ def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[
 
 def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
     """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
-    task = Classification(len(split.classes))
-    images, labels = split.images.to(workplace.device), split.labels.to(workplace.device)
+    images = split.images.to(workplace.device)
+    goal = workplace.task(unit.dataset).goal(split.labels.to(workplace.device))
     seeds = [content_seed(split.dataset, name, "diagnostic", GRADIENT) for name in split.ids]
     view = adaptive(workplace.target(unit), Randomness(seeds, workplace.device), workplace.profile.eot_samples)
     rows = torch.arange(len(split))
-    seen = view.evaluate(images, lambda logits: task.margin(logits, labels), rows).gradient.flatten(1).abs().cpu()
+    seen = view.evaluate(images, goal.margin, rows).gradient.flatten(1).abs().cpu()
     finite = seen.isfinite().all(dim=1).tolist()
     sizes = seen.nan_to_num().amax(dim=1).tolist()
     return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]

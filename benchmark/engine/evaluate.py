@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmark.engine.coinciding import draws_on
 from benchmark.engine.estimate import estimate, wall_seconds
 from benchmark.engine.pool import Event, work
-from benchmark.engine.run_unit import draws_on, gap_table, part_path
+from benchmark.engine.run_unit import gap_table, part_path
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
@@ -50,7 +51,7 @@ def plan(
     """
     submissions = _distinct(workplace, submissions)
     known = check_tracks(workplace.matrix, tracks)
-    if "adaptive" in tracks:
+    if set(workplace.matrix.with_view("everything")) & set(tracks):
         # Whether the adaptive attacker's gradient can be believed is asked whenever it is followed.
         tracks = [*tracks, DIAGNOSTIC]
     for dataset in datasets:
@@ -73,7 +74,7 @@ def plan(
     for submission, dataset in pairs:
         # Unfit weights or code are refused here, before gaps could replace rows of an earlier run.
         workplace.kind(submission, dataset)
-    if "no-box" in tracks:
+    if any("surrogates" in workplace.needs(track) for track in tracks):
         for dataset in dict.fromkeys(dataset for _, dataset in pairs):
             if workplace.serves(dataset, "no-box"):
                 workplace.check_surrogates(dataset)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from benchmark.access import gray_box
 from benchmark.attacks.base import FittedAttack
+from benchmark.attacks.registry import place_of
 from benchmark.defense.target import Target
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import FIT, code_hash
 from benchmark.engine.settings import PARTS, Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     """Return the fit, from its file where an earlier unit of the run has made it."""
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
+    code = code_hash(FIT, place_of(cell.method))
     entry_hash = workplace.entry_hash(unit.submission, unit.dataset)
-    identity = content_seed(code_hash(), entry_hash, train.content_hash, workplace.settings.device, *content)
+    identity = content_seed(code, entry_hash, train.content_hash, workplace.settings.device, *content)
     folder = workplace.settings.results / PARTS / unit.dataset / workplace.entry(unit.submission).name
     path = folder / f"fit-{cell.name}-{eps:g}-{identity:016x}.safetensors"
     if path.is_file():
@@ -43,7 +44,7 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     started = time.perf_counter()
     view = gray_box(target, train.pixels.to(workplace.device), train.labels.to(workplace.device))
     draw = Randomness([content_seed("fit", *content)], workplace.device)
-    state = attack.fit(view, Classification(target.num_classes), eps, draw)
+    state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
     fit = Fit(state, view.queries, view.gradients, time.perf_counter() - started)
     write_atomically(path, _written(fit))
     return fit

@@ -21,6 +21,7 @@ from benchmark.models.comdefend import ComDefend
 from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import load_into, read_weights, sha256_of
+from benchmark.task.build import task_of
 from benchmark.training.batches import balanced_places, shifted
 from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
 from benchmark.training.fit import Best, check_enough, check_finite, ended
@@ -224,9 +225,8 @@ class _Training:
             update={"eps_255": adversary.eps_255 * share, "alpha_255": adversary.alpha_255 * share}
         )
         seeds = torch.randint(2**62, (len(images),), generator=draw).tolist()
-        found = attacked(
-            self.classifier, weaker, images, labels, Randomness(seeds, self.device), len(self.card.classes)
-        )
+        draw_of = Randomness(seeds, self.device)
+        found = attacked(self.classifier, weaker, images, labels, draw_of, task_of(self.card))
         denoised = self.whole.filter(found)
         if self.recipe.guidance == "pixels":
             apart: Tensor = (denoised - images).abs().mean()

@@ -10,6 +10,7 @@ from benchmark.data.images import ImageSource
 from benchmark.data.split import Split
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness, content_seed
+from benchmark.task.build import task_of
 from benchmark.training.inner import attacked
 from benchmark.training.recipe import Recipe
 from benchmark.training.tables import Adversary
@@ -55,7 +56,7 @@ def attacked_parts(
     for part in passes(split.pixels):
         draw = Randomness((content_seed("validate", seed, name) for name in split.ids[part]), device)
         images, labels = split.pixels[part].to(device), split.labels[part].to(device)
-        yield attacked(network, adversary, images, labels, draw, len(split.classes))
+        yield attacked(network, adversary, images, labels, draw, task_of(split))
 
 
 def clean_parts(split: Split, device: torch.device) -> Iterator[Tensor]:

@@ -11,7 +11,8 @@ from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.coinciding import draws_on
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.run_unit import PARTS, part_path
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
@@ -87,7 +88,7 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
 def test_a_unit_waits_only_for_those_whose_rows_it_takes_over(root, tmp_path, unit, sources):
     submission, track = unit.split("/")
     place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
-    found = run_unit_module.draws_on(place, Unit(submission, "toy", track, 1))
+    found = draws_on(place, Unit(submission, "toy", track, 1))
     assert found == {Unit(submission, "toy", source, 1) for source in sources}
 
 
@@ -231,10 +232,10 @@ def test_a_part_made_by_other_code_of_the_harness_is_not_taken(run, tmp_path, co
     before = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
     computed.clear()
     for module in ("workplace", "rows"):
-        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda: "f" * 64)
+        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda *_: "f" * 64)
     after = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
     assert len(computed) == 5
-    assert set(before.made_by) == {code_hash()[:16]}
+    assert set(before.made_by) == {code_hash(*code_of("clean"))[:16]}
     assert set(after.made_by) == {"f" * 16}
 
 

@@ -19,6 +19,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import Randomness, content_seed
 from benchmark.root import Root
 from benchmark.submission.building import BuildPlan, build
+from benchmark.task.build import task_of
 
 IMAGES = 6
 """Images of the test split that a defense is tried on; a black and a white one are added."""
@@ -63,8 +64,10 @@ def sample(card: Card, root: Root, data_dir: Path | None) -> Sample:
 
 
 def _balanced(split: Split) -> tuple[Tensor, Tensor]:
-    share = max(1, LABELLED // len(split.classes))
-    places = torch.cat([(split.labels == label).nonzero()[:share, 0] for label in range(len(split.classes))])
+    strata = torch.tensor(task_of(split).strata(split.labels))
+    groups = sorted(set(strata.tolist()))
+    share = max(1, LABELLED // len(groups))
+    places = torch.cat([(strata == group).nonzero()[:share, 0] for group in groups])
     return split.pixels[places], split.labels[places]
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
+from benchmark.task.build import task_of
 from benchmark.training.batches import Batch
 from benchmark.training.inner import attacked
 from benchmark.training.methods.base import Examples, FirstStage, Method, MethodContext
@@ -73,8 +74,8 @@ class SemiSupervised(Method):
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
-        classes = len(self.context.card.classes)
-        found = attacked(network, self.adversary(batch.epoch), batch.images, batch.labels, batch.draw, classes)
+        task = task_of(self.context.card)
+        found = attacked(network, self.adversary(batch.epoch), batch.images, batch.labels, batch.draw, task)
         counts = self.counts[batch.places].to(batch.images.device)
         return Examples(batch.images, batch.labels, found, weights=counts)
 
