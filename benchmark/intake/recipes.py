@@ -8,6 +8,9 @@ from benchmark.files import write_atomically
 LARGE = 20_000
 """Training images from which an epoch draws no more than half as many."""
 
+BATCH_PIXELS = 2**20
+"""Pixels (N H W) of a batch, which decide the memory of a training: 20 films of 224 take 1.9 GB, 64 of them 4.7 GB."""
+
 IMAGES_SEEN = 60_000
 """Images that a training sees in all, within 5 to 40 epochs."""
 
@@ -17,6 +20,7 @@ def surrogate_recipes(card: Card) -> dict[str, str]:
     if not card.splits.trainable:
         return {}
     side, images = min(card.height, card.width), min(card.splits.train, LARGE // 2)
+    batch = min(64, max(4, BATCH_PIXELS // (card.height * card.width)), max(1, images // 4))
     options = {
         "mobilenetv2": f"width = 0.35\nreduction = {8 if side < 24 else 16 if side < 48 else 32}",
         "vgg": f"depth = 11\nwidth = 16\npools = {3 if side < 48 else 4 if side < 128 else 5}",
@@ -27,8 +31,8 @@ def surrogate_recipes(card: Card) -> dict[str, str]:
         f'datasets = ["{card.name}"]',
         f"epochs = {max(5, min(40, IMAGES_SEEN // images))}",
         *([f"epoch_images = {images}"] if card.splits.train > LARGE else []),
-        f"batch_size = {max(1, min(64, images // 4))}",
-        "learning_rate = 0.05",
+        f"batch_size = {batch}",
+        f"learning_rate = {0.05 * max(0.2, batch / 64):.3f}",
         f"shift = {max(1, side // 16)}",
         "balanced = true",
     ]
