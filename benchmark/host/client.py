@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,12 @@ from benchmark.submission.building import BuildPlan
 
 FEWEST, MOST = 12, 20
 """Calls that one fork answers, at least and at most; how many is drawn anew each time and told to nobody."""
+
+WORTH = 0.06
+"""Seconds of work for which a fork is made: a small network's goes on for so long, a fork costing it several calls."""
+
+MOST_OF_SMALL = 64
+"""Calls after which a small network's fork is replaced all the same, or up to :data:`FEWEST` before."""
 
 AHEAD = 8
 """Calls before its end at which a fork's successor is made, while it works."""
@@ -60,6 +67,8 @@ class Host:
         self._sandbox: Sandbox | None = None
         self._process = 0
         self._left = 0
+        self._at_most = 0
+        self._worked = 0.0
         self._forks = device == "cpu" and not trial
         self.facts: dict[str, Any] = {}
         self.isolation: Isolation = "process"
@@ -133,7 +142,9 @@ class Host:
             line = self._line(goes_on, counts)
             # Nothing that another host, or an earlier call, has written is left to read.
             send(line, {**message, "tensors": self._arena.put(tensors), "release": list(release)})
+            started = time.monotonic()
             told = self._heard(line, seconds, "answering")
+            self._worked += time.monotonic() - started
             return self._arena.take(told.get("tensors")), told
         except (CallFailed, BenchError):
             raise
@@ -153,15 +164,21 @@ class Host:
         assert self._zygote is not None
         if not self._forks:
             return self._zygote
-        if self._fork is None or (self._left <= 0 and not goes_on):
+        if self._fork is None or (self._had_its_time() and not goes_on):
             if self._fork is not None:
                 self._end_forks(keep=int(self._spare is not None))
             self._fork, self._spare = self._spare or self._forked(), None
             self._left = FEWEST + secrets.randbelow(MOST - FEWEST + 1)
+            self._at_most = self._left - MOST_OF_SMALL + secrets.randbelow(FEWEST)
+            self._worked = 0.0
         self._left -= int(counts)
         if self._spare is None and self._left == AHEAD:
             self._spare = self._forked()
         return self._fork
+
+    def _had_its_time(self) -> bool:
+        """Whether the fork at work has answered its calls."""
+        return self._left <= 0 and (self._worked >= WORTH or self._left <= self._at_most)
 
     def _end_forks(self, keep: int) -> None:
         """End all forks but the last so many, and what they may have left to those that follow.
@@ -191,7 +208,7 @@ class Host:
 
     def renew(self) -> None:
         """Let a pristine fork answer the next call."""
-        self._left = 0
+        self._left = self._at_most = 0
 
     def rest(self) -> None:
         """End the fork at work, and what memory it holds; the next call begins another."""

@@ -8,7 +8,7 @@ import torch
 from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 from benchmark.host import sandbox
-from benchmark.host.client import MOST
+from benchmark.host.client import MOST_OF_SMALL
 from benchmark.randomness import Randomness
 
 from .conftest import Build
@@ -101,7 +101,7 @@ def highest(target: Target, images: torch.Tensor, times: int = 80) -> float:
 @shut_in
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_a_count_never_goes_beyond_the_calls_of_one_fork(build: Build, images: torch.Tensor, memory: str) -> None:
-    assert 1 < highest(build(MEMORIES[memory] + COUNTING), images) <= MOST
+    assert 1 < highest(build(MEMORIES[memory] + COUNTING), images, 200) <= MOST_OF_SMALL
 
 
 def test_how_many_calls_a_fork_answers_is_not_known_beforehand(build: Build, images: torch.Tensor) -> None:
@@ -122,13 +122,13 @@ class Net(nn.Module):
         self.net = net
     def forward(self, images):
         ASKED[0] += 1
-        return self.net(images) if ASKED[0] <= 30 else self.net(0 * images)
+        return self.net(images) if ASKED[0] <= 70 else self.net(0 * images)
 
 def build(context):
     return Defense(Net(linear(context)), context.num_classes)
 """
     target = build(code)
-    for _ in range(60):
+    for _ in range(200):
         leaf = images.clone().requires_grad_()
         assert bool(torch.autograd.grad(target.logits(leaf)[:, 0].sum(), leaf)[0].abs().sum() > 0)
 
