@@ -6,8 +6,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from benchmark.engine.cell_run import CellRun
+from benchmark.engine.graph import Find
+from benchmark.engine.judging import clean_outcomes
 from benchmark.engine.ladder import Break, Ladder
-from benchmark.engine.plain_tracks import Progress, judge_clean
+from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
@@ -34,6 +36,7 @@ class AttackTrack:
     Args:
         workplace: the run.
         unit: the unit; its track decides the view.
+        find: finds what was computed before.
         shared: asked for the shots of a cell that another unit computes (``same_as``); None to compute it here.
     """
 
@@ -41,16 +44,17 @@ class AttackTrack:
         self,
         workplace: Workplace,
         unit: Unit,
+        find: Find,
         shared: Callable[[Cell], dict[tuple[float, str], Shot] | None],
     ) -> None:
         self._workplace = workplace
         self._unit = unit
         self._shared = shared
         self._split = workplace.images_of(unit)
-        self._run = CellRun(workplace, unit, self._hear)
+        self._run = CellRun(workplace, unit, self._hear, find)
         self._tell: Callable[[float], None] = lambda _share_of_cell: None
         self._book = RowBook(workplace, unit, self._split)
-        self._clean = judge_clean(self._run.judge, self._split, workplace)
+        self._clean = clean_outcomes(workplace, unit, find, self._run.judge)
         # Balls of different norms are not nested, so each norm has ladders of its own.
         self._ladders = {norm: [Ladder(outcome) for outcome in self._clean] for norm in NORMS}
 

@@ -1,6 +1,5 @@
 """The diagnostic track: attacks at a budget that nothing should survive, and the size of the gradient itself."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
-from benchmark.engine.examples import write_examples
+from benchmark.engine.batches import Batches
+from benchmark.engine.graph import Find
 from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
@@ -20,8 +20,6 @@ from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
 
-LOG = logging.getLogger(__name__)
-
 Measure = Callable[[Workplace, Unit, Split], Sequence[Mapping[str, float | None]]]
 """Gives the columns of each image's row."""
 
@@ -29,17 +27,9 @@ MEASUREMENTS = 5
 """Times that a decision is clocked, to find what it takes at the least."""
 
 
-def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
-    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions.
-
-    Example images are written beside the rows on the way.
-    """
-    if unit.chunk == 0:
-        try:
-            write_examples(workplace, unit)
-        except (Exception, SystemExit) as error:
-            LOG.warning("%s: no example images: %s: %s", unit, type(error).__name__, error)
-    attacked = AttackTrack(workplace, unit, lambda _cell: None).run(progress)
+def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
+    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions."""
+    attacked = AttackTrack(workplace, unit, find, lambda _cell: None).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
     measures: dict[str, Measure] = {GRADIENT: _gradient_sizes, INFERENCE: _decision_cost}
@@ -75,11 +65,17 @@ def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[
 def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
     """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
     task = Classification(len(split.classes))
-    images, labels = split.images.to(workplace.device), split.labels.to(workplace.device)
-    seeds = [content_seed(split.dataset, name, "diagnostic", GRADIENT) for name in split.ids]
-    view = adaptive(workplace.build(unit), Randomness(seeds, workplace.device), workplace.profile.eot_samples)
-    rows = torch.arange(len(split))
-    seen = view.evaluate(images, lambda logits: task.margin(logits, labels), rows).gradient.flatten(1).abs().cpu()
-    finite = seen.isfinite().all(dim=1).tolist()
-    sizes = seen.nan_to_num().amax(dim=1).tolist()
-    return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]
+    defense = workplace.build(unit)
+
+    def work(batch: list[int]) -> list[dict[str, float | None]]:
+        part = split.subset(batch)
+        images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
+        seeds = [content_seed(part.dataset, name, "diagnostic", GRADIENT) for name in part.ids]
+        view = adaptive(defense, Randomness(seeds, workplace.device), workplace.profile.eot_samples)
+        rows = torch.arange(len(part))
+        seen = view.evaluate(images, lambda logits: task.margin(logits, labels), rows).gradient.flatten(1).abs().cpu()
+        finite = seen.isfinite().all(dim=1).tolist()
+        sizes = seen.nan_to_num().amax(dim=1).tolist()
+        return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]
+
+    return Batches(split.images[0, 0].numel(), workplace.settings.batch_pixels).over(range(len(split)), work)

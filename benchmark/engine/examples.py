@@ -3,7 +3,9 @@
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import pyarrow as pa
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,7 +13,7 @@ from torch import Tensor
 from benchmark.access import adaptive
 from benchmark.attacks.pgd import Pgd
 from benchmark.data.official import stratified_ids
-from benchmark.engine.plain_tracks import make_judge
+from benchmark.engine.judging import make_judge
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
@@ -39,15 +41,23 @@ class Examples:
     pred: list[int]
 
 
-def write_examples(workplace: Workplace, unit: Unit) -> None:
-    """Attack six images of the official subset and write picture and words beside the entry's rows.
+def examples_table(workplace: Workplace, unit: Unit) -> pa.Table:
+    """Attack six images of the official subset; picture and words are one row.
 
     The attack is PGD with 20 steps on the margin through the whole defense, at the budget that ranks.
     """
     found = attacked_examples(workplace, unit)
-    folder = workplace.settings.results / unit.dataset / workplace.entry(unit.submission).name
-    write_atomically(folder / PICTURE, picture(found))
-    write_atomically(folder / WORDS, (json.dumps(words(found), indent=1) + "\n").encode())
+    told = (json.dumps(words(found), indent=1) + "\n").encode()
+    return pa.table(
+        {PICTURE: pa.array([picture(found)], pa.large_binary()), WORDS: pa.array([told], pa.large_binary())}
+    )
+
+
+def write_examples(folder: Path, table: pa.Table) -> None:
+    """Write picture and words beside the entry's rows."""
+    (row,) = table.to_pylist()
+    for name, content in row.items():
+        write_atomically(folder / name, content)
 
 
 def attacked_examples(workplace: Workplace, unit: Unit) -> Examples:

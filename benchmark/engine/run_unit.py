@@ -1,74 +1,85 @@
-"""Running one unit, or finding it already done."""
+"""Computing a node: the rows of a unit, or what units share."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import torch
 
+from benchmark.attacks.registry import build
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.candidates import candidates_table
 from benchmark.engine.diagnostics import run_diagnostics
+from benchmark.engine.examples import examples_table
+from benchmark.engine.fitting import fit_table, fitted
+from benchmark.engine.graph import Find, Node, draws_on, renewed, rows_node
+from benchmark.engine.judging import clean_table
 from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
 from benchmark.engine.rows import RowBook
-from benchmark.engine.settings import PARTS, Unit
+from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot, shots_of
 from benchmark.engine.workplace import Workplace
+from benchmark.errors import BenchError
 from benchmark.interpreter import restored
 from benchmark.matrix import Cell
 from benchmark.results.compact import compacted
 from benchmark.results.schema import DIAGNOSTIC
-from benchmark.results.store import read_table, write_table
 
 
-def part_path(workplace: Workplace, unit: Unit) -> Path:
-    """Where a finished unit lies; its name holds the unit's identity, so that a stale part is never found."""
-    entry = workplace.entry(unit.submission)
-    name = f"{unit.track}-{unit.chunk:03d}-{workplace.identity(unit)}.parquet"
-    return workplace.settings.results / PARTS / unit.dataset / entry.name / name
+def run_node(workplace: Workplace, node: Node, find: Find, progress: Progress = lambda _: None) -> pa.Table:
+    """Compute a node's table with one thread, so that sums are the same everywhere; nothing is stored.
 
+    Args:
+        workplace: the run.
+        node: what to compute.
+        find: finds the tables that it takes up.
+        progress: told the share that is done.
 
-def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
-    """The units whose rows this one takes over, whole or for some cells, where the defense makes two views coincide.
-
-    The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
-    deterministic defense are the same in the adaptive and the black-box track.
+    Raises:
+        BenchError: the node's files or code are others here than where the run began.
+        BaseException: whatever entries and attacks raise.
     """
-    if unit.track not in ("white-box", "adaptive"):
-        return frozenset()
-    kind = workplace.kind(unit.submission, unit.dataset)
-    if unit.track == "adaptive" and kind.plain:
-        tracks = {"white-box"}
-    elif kind.plain if unit.track == "white-box" else not kind.stochastic:
-        tracks = {cell.lender for cell in workplace.cells_of(unit) if cell.same_as}
-    else:
-        tracks = set()
-    return frozenset(replace(unit, track=track) for track in tracks)
+    if renewed(workplace, node).key != node.key:
+        raise BenchError(
+            f"{node}: entry, data or harness are not those that the run began with; keep them unchanged, and the same "
+            "on every machine, and run it again."
+        )
+    with restored():
+        torch.set_num_threads(1)
+        return _run(workplace, node, find, progress)
 
 
-def run_unit(workplace: Workplace, unit: Unit, progress: Progress = lambda _: None) -> pa.Table:
-    """Return the unit's rows, computing and storing them unless they are there."""
-    path = part_path(workplace, unit)
-    table = read_table(path)
-    if table is None:
-        with restored():
-            torch.set_num_threads(1)
-            table = _compute(workplace, unit, progress)
-        write_table(table, path)
-    return table
+def _run(workplace: Workplace, node: Node, find: Find, progress: Progress) -> pa.Table:
+    if node.kind == "rows":
+        return _compute(workplace, node.unit, find, progress)
+    if node.kind == "clean":
+        return clean_table(workplace, node.unit)
+    if node.kind == "examples":
+        return examples_table(workplace, node.unit)
+    assert node.cell is not None
+    if node.kind == "candidates":
+        return candidates_table(workplace, node.unit, node.cell, node.eps)
+    attack, target = build(node.cell.method, node.cell.params), workplace.build(node.unit)
+    assert attack.knowledge == "training"
+    return fit_table(fitted(workplace, node.unit, node.cell, node.eps, attack, target))
 
 
-def _compute(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
+def _compute(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
     if unit.track == "clean":
-        return run_clean(workplace, unit, progress)
+        return run_clean(workplace, unit, find, progress)
     if unit.track == "corruption":
-        return run_corruption(workplace, unit, progress)
+        return run_corruption(workplace, unit, find, progress)
     if unit.track == DIAGNOSTIC:
-        return run_diagnostics(workplace, unit, progress)
+        return run_diagnostics(workplace, unit, find, progress)
     if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
         (white_box,) = draws_on(workplace, unit)
-        return _as_adaptive(run_unit(workplace, white_box, progress))
-    return AttackTrack(workplace, unit, _shared(workplace, unit)).run(progress)
+        return _as_adaptive(_rows_of(workplace, white_box, find, progress))
+    return AttackTrack(workplace, unit, find, _shared(workplace, unit, find)).run(progress)
+
+
+def _rows_of(workplace: Workplace, unit: Unit, find: Find, progress: Progress = lambda _: None) -> pa.Table:
+    """Rows of another unit, computed here where it failed: what goes wrong is then this unit's failure too."""
+    table = find(rows_node(workplace, unit))
+    return _compute(workplace, unit, find, progress) if table is None else table
 
 
 def _as_adaptive(white_box: pa.Table) -> pa.Table:
@@ -82,13 +93,18 @@ def _as_adaptive(white_box: pa.Table) -> pa.Table:
     return compacted(white_box)
 
 
-def _shared(workplace: Workplace, unit: Unit) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
+def _shared(workplace: Workplace, unit: Unit, find: Find) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
     """Hand out, cell by cell, what the units that this one draws on computed; None where it draws on none."""
     sources = {source.track: source for source in draws_on(workplace, unit)}
+    rows: dict[str, pa.Table] = {}
 
     def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
         track, name = cell.same_as.split("/")
-        return shots_of(run_unit(workplace, sources[track]), name) if track in sources else None
+        if track not in sources:
+            return None
+        if track not in rows:
+            rows[track] = _rows_of(workplace, sources[track], find)
+        return shots_of(rows[track], name)
 
     return shots
 

@@ -11,8 +11,10 @@ from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
+from benchmark.engine.graph import draws_on, rows_node
 from benchmark.engine.made_by import code_hash
-from benchmark.engine.run_unit import PARTS, part_path
+from benchmark.engine.settings import PARTS
+from benchmark.engine.store import Store
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 from benchmark.results.schema import DIAGNOSTIC
@@ -38,9 +40,9 @@ def computed(monkeypatch):
     names = []
     honest = run_unit_module._compute
 
-    def spy(workplace, unit, progress):
+    def spy(workplace, unit, *rest):
         names.append(str(unit))
-        return honest(workplace, unit, progress)
+        return honest(workplace, unit, *rest)
 
     monkeypatch.setattr(run_unit_module, "_compute", spy)
     return names
@@ -61,10 +63,10 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
     log = tmp_path / "computed.txt"
     honest = run_unit_module._compute
 
-    def spy(workplace, unit, progress):
+    def spy(workplace, unit, *rest):
         with log.open("a") as file:
             print(unit, file=file)
-        return honest(workplace, unit, progress)
+        return honest(workplace, unit, *rest)
 
     monkeypatch.setattr(run_unit_module, "_compute", spy)
     run([submission], ATTACKS, workers=4)
@@ -87,7 +89,7 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
 def test_a_unit_waits_only_for_those_whose_rows_it_takes_over(root, tmp_path, unit, sources):
     submission, track = unit.split("/")
     place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
-    found = run_unit_module.draws_on(place, Unit(submission, "toy", track, 1))
+    found = draws_on(place, Unit(submission, "toy", track, 1))
     assert found == {Unit(submission, "toy", source, 1) for source in sources}
 
 
@@ -168,7 +170,7 @@ def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heal
     killed = []
 
     def kill(event, _share):
-        if not killed and not event.finished:
+        if not killed and event.text == str(event.unit) and not event.finished:
             killed.append(event.unit)
             for child in multiprocessing.active_children():
                 os.kill(child.pid, signal.SIGKILL)
@@ -256,7 +258,7 @@ def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypa
 def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
     def path_of(submission="plain", track="no-box", chunk=0, **settings):
         place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", **settings))
-        return part_path(place, Unit(submission, "toy", track, chunk))
+        return Store(place).path(rows_node(place, Unit(submission, "toy", track, chunk)))
 
     paths = [
         path_of(),
@@ -274,7 +276,7 @@ def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
 def part_names(root, results):
     """File names of the plain entry's first unit of each track."""
     place = Workplace(RunSettings(root=root, results=results, data_dir=root / "data"))
-    return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
+    return {track: Store(place).path(rows_node(place, Unit("plain", "toy", track, 0))).name for track in TRACKS}
 
 
 def test_other_training_images_renew_the_tracks_whose_attacks_fit_on_them(root, tmp_path, monkeypatch):
