@@ -6,6 +6,7 @@ Ray's object store: each is put there once, whoever takes it up. The results fol
 """
 
 import os
+import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from benchmark.memory import keep_freed_memory
 RETRIES = 3
 """Times that a node is computed again after the machine or the process that had it was lost."""
 
+PATIENCE = 10.0
+"""Seconds in which a cluster has to take up a connection."""
+
 QUEUED = 2
 """Nodes handed to Ray for each that it has room for: enough to keep it busy, few enough to keep its memory small."""
 
@@ -43,6 +47,17 @@ def the_ray() -> Any:
             "--engine processes."
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens at host:port; Ray itself would wait for a minute.
+
+    Raises:
+        OSError: nobody listens.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.removeprefix("ray://"), int(port)), PATIENCE).close()
 
 
 class RayCluster:
@@ -65,8 +80,9 @@ class RayCluster:
         if self._ours:
             cores = {"num_cpus": engine.workers} if address == "local" and engine.workers else {}
             try:
+                _knock(address)
                 ray.init(address=address, logging_level="ERROR", log_to_driver=False, **cores)
-            except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise BenchError(
                     f"no Ray cluster answers at '{address}' ({str(error).splitlines()[0]}); give the address that "
                     "'ray start --head' printed, or leave --address out to start one on this machine."
