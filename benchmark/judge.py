@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.defense import Decision, Defense
-from benchmark.defense.rollback import Rollback
+from benchmark.defense import Decision
+from benchmark.defense.target import Target
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
 
@@ -33,18 +33,17 @@ class Judgement:
 
 
 class Judge:
-    """Puts images to the deployed defense, repeatedly where it is random, each time as if it had never been asked.
+    """Puts images to the deployed defense, repeatedly where it is random.
 
     Args:
-        defense: a copy that no attack has touched.
+        defense: one that no attack has touched, in a host of its own.
         task: says what a right decision is.
         draws: repetitions for a stochastic defense.
         device: where the defense runs.
     """
 
-    def __init__(self, defense: Defense, task: Classification, draws: int, device: torch.device) -> None:
-        self._defense = defense.to(device).eval()
-        self._guard = Rollback(self._defense)
+    def __init__(self, defense: Target, task: Classification, draws: int, device: torch.device) -> None:
+        self._defense = defense
         self._task = task
         self._device = device
         self.draws = draws if defense.stochastic else 1
@@ -66,8 +65,7 @@ class Judge:
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)
-        with self._guard:
-            decision = self._defense.predict(images, Randomness(seeds, self._device))
+        decision = self._defense.predict(images, Randomness(seeds, self._device))
         _refuse_no_answer(decision, len(images), self._task.num_classes)
         return decision
 

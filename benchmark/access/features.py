@@ -8,9 +8,8 @@ from torch import Tensor
 
 from benchmark.access.references import Gaussians, References, average_over_area, gaussians_of
 from benchmark.access.views import Evaluation, GradientView, mean_logits
-from benchmark.defense import Backward, Defense
-from benchmark.defense.features import check_layers
-from benchmark.defense.rollback import Rollback
+from benchmark.defense import Backward
+from benchmark.defense.target import Target
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness, content_seed
 
@@ -30,8 +29,6 @@ _ROWS = 64
 class FeatureView(GradientView):
     """A gradient view of a deployed defense that opens its features, its detector's score and reference images.
 
-    Each evaluation sees the defense as if it had not been queried before.
-
     Args:
         defense: the target.
         draw: the attacker's randomness, one stream per image of the batch.
@@ -42,7 +39,7 @@ class FeatureView(GradientView):
 
     def __init__(
         self,
-        defense: Defense,
+        defense: Target,
         draw: Randomness,
         eot_samples: int,
         backward: Backward = "declared",
@@ -55,7 +52,6 @@ class FeatureView(GradientView):
             draw,
             stochastic=defense.stochastic,
             samples=samples,
-            guard=Rollback(defense),
         )
         self._defense = defense
         self._backward: Backward = backward
@@ -125,8 +121,7 @@ class FeatureView(GradientView):
         wanted = self._checked(layers)
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
-        with self._guard:
-            features, logits = self._features(images, draw, wanted)
+        features, logits = self._features(images, draw, wanted)
         return {layer: features[layer].mean(dim=0) for layer in wanted}, mean_logits(logits)
 
     @torch.no_grad()
@@ -147,8 +142,7 @@ class FeatureView(GradientView):
         for start in range(0, len(images), _ROWS):
             part = images[start : start + _ROWS].to(self._draw.device)
             seeds = [content_seed("reference", start + place) for place in range(len(part))]
-            with self._guard:
-                features, _ = self._features(part, Randomness(seeds, self._draw.device), layers)
+            features, _ = self._features(part, Randomness(seeds, self._draw.device), layers)
             for layer in layers:
                 copies = features[layer].transpose(0, 1)
                 pooled[layer].append(average_over_area(copies.flatten(0, 1)).reshape(*copies.shape[:2], -1))
@@ -159,7 +153,7 @@ class FeatureView(GradientView):
 
     def _checked(self, layers: Sequence[str] | None) -> Sequence[str]:
         wanted = self.layers if layers is None else layers
-        check_layers(self._defense.classifier, wanted)
+        self._defense.check_layers(wanted)
         return wanted
 
     def _look(
@@ -168,7 +162,7 @@ class FeatureView(GradientView):
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
         self.gradients[rows] += self._samples
-        with self._guard, torch.enable_grad():
+        with torch.enable_grad():
             leaf = images.detach().requires_grad_(True)
             value, logits = values(leaf, draw)
             (gradient,) = torch.autograd.grad(value.sum(), leaf)
@@ -176,15 +170,13 @@ class FeatureView(GradientView):
 
 
 def adaptive(
-    defense: Defense,
+    defense: Target,
     draw: Randomness,
     eot_samples: int,
     backward: Backward = "declared",
     references: References | None = None,
 ) -> FeatureView:
     """Everything: the deployed pipeline through BPDA, averaged over ``eot_samples`` draws where it is random (EOT).
-
-    Each evaluation sees the defense as if it had not been queried before.
 
     Args:
         defense: the target.

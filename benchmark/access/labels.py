@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from benchmark.access.views import QueryView
-from benchmark.defense import Defense
+from benchmark.defense.target import Target
 from benchmark.randomness import Randomness
 
 
@@ -23,6 +23,6 @@ class LabelView(QueryView):
         return self._ask(images, rows).label
 
 
-def black_box_labels(defense: Defense, draw: Randomness, budget: int) -> LabelView:
+def black_box_labels(defense: Target, draw: Randomness, budget: int) -> LabelView:
     """Deployed labels only, ``budget`` queries per image."""
     return LabelView(defense, draw, budget)

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from benchmark.defense import Defense
+from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 
 
@@ -30,7 +30,7 @@ class References:
 
     images: Tensor
     labels: Tensor
-    known: "WeakKeyDictionary[Defense, dict[str, Gaussians]]" = field(default_factory=WeakKeyDictionary, repr=False)
+    known: "WeakKeyDictionary[Target, dict[str, Gaussians]]" = field(default_factory=WeakKeyDictionary, repr=False)
 
     def of_another_class(self, images: Tensor, labels: Tensor, rank: int = 0) -> Tensor:
         """For each image the one of another class that is the ``rank``-th nearest in its pixels, (n, C, H, W).

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from benchmark.defense import Defense
-from benchmark.defense.rollback import Rollback
+from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 
 
@@ -11,7 +10,7 @@ class TrainingView:
     """What the gray-box and the universal attacker hold: training images, and gradients of the undefended classifier.
 
     At attack time they hold nothing but what they have fitted, so this view knows no image under attack.
-    Passes are counted per image: a forward pass of a batch of n adds n. Each finds the classifier as if never asked.
+    Passes are counted per image: a forward pass of a batch of n adds n.
 
     Args:
         defense: its bare classifier answers; stages, vote and detector are out of reach.
@@ -26,14 +25,13 @@ class TrainingView:
         BenchError: no image, or not one label per image.
     """
 
-    def __init__(self, defense: Defense, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, defense: Target, images: Tensor, labels: Tensor) -> None:
         if len(images) == 0 or len(images) != len(labels):
             raise BenchError(
                 f"a fitted attack was given {len(images)} training images and {len(labels)} labels; "
                 "give at least one image and as many labels."
             )
-        self._classifier = defense.classifier
-        self._guard = Rollback(defense.classifier)
+        self._target = defense
         self.num_classes = defense.num_classes
         self.images = images
         self.labels = labels
@@ -46,8 +44,7 @@ class TrainingView:
         Take gradients with ``torch.autograd.grad``: ``backward`` would write into the classifier's parameters.
         """
         self.queries += len(images)
-        with self._guard:
-            logits: Tensor = self._classifier(images)
+        logits = self._target.logits(images)
         if logits.requires_grad:
             logits.register_hook(lambda _: self._count_backward(len(images)))  # type: ignore[no-untyped-call]
         return logits
@@ -56,6 +53,6 @@ class TrainingView:
         self.gradients += images
 
 
-def gray_box(defense: Defense, images: Tensor, labels: Tensor) -> TrainingView:
+def gray_box(defense: Target, images: Tensor, labels: Tensor) -> TrainingView:
     """Training images with labels, and training-time gradients of the undefended classifier; none at attack time."""
     return TrainingView(defense, images, labels)

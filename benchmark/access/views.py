@@ -4,18 +4,15 @@ A view counts what an attack spends per image. An attack addresses its images by
 that the view was made for, so that it can go on with some of them and the counts stay true.
 """
 
-import copy
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.defense import Decision, Defense
-from benchmark.defense.rollback import Rollback
-from benchmark.defense.stages import BinomialVote, ForeseenVote
+from benchmark.defense import Decision
+from benchmark.defense.target import Target
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Objective
 
@@ -80,7 +77,6 @@ class GradientView(_Counting):
         draw: the attacker's randomness, one stream per image of the batch.
         stochastic: whether two looks at one image may differ.
         samples: forward passes that one look costs per image.
-        guard: entered for each look, to undo what it leaves behind in the target.
     """
 
     def __init__(
@@ -91,14 +87,12 @@ class GradientView(_Counting):
         *,
         stochastic: bool = False,
         samples: int = 1,
-        guard: AbstractContextManager[None] | None = None,
     ) -> None:
         super().__init__(draw)
         self._forward = forward
         self.num_classes = num_classes
         self.stochastic = stochastic
         self._samples = samples
-        self._guard = guard if guard is not None else nullcontext()
 
     def evaluate(self, images: Tensor, objective: Objective, rows: Tensor) -> Evaluation:
         """Value and gradient of an objective, averaged over the samples of a random pipeline (EOT).
@@ -111,7 +105,7 @@ class GradientView(_Counting):
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
         self.gradients[rows] += self._samples
-        with self._guard, torch.enable_grad():
+        with torch.enable_grad():
             leaf = images.detach().requires_grad_(True)
             logits = self._forward(leaf, draw)
             loss = torch.stack([objective(sample) for sample in logits]).mean(dim=0)
@@ -123,8 +117,7 @@ class GradientView(_Counting):
         """Logits (n, K) without a gradient; of a random pipeline the log of the mean softmax."""
         draw = self._next_draw(rows)
         self.queries[rows] += self._samples
-        with self._guard:
-            return mean_logits(self._forward(images, draw))
+        return mean_logits(self._forward(images, draw))
 
     def differentiable(self, images: Tensor) -> Tensor:
         """Logits (n, K) with autograd attached, for attacks of other libraries.
@@ -140,14 +133,13 @@ class GradientView(_Counting):
         self.queries += share
         if torch.is_grad_enabled() and images.requires_grad:
             self.gradients += share
-        with self._guard:
-            return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
+        return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
 
 
 class QueryView(_Counting):
     """Puts queries to the deployed defense, counts them per image and stops at the budget.
 
-    Each query sees the defense as if it had not been queried before. A subclass decides how much of the output the
+    A subclass decides how much of the output the
     attacker sees. A vote of more than :data:`COPIES_PER_QUERY` copies predicts from these, as it would if the others
     voted alike (:class:`~benchmark.defense.stages.ForeseenVote`); the judge puts the attack's result to the whole vote.
 
@@ -157,10 +149,9 @@ class QueryView(_Counting):
         budget: queries per image.
     """
 
-    def __init__(self, defense: Defense, draw: Randomness, budget: int) -> None:
+    def __init__(self, defense: Target, draw: Randomness, budget: int) -> None:
         super().__init__(draw)
-        self._defense = _answering(defense)
-        self._guard = Rollback(self._defense)
+        self._defense = defense.answering(COPIES_PER_QUERY)
         self.num_classes = defense.num_classes
         self.stochastic = defense.stochastic
         self.budget: int = budget
@@ -176,8 +167,7 @@ class QueryView(_Counting):
             raise QueryBudgetExceeded(f"an attack asked for more than its {self.budget} queries per image")
         draw = self._next_draw(rows)
         self.queries += asked
-        with self._guard:
-            return self._defense.predict(images, draw)
+        return self._defense.predict(images, draw)
 
     def _next_draw(self, rows: Tensor) -> Randomness:
         self.on_look()
@@ -186,15 +176,6 @@ class QueryView(_Counting):
             looks = _numbered(rows, self.queries)
             seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
         return Randomness(seeds, self._draw.device)
-
-
-def _answering(defense: Defense) -> Defense:
-    """The defense itself, or with the same parts and a foreseen vote in place of a long one."""
-    if not isinstance(defense.vote, BinomialVote) or defense.vote.copies <= COPIES_PER_QUERY:
-        return defense
-    answering = copy.copy(defense)
-    answering.vote = ForeseenVote(defense.vote, COPIES_PER_QUERY)
-    return answering
 
 
 class ScoreView(QueryView):
@@ -229,21 +210,16 @@ def mean_logits(logits: Tensor) -> Tensor:
     return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(logits.shape[0])
 
 
-def _of_classifier(classifier: nn.Module, num_classes: int, draw: Randomness) -> GradientView:
-    guard = Rollback(classifier)
-    return GradientView(lambda images, _: classifier(images).unsqueeze(0), num_classes, draw, guard=guard)
-
-
 def no_box(surrogate: nn.Module, num_classes: int, draw: Randomness) -> GradientView:
     """Only a surrogate that the attacker trained; the target is not within reach at all."""
-    return _of_classifier(surrogate, num_classes, draw)
+    return GradientView(lambda images, _: surrogate(images).unsqueeze(0), num_classes, draw)
 
 
-def white_box(defense: Defense, draw: Randomness) -> GradientView:
+def white_box(target: Target, draw: Randomness) -> GradientView:
     """Gradients of the undefended classifier, the setting in which the seed papers report their defenses."""
-    return _of_classifier(defense.classifier, defense.num_classes, draw)
+    return GradientView(lambda images, _: target.logits(images).unsqueeze(0), target.num_classes, draw)
 
 
-def black_box(defense: Defense, draw: Randomness, budget: int) -> ScoreView:
+def black_box(defense: Target, draw: Randomness, budget: int) -> ScoreView:
     """Deployed scores and labels, ``budget`` queries per image."""
     return ScoreView(defense, draw, budget)

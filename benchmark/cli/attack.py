@@ -57,6 +57,7 @@ def attack_command(
     from benchmark.engine import RunSettings, Unit
     from benchmark.engine.cell_run import CellRun
     from benchmark.engine.workplace import Workplace
+    from benchmark.host.client import reason_of
 
     check_device(device)
     checked_data_dir(data_dir)
@@ -92,7 +93,7 @@ def attack_command(
                 raise
             except (Exception, SystemExit) as error:
                 raise BenchError(
-                    f"{cell.name} on '{submission}' failed with {type(error).__name__}: {error}; "
+                    f"{cell.name} on '{submission}' failed with {reason_of(error)}; "
                     f"'bench validate {submission}' tells whether the defense keeps the contract."
                 ) from error
             progress.update(task, description=what, total=1, completed=1)

@@ -1,5 +1,6 @@
 """The deployed defense and the differentiable twin that an adaptive attacker builds of it."""
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -201,6 +202,31 @@ class Defense(nn.Module):
             probs=torch.empty(0, self.num_classes, device=images.device),
             label=torch.empty(0, dtype=torch.int64, device=images.device),
         )
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Differentiable logits (N, K) of the bare classifier at (N, C, H, W) images."""
+        logits: Tensor = self.classifier(images)
+        return logits
+
+    def check_layers(self, layers: Sequence[str]) -> None:
+        """Make sure that the classifier has these feature layers; raises as :func:`check_layers`."""
+        check_layers(self.classifier, layers)
+
+    def undefended(self) -> "Defense":
+        """The bare classifier as a defense of its own, with the feature layers that this one declares."""
+        layers = [] if self.feature_layers == (PENULTIMATE,) else self.feature_layers
+        return Defense(self.classifier, self.num_classes, feature_layers=layers)
+
+    def answering(self, copies: int) -> "Defense":
+        """The defense itself, or with the same parts and a foreseen vote in place of one of more copies than these."""
+        # The stages' package imports this module.
+        from benchmark.defense.stages import BinomialVote, ForeseenVote
+
+        if not isinstance(self.vote, BinomialVote) or self.vote.copies <= copies:
+            return self
+        answering = copy.copy(self)
+        answering.vote = ForeseenVote(self.vote, copies)
+        return answering
 
     def adaptive_logits(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
         """Differentiable logits of the whole pipeline through BPDA.

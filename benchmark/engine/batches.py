@@ -10,15 +10,15 @@ LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-CPU_MESSAGE = "can't allocate memory"
-"""What torch's allocator for the CPU says in a plain RuntimeError."""
+MESSAGES = ("can't allocate memory", "CUDA out of memory")
+"""What torch's allocators say; the one for the CPU in a plain RuntimeError, a host passes the words of either on."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an attack or a defense asked for more memory than there is; half of the images may fit."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and CPU_MESSAGE in str(error)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
 
 
 class Batches:

@@ -20,8 +20,7 @@ from benchmark.access import (
 )
 from benchmark.attacks.base import FittedAttack, Inside
 from benchmark.attacks.registry import build
-from benchmark.defense import Defense
-from benchmark.defense.features import PENULTIMATE
+from benchmark.defense.target import Target
 from benchmark.engine.batches import Batches
 from benchmark.engine.candidates import Answer, answer_of, seed_of, transferred
 from benchmark.engine.fitting import Fit, fit_of, fitted
@@ -30,6 +29,7 @@ from benchmark.engine.judging import judged, make_judge
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
+from benchmark.host.client import reason_of
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness
 from benchmark.task import Classification
@@ -80,7 +80,7 @@ class CellRun:
         self._split = workplace.images_of(unit)
         self._task = Classification(len(workplace.card(unit.dataset).classes))
         self.judge = make_judge(workplace, unit)
-        self.target = workplace.build(unit)
+        self.target: Target = workplace.target(unit)
         settings = workplace.settings
         self._batches = Batches(self._split.images[0, 0].numel(), settings.batch_pixels, settings.batch_size)
 
@@ -93,7 +93,7 @@ class CellRun:
 
         def failed(batch: list[int], error: BaseException) -> list[Shot]:
             # A failed attack must never look like a strong defense.
-            reason = f"{type(error).__name__}: {error}"
+            reason = reason_of(error)
             LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
             return [Shot(None, reason) for _ in batch]
 
@@ -103,7 +103,6 @@ class CellRun:
         """Attack images and verify the answer.
 
         Raises:
-            RuntimeError: the attack left the defense in training mode.
             Exception: whatever the attack raises.
         """
         device = self._workplace.device
@@ -114,8 +113,6 @@ class CellRun:
         else:
             seeds = [self.seed(cell, eps, image) for image in batch]
             answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
-        if self.target.training or self.target.classifier.training:
-            raise RuntimeError("the attack left the defense in training mode")
         return answer, verify(answer.candidates, images, cell.norm, eps)
 
     def shoot(self, cell: Cell, eps: float, batch: list[int]) -> tuple[list[Shot], Verified]:
@@ -173,7 +170,7 @@ class CellRun:
         target = self.target
         if cell.track == "white-box" and not target.plain:
             # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
-            target = self._undefended()
+            target = target.undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
@@ -182,18 +179,12 @@ class CellRun:
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
         if track == "white-box" and knowledge != "gradient":
-            return adaptive(self._undefended(), look, 1, references=references)
+            return adaptive(self.target.undefended(), look, 1, references=references)
         if track == "white-box":
             return white_box(self.target, look)
         if track == "adaptive":
             return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
         raise ValueError(f"track '{track}' gives no gradients")
-
-    def _undefended(self) -> Defense:
-        """The bare classifier as a defense of its own, with the layers that the defense declares."""
-        target = self.target
-        layers = [] if target.feature_layers == (PENULTIMATE,) else target.feature_layers
-        return Defense(target.classifier, target.num_classes, feature_layers=layers)
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
         """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""

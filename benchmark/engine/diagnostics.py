@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.access import adaptive
 from benchmark.data.split import Split
@@ -16,6 +15,7 @@ from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
+from benchmark.host.client import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
 from benchmark.task import Classification
@@ -39,7 +39,7 @@ def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Prog
             told = measure(workplace, unit, split)
         except (Exception, SystemExit) as error:
             for image in range(len(split)):
-                book.add_gap(image, None, f"{type(error).__name__}: {error}", **common)
+                book.add_gap(image, None, reason_of(error), **common)
             continue
         for image, columns in enumerate(told):
             book.add(image, None, None, None, **columns, **common)
@@ -48,24 +48,23 @@ def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Prog
 
 def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float]]:
     """What a deployed decision takes per image; the same of all, since images are decided on together."""
-    defense = workplace.build(unit)
+    defense = workplace.target(unit)
     images = split.images.to(workplace.device)
     seeds = [content_seed(split.dataset, name, "diagnostic", INFERENCE) for name in split.ids]
-    with FlopCounterMode(display=False) as counter:
-        defense.predict(images, Randomness(seeds, workplace.device))
+    flops = defense.flops(images, Randomness(seeds, workplace.device))
     taken = []
     for _ in range(MEASUREMENTS):
         started = time.perf_counter()
         defense.predict(images, Randomness(seeds, workplace.device)).label.cpu()
         taken.append(time.perf_counter() - started)
     count = len(split)
-    return [{"score": counter.get_total_flops() / count / 1e9, "seconds": min(taken) / count}] * count
+    return [{"score": flops / count / 1e9, "seconds": min(taken) / count}] * count
 
 
 def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
     """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
     task = Classification(len(split.classes))
-    defense = workplace.build(unit)
+    defense = workplace.target(unit)
 
     def work(batch: list[int]) -> list[dict[str, float | None]]:
         part = split.subset(batch)

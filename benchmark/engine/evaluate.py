@@ -160,6 +160,9 @@ def evaluate(
     with closing(open_executor(workplace, engine or Engine(workers=workers))) as executor:
         with listening():
             weights = node_seconds(graph, estimate(workplace, graph.units, executor.width))
+        if executor.width > 1:
+            # Workers have hosts of their own.
+            workplace.close()
         on_estimate(wall_seconds(list(weights.values()), executor.width))
         _make_folder(settings.results)
         shares = dict.fromkeys(graph.nodes, 0.0)
@@ -182,6 +185,7 @@ def evaluate(
                 drive(graph, store, executor, hear, weights if executor.width > 1 else None)
         finally:
             executor.close()
+            workplace.close()
             # Nodes end in no fixed order; the report tells of failures in the order of the plan.
             report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}
             report.files += _join(workplace, store, rows, report.failures)

@@ -67,7 +67,7 @@ def attacked_examples(workplace: Workplace, unit: Unit) -> Examples:
     images, labels = chosen.images.to(workplace.device), chosen.labels.to(workplace.device)
     seeds = [content_seed(chosen.dataset, name, "examples") for name in chosen.ids]
     draw = Randomness(seeds, workplace.device)
-    view = adaptive(workplace.build(unit), draw.fork("view"), workplace.profile.eot_samples)
+    view = adaptive(workplace.target(unit), draw.fork("view"), workplace.profile.eot_samples)
     attack = Pgd(steps=20, loss="margin")
     adversarial = attack(view, Classification(len(chosen.classes)), images, labels, HEADLINE_EPS, draw)
     judge = make_judge(workplace, unit)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.access import gray_box
 from benchmark.attacks.base import FittedAttack
-from benchmark.defense import Defense
+from benchmark.defense.target import Target
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
@@ -27,7 +27,7 @@ class Fit:
     seconds: float
 
 
-def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack, target: Defense) -> Fit:
+def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack, target: Target) -> Fit:
     """Fit an attack on the training images of the unit's data set, at one budget."""
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")

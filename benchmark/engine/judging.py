@@ -32,7 +32,7 @@ CLEAN = pa.schema(
 def make_judge(workplace: Workplace, unit: Unit) -> Judge:
     """A fresh copy of the deployed defense, on the bench."""
     task = Classification(len(workplace.card(unit.dataset).classes))
-    return Judge(workplace.build(unit), task, workplace.profile.judge_draws, workplace.device)
+    return Judge(workplace.judged(unit), task, workplace.profile.judge_draws, workplace.device)
 
 
 def judged(

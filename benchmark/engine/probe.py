@@ -120,7 +120,7 @@ def _pace(workplace: Workplace, unit: Unit) -> Pace:
     images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
     draw = Randomness(range(len(images)), workplace.device)
     task = Classification(len(part.classes))
-    defense = workplace.build(unit)
+    defense = workplace.target(unit)
     decision = _clocked(lambda: defense.predict(images, draw.restarted()))
     view, rows = adaptive(defense, draw, 1), torch.arange(len(images))
     gradient = _clocked(lambda: view.evaluate(images, lambda logits: task.margin(logits, labels), rows))

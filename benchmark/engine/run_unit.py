@@ -58,7 +58,7 @@ def _run(workplace: Workplace, node: Node, find: Find, progress: Progress) -> pa
     assert node.cell is not None
     if node.kind == "candidates":
         return candidates_table(workplace, node.unit, node.cell, node.eps)
-    attack, target = build(node.cell.method, node.cell.params), workplace.build(node.unit)
+    attack, target = build(node.cell.method, node.cell.params), workplace.target(node.unit)
     assert attack.knowledge == "training"
     return fit_table(fitted(workplace, node.unit, node.cell, node.eps, attack, target))
 

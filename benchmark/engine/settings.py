@@ -1,7 +1,9 @@
 """What a run is asked to do, and the unit that it is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmark.host.limits import Limits
 
 PARTS = ".parts"
 """Folder of finished units inside the results folder; a later run picks up what it finds there."""
@@ -22,6 +24,7 @@ class RunSettings:
         batch_size: images attacked at once at most, a matter of memory.
         batch_pixels: pixels (height times width, summed over images) that pass through a defense at once at most; half
             of it is tried when memory runs out.
+        limits: what a defense may take of this machine.
         matrix: another matrix file than the one in force; its rows are never official.
     """
 
@@ -35,6 +38,7 @@ class RunSettings:
     batch_size: int = 64
     batch_pixels: int = 2**20
     matrix: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)

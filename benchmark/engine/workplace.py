@@ -12,9 +12,9 @@ from benchmark.data.card import Card
 from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
-from benchmark.defense import Defense
 from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import RunSettings, Unit
+from benchmark.host.remote import RemoteDefense, Residence
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
 from benchmark.randomness import content_seed
@@ -28,6 +28,9 @@ REFERENCES = 512
 
 WHOLE = 0
 """Bound that stands for the whole test split."""
+
+MOST_HOSTS = 16
+"""Hosts that stay for units to come."""
 
 _FITTED = ("gray-box", "white-box", "adaptive")
 """Tracks with attacks that are fitted on training images or imitate them."""
@@ -51,6 +54,7 @@ class Workplace:
         self.device = torch.device(settings.device)
         self.matrix: Matrix
         self.matrix, self.matrix_hash = load_matrix(settings.matrix) if settings.matrix else load_matrix()
+        self._residences: dict[tuple[str, str, str], Residence] = {}
         self.card = lru_cache(maxsize=None)(self._card)
         self._chosen = lru_cache(maxsize=4)(self._choose)
         self.entry = lru_cache(maxsize=None)(self._entry)
@@ -96,12 +100,36 @@ class Workplace:
         """Taken once a run: an entry edited meanwhile must not split the run's rows."""
         return self.entry(submission).content_hash(dataset)
 
-    def build(self, unit: Unit) -> Defense:
-        """A fresh copy of the unit's defense on the run's device."""
-        return self.entry(unit.submission).build(self.card(unit.dataset)).to(self.device)
+    def target(self, unit: Unit) -> RemoteDefense:
+        """The unit's defense as attacks ask it, in a host of its own."""
+        return RemoteDefense(self._residence(unit.submission, unit.dataset, "target"))
+
+    def judged(self, unit: Unit) -> RemoteDefense:
+        """The unit's defense as the judge asks it, in another host than the one that attacks ask."""
+        return RemoteDefense(self._residence(unit.submission, unit.dataset, "judge"))
+
+    def _residence(self, submission: str, dataset: str, role: str) -> Residence:
+        """The host of a defense in one role; those of the defenses asked last stay, at rest."""
+        wanted = (submission, dataset, role)
+        if wanted not in self._residences:
+            plan = self.entry(submission).plan(self.card(dataset))
+            self._residences[wanted] = Residence(plan, self.device, self.settings.limits)
+        found = self._residences.pop(wanted)
+        if self._residences and next(reversed(self._residences))[:2] != wanted[:2]:
+            for other in self._residences.values():
+                other.rest()
+        self._residences[wanted] = found
+        while len(self._residences) > MOST_HOSTS:
+            self._residences.pop(next(iter(self._residences))).close()
+        return found
+
+    def close(self) -> None:
+        """End all hosts."""
+        while self._residences:
+            self._residences.popitem()[1].close()
 
     def _kind(self, submission: str, dataset: str) -> Kind:
-        defense = self.entry(submission).build(self.card(dataset))
+        defense = RemoteDefense(self._residence(submission, dataset, "target"))
         offers = {"alternative-backward": defense.alternative_backward, "detector": defense.detects}
         return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 

@@ -9,11 +9,14 @@ from typing import Any
 from benchmark.data.availability import find_card
 from benchmark.data.card import Card
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.interpreter import restored
+from benchmark.host.client import CallFailed, HostFailed
+from benchmark.host.limits import Limits
+from benchmark.host.trial import Bench
 from benchmark.root import Root
-from benchmark.submission.checks import attackable, behaviour, folder, outputs
+from benchmark.submission.checks import folder
 from benchmark.submission.checks.finding import Finding, Status, failed, ok, skipped
-from benchmark.submission.checks.probe import Probe, sample
+from benchmark.submission.checks.probe import Declared, sample
+from benchmark.submission.checks.steps import STEPS
 from benchmark.submission.entry import Entry
 from benchmark.submission.manifest import Manifest, find_folder, read_manifest
 
@@ -66,43 +69,13 @@ class Report:
         }
 
 
-@dataclass(frozen=True)
-class Step:
-    """A check of a built defense and the checks without whose success it would say nothing new."""
-
-    name: str
-    check: Callable[[Probe], Finding]
-    needs: tuple[str, ...]
-
-
-STEPS = (
-    Step("runs", outputs.runs, ("build",)),
-    Step("shapes", outputs.shapes, ("runs",)),
-    Step("finite", outputs.finite, ("shapes",)),
-    Step("probabilities", outputs.probabilities, ("finite",)),
-    Step("labels", outputs.labels, ("shapes",)),
-    Step("logits", outputs.logits, ("finite",)),
-    Step("eval mode", behaviour.eval_mode, ("runs",)),
-    Step("unchanged state", behaviour.untouched_state, ("eval mode",)),
-    Step("determinism", behaviour.determinism, ("finite", "eval mode", "unchanged state")),
-    Step("global randomness", behaviour.global_randomness, ("determinism",)),
-    Step("same build", behaviour.same_build, ("global randomness",)),
-    Step("unchanged input", behaviour.untouched_input, ("shapes",)),
-    Step("batch independence", behaviour.batch_independence, ("global randomness",)),
-    Step("differentiable twin", outputs.twin, ("probabilities", "labels", "global randomness")),
-    Step("gradient", attackable.gradient, ("finite", "unchanged input")),
-    Step("features", attackable.features, ("gradient", "batch independence")),
-    Step("normalisation", outputs.normalisation, ("finite", "logits", "eval mode")),
-)
-"""Checks of a built defense, in order."""
-
-
 def check_submission(
     root: Root,
     name_or_path: str,
     datasets: Sequence[str] = (),
     data_dir: Path | None = None,
     on_check: Callable[[Check], None] = lambda _check: None,
+    limits: Limits | None = None,
 ) -> Report:
     """Check a submission against the contract.
 
@@ -112,6 +85,7 @@ def check_submission(
         datasets: names of some of its data sets; all when empty.
         data_dir: where data files lie.
         on_check: told each check as it ends.
+        limits: what the defense may take of this machine.
 
     Raises:
         BenchError: there is no such folder, or it names no such data set.
@@ -137,7 +111,7 @@ def check_submission(
     fit = run.attempt("folder", "", lambda: folder.contents(where, manifest)).status != "failed"
     run.attempt("task", "", lambda: folder.datasets(manifest, cards))
     for card in cards:
-        _check_on(run, Entry(where, manifest), card, root, data_dir, fit)
+        _check_on(run, Entry(where, manifest), card, root, data_dir, fit, limits or Limits())
     return run.report
 
 
@@ -158,42 +132,44 @@ class _Run:
         """Make a check; an exception of the submission's code is a failure, not a crash of ours."""
         start = perf_counter()
         try:
-            with restored():
-                outcome = check()
-        except (Exception, SystemExit) as error:
+            outcome = check()
+        except BenchError as error:
+            outcome = failed(str(error))
+        except HostFailed as error:
+            outcome = failed(f"{error}; no defense may end its process, wait without end or take more than its share.")
+        except CallFailed as error:
             message = " ".join(str(error).split())[:300]
             outcome = failed(
-                f"the defense's code raised {type(error).__name__}: {message}; images come as float32 (N, C, H, W) in "
+                f"the defense's code raised {message}; images come as float32 (N, C, H, W) in "
                 "[0, 1], in batches of any size."
             )
         return self.note(name, dataset, outcome, perf_counter() - start)
 
 
-def _check_on(run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | None, fit: bool) -> None:
+def _check_on(
+    run: _Run, entry: Entry, card: Card, root: Root, data_dir: Path | None, fit: bool, limits: Limits
+) -> None:
     """Make all checks on one data set; nothing is built of a folder that is not fit."""
     manifest: Manifest = entry.manifest
     images = sample(card, root, data_dir)
     run.report.images[card.name] = images.source
     weights = run.attempt("weights", card.name, lambda: folder.weights(entry.folder, manifest, card))
-    built: list[Probe] = []
-
-    def build() -> Finding:
-        try:
-            built.append(Probe(entry, card, images))
-        except BenchError as error:
-            return failed(str(error))
-        return ok()
-
     results = {"weights": weights.status}
-    if weights.status == "failed" or not fit:
-        what = "weights are" if fit else "folder is"
-        results["build"] = run.note("build", card.name, skipped(f"the {what} unfit")).status
-    else:
-        results["build"] = run.attempt("build", card.name, build).status
-    for step in STEPS:
-        missing = [need for need in step.needs if results[need] not in ("ok", "warning")]
-        if missing:
-            outcome = run.note(step.name, card.name, skipped(f"needs '{missing[0]}' first"))
+    with Bench(limits) as bench:
+        if weights.status == "failed" or not fit:
+            what = "weights are" if fit else "folder is"
+            results["build"] = run.note("build", card.name, skipped(f"the {what} unfit")).status
         else:
-            outcome = run.attempt(step.name, card.name, lambda step=step: step.check(built[0]))  # type: ignore[misc]
-        results[step.name] = outcome.status
+            declared = Declared(manifest.stochastic, manifest.gradient)
+            results["build"] = run.attempt(
+                "build", card.name, lambda: bench.build(entry.plan(card), declared, images)
+            ).status
+        for step in STEPS:
+            missing = [need for need in step.needs if results[need] not in ("ok", "warning")]
+            if missing:
+                outcome = run.note(step.name, card.name, skipped(f"needs '{missing[0]}' first"))
+            elif not bench.alive:
+                outcome = run.note(step.name, card.name, skipped("the defense's process has ended"))
+            else:
+                outcome = run.attempt(step.name, card.name, lambda name=step.name: bench.check(name))  # type: ignore[misc]
+            results[step.name] = outcome.status

@@ -12,6 +12,7 @@ from benchmark.engine.graph import Find, Node
 from benchmark.engine.run_unit import run_node
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
+from benchmark.host.client import CallFailed, HostFailed
 from benchmark.interrupts import is_the_users
 
 
@@ -87,7 +88,7 @@ def attempt(workplace: Workplace, node: Node, find: Find, hear: Hear) -> News:
     """Compute a node; whatever goes wrong in it is its failure, and nobody else's."""
     try:
         table = run_node(workplace, node, find, lambda share: hear(News(node, share)))
-    except BenchError as error:
+    except (BenchError, CallFailed, HostFailed) as error:
         return News(node, failure=str(error))
     except Orphaned:
         raise

@@ -110,16 +110,16 @@ def serve(pipe: Connection, settings: RunSettings) -> None:
     keep_freed_memory()
     workplace = Workplace(settings)
     hear = _teller(pipe)
-    while True:
-        try:
+    try:
+        while True:
             task = pipe.recv()
-        except (EOFError, OSError, KeyboardInterrupt):
-            return
-        try:
             with listening():
                 hear(attempt(workplace, task.node, reading(task.inputs), hear))
-        except (Orphaned, KeyboardInterrupt):
-            return
+    except (EOFError, OSError, Orphaned, KeyboardInterrupt):
+        # The run has ended, or was killed.
+        return
+    finally:
+        workplace.close()
 
 
 def _teller(pipe: Connection) -> Hear:

@@ -36,7 +36,7 @@ def gradient(probe: Probe) -> Finding:
             return failed(wrong)
         sizes.append(look().gradient.flatten(1).abs().amax(dim=1))
     flat, count = int((sizes[0] == 0).sum()), len(sizes[0])
-    if not probe.entry.manifest.gradient:
+    if not probe.declared.gradient:
         if flat < count:
             return warning("the manifest says gradient = false, but there is one; set gradient = true.")
         return ok("zero, as declared; the entry is marked so, and attacks without gradients decide")

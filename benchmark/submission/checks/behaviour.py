@@ -34,7 +34,7 @@ def untouched_state(probe: Probe) -> Finding:
 
 def determinism(probe: Probe) -> Finding:
     """One draw gives one decision; other draws may differ only where the manifest declares it."""
-    declared, built = probe.entry.manifest.stochastic, probe.defense.stochastic
+    declared, built = probe.declared.stochastic, probe.defense.stochastic
     seed_everything(3)
     first = probe.predict()
     seed_everything(3)

@@ -18,7 +18,7 @@ from benchmark.defense import Decision, Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness, content_seed
 from benchmark.root import Root
-from benchmark.submission.entry import Entry
+from benchmark.submission.building import BuildPlan, build
 
 IMAGES = 6
 """Images of the test split that a defense is tried on; a black and a white one are added."""
@@ -66,6 +66,14 @@ def _balanced(split: Split) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """What a manifest says of its defense: whether it is random, and whether it has a gradient."""
+
+    stochastic: bool
+    gradient: bool
+
+
+@dataclass(frozen=True)
 class GlobalState:
     """States of the global generators of torch, numpy and Python."""
 
@@ -99,21 +107,21 @@ class Probe:
     """A freshly built defense and what checks ask of it; every call gets its own copy of the images.
 
     Args:
-        entry: the submission.
-        card: the data set.
+        plan: how the defense is built.
+        declared: what its manifest says of it.
         sample: what to try it on.
 
     Raises:
         BenchError: the defense cannot be built.
     """
 
-    def __init__(self, entry: Entry, card: Card, sample: Sample) -> None:
-        self.entry = entry
-        self.card = card
+    def __init__(self, plan: BuildPlan, declared: Declared, sample: Sample) -> None:
+        self.plan = plan
+        self.declared = declared
         self.sample = sample
-        self.classes = len(card.classes)
+        self.classes = plan.num_classes
         seed_everything(1)
-        self.defense = entry.build(card)
+        self.defense = build(plan)[0]
         self.state_before = self.state()
 
     def state(self) -> dict[str, Tensor]:
@@ -123,7 +131,7 @@ class Probe:
     def rebuild(self) -> Defense:
         """Build once more from other global seeds."""
         seed_everything(2)
-        return self.entry.build(self.card)
+        return build(self.plan)[0]
 
     def draw(self, number: int = 0) -> Randomness:
         """The ``number``-th draw, one stream per image."""
@@ -131,7 +139,7 @@ class Probe:
 
     def draw_for(self, count: int, number: int = 0) -> Randomness:
         """The ``number``-th draw of any ``count`` images."""
-        return Randomness(content_seed("contract", self.card.name, image, number) for image in range(count))
+        return Randomness(content_seed("contract", self.plan.dataset, image, number) for image in range(count))
 
     def predict(self, number: int = 0, order: Sequence[int] | None = None) -> Decision:
         """Decide on the images in some order; each image keeps its own stream wherever and however often it stands."""

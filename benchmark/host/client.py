@@ -1,0 +1,233 @@
+"""The harness's side of a host: start it, ask it with a time limit, end it."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.errors import BenchError
+from benchmark.host import nursery, sandbox
+from benchmark.host.limits import Limits
+from benchmark.host.sandbox import Isolation, Sandbox
+from benchmark.host.wire import Arena, Garbled, receive, send
+from benchmark.submission.building import BuildPlan
+
+FEWEST, MOST = 12, 20
+"""Calls that one fork answers, at least and at most; how many is drawn anew each time and told to nobody."""
+
+AHEAD = 8
+"""Calls before its end at which a fork's successor is made, while it works."""
+
+
+class HostFailed(RuntimeError):
+    """A host has ended, does not answer, or answers nonsense: a gap, and no success of its defense."""
+
+
+class CallFailed(RuntimeError):
+    """The defense raised an exception; the text names it as the defense's author knows it."""
+
+
+class Host:
+    """One host of one entry on one data set.
+
+    Args:
+        plan: what it builds.
+        device: where the defense runs.
+        limits: what it may take.
+        trial: whether it makes the contract's checks instead of serving attacks or a judge.
+
+    Attributes:
+        facts: what the host tells of the defense that it has built; empty on trial.
+        isolation: how it is shut in.
+
+    Raises:
+        BenchError: the entry cannot be built.
+        HostFailed: the host ends, or hangs, before it has built anything.
+    """
+
+    def __init__(self, plan: BuildPlan, device: str = "cpu", limits: Limits | None = None, trial: bool = False) -> None:
+        self._limits = limits or Limits()
+        self._arena = Arena()
+        self._zygote: socket.socket | None = None
+        self._fork: socket.socket | None = None
+        self._spare: socket.socket | None = None
+        self._sandbox: Sandbox | None = None
+        self._process = 0
+        self._left = 0
+        self._forks = device == "cpu" and not trial
+        self.facts: dict[str, Any] = {}
+        self.isolation: Isolation = "process"
+        try:
+            self._start(plan, device, trial)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, plan: BuildPlan, device: str, trial: bool) -> None:
+        self._sandbox, self._zygote, self._process = nursery.hatch(plan.copy, self._limits)
+        self.isolation = "bwrap" if self._sandbox else "process"
+        if self._sandbox:
+            plan = BuildPlan(**{**asdict(plan), "copy": sandbox.ENTRY})
+        line = self._zygote
+        send(line, {"plan": asdict(plan), "device": device, "trial": trial}, [self._arena.descriptor])
+        if trial:
+            return
+        told = self._heard(line, self._limits.start, "building the defense")
+        if "facts" not in told or not isinstance(told["facts"], dict):
+            raise HostFailed("the defense's process told nothing of the defense that it built")
+        self.facts = told["facts"]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._zygote is not None
+
+    def ask(
+        self,
+        message: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        seconds: float,
+        release: Sequence[int] = (),
+        goes_on: bool = False,
+        counts: bool = True,
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Put a call to the host.
+
+        Args:
+            message: the call and its plain arguments.
+            tensors: its tensors.
+            seconds: after which the host is given up.
+            release: numbers of forward passes that are no longer held.
+            goes_on: whether the fork that answered last has to answer this too, since it holds what is asked about.
+            counts: whether the call is one of the few that a fork answers.
+
+        Returns:
+            The answer's tensors, and its plain part.
+
+        Raises:
+            CallFailed: the defense raised an exception.
+            HostFailed: the host has ended, hangs or answers nonsense; it is closed.
+        """
+        if self._zygote is None:
+            raise HostFailed("the defense's process has ended")
+        try:
+            line = self._line(goes_on, counts)
+            # Nothing that another host, or an earlier call, has written is left to read.
+            send(line, {**message, "tensors": self._arena.put(tensors), "release": list(release)})
+            told = self._heard(line, seconds, "answering")
+            return self._arena.take(told.get("tensors")), told
+        except (CallFailed, BenchError):
+            raise
+        except (OSError, EOFError) as error:
+            self.close()
+            raise HostFailed(f"the defense ended its process ({type(error).__name__})") from None
+        except (Garbled, MemoryError) as error:
+            self.close()
+            raise HostFailed(f"the defense's process answered nonsense: {error}") from None
+        except BaseException:
+            # An answer may still be on its way: nobody must take it for that to another question.
+            self.close()
+            raise
+
+    def _line(self, goes_on: bool, counts: bool) -> socket.socket:
+        """The line to whoever answers next."""
+        assert self._zygote is not None
+        if not self._forks:
+            return self._zygote
+        if self._fork is None or (self._left <= 0 and not goes_on):
+            if self._fork is not None:
+                self._fork.close()
+            self._fork, self._spare = self._spare or self._forked(), None
+            self._left = FEWEST + secrets.randbelow(MOST - FEWEST + 1)
+        self._left -= int(counts)
+        if self._spare is None and self._left == AHEAD:
+            self._spare = self._forked()
+        return self._fork
+
+    def _forked(self) -> socket.socket:
+        """The line to a new fork, which may still be on its way."""
+        assert self._zygote is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            send(self._zygote, {}, [theirs.fileno()])
+        return ours
+
+    def renew(self) -> None:
+        """Let a pristine fork answer the next call."""
+        self._left = 0
+
+    def rest(self) -> None:
+        """End the fork at work, and what memory it holds; the next call begins another."""
+        if self._fork is not None and self._zygote is not None:
+            for line in (self._fork, self._spare):
+                if line is not None:
+                    line.close()
+            self._fork = self._spare = None
+            try:
+                send(self._zygote, {})
+            except OSError:
+                self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _heard(self, line: socket.socket, seconds: float, what: str) -> dict[str, Any]:
+        """Wait for a message.
+
+        Raises:
+            CallFailed, BenchError, HostFailed: as told, or when time is up.
+        """
+        until = time.monotonic() + seconds
+        line.settimeout(seconds)
+        try:
+            told, _ = receive(line)
+        except TimeoutError:
+            self.close()
+            raise HostFailed(f"the defense took more than {seconds:.0f} s for {what} and was stopped") from None
+        except EOFError:
+            self.close()
+            raise HostFailed(f"the defense ended its process while {what}") from None
+        if time.monotonic() > until + 1:
+            self.close()
+            raise HostFailed(f"the defense took more than {seconds:.0f} s for {what} and was stopped")
+        error = told.get("error")
+        if error is None:
+            return told
+        if not isinstance(error, dict):
+            raise Garbled("an error that is no table")
+        if error.get("kind") == "entry":
+            raise BenchError(str(error.get("message")))
+        if error.get("kind") == "host":
+            self.close()
+            raise HostFailed(f"no process for the defense: {error.get('type')}: {error.get('message')}")
+        raise CallFailed(f"{error.get('type')}: {error.get('message')}{error.get('place', '')}")
+
+    def close(self) -> None:
+        """End the host and everything that it has started."""
+        for line in (self._fork, self._spare, self._zygote):
+            if line is not None:
+                line.close()
+        self._fork = self._spare = self._zygote = None
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+        elif self._process:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process, signal.SIGKILL)
+        self._process = 0
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None  # type: ignore[assignment]
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something could not run, as a gap's row tells it."""
+    return str(error) if isinstance(error, CallFailed | HostFailed) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,91 @@
+"""What a host may take: memory, files, processes and time."""
+
+import ctypes
+import os
+import resource
+from dataclasses import dataclass
+
+_NO_NEW_PRIVILEGES = 38
+_DIE_WITH_PARENT = 1
+_DROP_BOUNDING = 24
+_SET_KEEP_CAPS = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one host.
+
+    Attributes:
+        memory: bytes of private memory of each of its processes.
+        scratch: bytes of its temporary folder, and of any file.
+        processes: processes that it may have at a time, the host's own among them; the system enforces them for every
+            user but root.
+        files: open files.
+        start: seconds to import and build.
+        call: seconds for a call, before those for its images.
+        image: further seconds for each image of a call.
+        most: seconds that no call may exceed.
+    """
+
+    memory: int = 3 << 30
+    scratch: int = 64 << 20
+    processes: int = 32
+    files: int = 256
+    start: float = 120.0
+    call: float = 30.0
+    image: float = 2.0
+    most: float = 1800.0
+
+    def seconds(self, images: int, copies: int) -> float:
+        """Time for a call about some images, of which a vote takes so many copies each."""
+        return min(self.most, self.call + self.image * images * max(1.0, copies / 500))
+
+
+def restrain(limits: Limits, alone: bool) -> None:
+    """Bound this process and all that it starts; it can never loosen these bounds again.
+
+    Args:
+        limits: the bounds.
+        alone: whether it is in a sandbox, where no other process of the user counts against its own number.
+    """
+    bounds = [
+        (resource.RLIMIT_DATA, limits.memory),
+        (resource.RLIMIT_FSIZE, limits.scratch),
+        (resource.RLIMIT_NOFILE, limits.files),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ]
+    if alone:
+        bounds.append((resource.RLIMIT_NPROC, limits.processes))
+    for kind, bound in bounds:
+        _, hard = resource.getrlimit(kind)
+        most = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(kind, (most, most))
+    drop_privileges()
+
+
+def drop_privileges() -> None:
+    """Give up every capability, for this process and all that it starts.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    _checked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    for capability in range(64):
+        if libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0) != 0:
+            break
+    # struct __user_cap_header_struct, version 3, and two empty sets of each kind.
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    _checked(libc.capset(header, (ctypes.c_uint32 * 6)()))
+
+
+def die_with_parent() -> None:
+    """End this process when the one that started it ends."""
+    _checked(ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, 9, 0, 0, 0))
+
+
+def _checked(answer: int) -> None:
+    if answer != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,290 @@
+"""A defense that lives in a host, as attacks, views and judge ask it: forward and backward passes run there."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from benchmark.defense.decision import Decision
+from benchmark.defense.features import PENULTIMATE
+from benchmark.defense.stage import Backward
+from benchmark.errors import BenchError, did_you_mean
+from benchmark.host.client import Host, HostFailed
+from benchmark.host.limits import Limits
+from benchmark.host.sandbox import Isolation
+from benchmark.randomness import Randomness
+from benchmark.submission.building import BuildPlan
+
+DEATHS = 3
+"""Times that a defense may end its process before it is not started again."""
+
+
+class Residence:
+    """Keeps a host of one defense, starting it anew where it has ended.
+
+    Args:
+        plan: what it builds.
+        device: where the defense runs.
+        limits: what it may take.
+
+    Raises:
+        BenchError: as :class:`~benchmark.host.client.Host`.
+        HostFailed: likewise.
+    """
+
+    def __init__(self, plan: BuildPlan, device: torch.device, limits: Limits | None = None) -> None:
+        self._plan = plan
+        self._limits = limits or Limits()
+        self.device = device
+        self._failures: list[str] = []
+        self._number = 0
+        self._held: set[int] = set()
+        self._released: list[int] = []
+        self._host = self._started()
+        self.facts = _Facts(self._host.facts, plan.num_classes)
+
+    def _started(self) -> Host:
+        self._held.clear()
+        self._released.clear()
+        return Host(self._plan, str(self.device), self._limits)
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the defense is shut in."""
+        return self._host.isolation
+
+    def call(
+        self, message: Mapping[str, Any], images: Tensor, copies: int = 1, graph: bool = False
+    ) -> tuple[dict[str, Tensor], list[str], int]:
+        """Put a call about images to the host.
+
+        Returns:
+            The answer's tensors, the names of those that have a gradient, and the number of the forward pass, if held.
+
+        Raises:
+            CallFailed, HostFailed: as :meth:`~benchmark.host.client.Host.ask`; the second at once where the defense has
+                ended its process too often, or ever took too long.
+        """
+        self._number += 1
+        number = self._number
+        seconds = self._limits.seconds(len(images), copies)
+        whole = {**message, "graph": number if graph else None}
+        tensors, told = self._ask(whole, {"images": images}, seconds, goes_on=bool(self._held), counts=True)
+        if graph:
+            self._held.add(number)
+        differentiable = told.get("differentiable")
+        return tensors, differentiable if isinstance(differentiable, list) else [], number
+
+    def gradient(self, number: int, cotangents: Mapping[str, Tensor], images: int, copies: int) -> Tensor:
+        """Gradient at the images of a forward pass that is held; raises as :meth:`call`."""
+        if number not in self._held:
+            raise HostFailed("the defense's process ended between a forward pass and its gradient")
+        seconds = self._limits.seconds(images, copies)
+        message = {"op": "backward", "graph": number}
+        return self._ask(message, cotangents, seconds, goes_on=True, counts=False)[0]["gradient"]
+
+    def let_go(self, number: int) -> None:
+        """The forward pass will not be asked about again."""
+        if number in self._held:
+            self._held.discard(number)
+            self._released.append(number)
+
+    def renew(self) -> None:
+        """Let a pristine fork answer the next call."""
+        if not self._held:
+            self._host.renew()
+
+    def _ask(
+        self, message: Mapping[str, Any], tensors: Mapping[str, Tensor], seconds: float, goes_on: bool, counts: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if not self._host.alive:
+            if not self._failures or len(self._failures) >= DEATHS or "took more than" in self._failures[-1]:
+                raise HostFailed(self._failures[-1] if self._failures else "the defense's process has ended")
+            self._host = self._started()
+        released, self._released = self._released, []
+        try:
+            return self._host.ask(message, tensors, seconds=seconds, release=released, goes_on=goes_on, counts=counts)
+        except HostFailed as error:
+            self._held.clear()
+            self._failures.append(str(error))
+            raise
+
+    def rest(self) -> None:
+        """Free what memory calls have taken, while others are asked."""
+        if not self._held:
+            self._host.rest()
+
+    def close(self) -> None:
+        """End the host."""
+        self._host.close()
+
+
+class _Facts:
+    """What a host has told of its defense, taken as data."""
+
+    def __init__(self, told: Mapping[str, Any], classes: int) -> None:
+        layers = told.get("feature_layers")
+        if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers):
+            raise HostFailed("the defense's process told nothing of its feature layers")
+        copies = told.get("copies")
+        self.num_classes = classes
+        self.stochastic = told.get("stochastic") is True
+        self.plain = told.get("plain") is True
+        self.alternative_backward = told.get("alternative_backward") is True
+        self.detects = told.get("detects") is True
+        self.feature_layers: tuple[str, ...] = tuple(layers)
+        self.copies = copies if type(copies) is int and copies > 0 else 1
+
+
+class RemoteDefense:
+    """A :class:`~benchmark.defense.target.Target` whose passes run in a host.
+
+    Args:
+        residence: the host.
+        part: the whole defense, or its bare classifier.
+        foreseen: a longer vote is foreseen from so many copies; 0 for never.
+    """
+
+    def __init__(self, residence: Residence, part: Literal["whole", "bare"] = "whole", foreseen: int = 0) -> None:
+        self._residence = residence
+        self._facts = residence.facts
+        self._part = part
+        self._foreseen = foreseen
+        self.num_classes = self._facts.num_classes
+        self.feature_layers = self._facts.feature_layers
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the defense is shut in."""
+        return self._residence.isolation
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether two decisions on one image may differ."""
+        return self._facts.stochastic and self._part == "whole"
+
+    @property
+    def plain(self) -> bool:
+        """Whether the defense is its bare classifier."""
+        return self._facts.plain or self._part == "bare"
+
+    @property
+    def detects(self) -> bool:
+        """Whether it has a detector whose score can be followed."""
+        return self._facts.detects and self._part == "whole"
+
+    @property
+    def alternative_backward(self) -> bool:
+        """Whether the backward pass "identity" may differ from the declared one."""
+        return self._facts.alternative_backward and self._part == "whole"
+
+    def undefended(self) -> "RemoteDefense":
+        """The bare classifier as a defense of its own."""
+        return RemoteDefense(self._residence, "bare")
+
+    def answering(self, copies: int) -> "RemoteDefense":
+        """The defense, a vote of more than so many copies foreseen from these."""
+        return RemoteDefense(self._residence, self._part, copies)
+
+    def renew(self) -> None:
+        """Let a pristine fork answer the next call."""
+        self._residence.renew()
+
+    def predict(self, images: Tensor, draw: Randomness) -> Decision:
+        """The deployed decision.
+
+        Raises:
+            CallFailed, HostFailed: as :meth:`Residence.call`.
+        """
+        message = {"op": "decide", "seeds": draw.seeds, "foreseen": self._foreseen}
+        told = self._asked(message, images.detach(), copies=self._foreseen or self._facts.copies)
+        missing = {"probs", "label"} - set(told)
+        if missing:
+            raise HostFailed(f"the defense's decision lacks {min(missing)}")
+        return Decision(told["probs"], told["label"], told.get("score"), told.get("copies"))
+
+    def flops(self, images: Tensor, draw: Randomness) -> int:
+        """Floating point operations of a decision on all these images; raises as :meth:`predict`."""
+        told = self._asked({"op": "flops", "seeds": draw.seeds}, images, copies=self._facts.copies)
+        return int(told["flops"])
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Differentiable logits (N, K) of the bare classifier."""
+        return self._passed({"op": "logits"}, images)["logits"]
+
+    def adaptive_logits(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
+        """As :meth:`benchmark.defense.Defense.adaptive_logits`."""
+        return self._passed(self._pipeline("adaptive_logits", draw, copies, backward), images)["logits"]
+
+    def adaptive_score(self, images: Tensor, draw: Randomness, copies: int, backward: Backward = "declared") -> Tensor:
+        """As :meth:`benchmark.defense.Defense.adaptive_score`."""
+        return self._passed(self._pipeline("adaptive_score", draw, copies, backward), images)["score"]
+
+    def adaptive_features(
+        self, images: Tensor, draw: Randomness, copies: int, layers: Sequence[str], backward: Backward = "declared"
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """As :meth:`benchmark.defense.Defense.adaptive_features`."""
+        message = {**self._pipeline("adaptive_features", draw, copies, backward), "layers": list(layers)}
+        told = self._passed(message, images)
+        return {layer: told[f"feature {layer}"] for layer in layers}, told["logits"]
+
+    def check_layers(self, layers: Sequence[str]) -> None:
+        """Raise BenchError where a layer is none that the defense declares: others cannot be asked for from here."""
+        for layer in layers:
+            if layer != PENULTIMATE and layer not in self.feature_layers:
+                raise BenchError(
+                    f"The defense declares no feature layer '{layer}'.{did_you_mean(layer, self.feature_layers)}"
+                )
+
+    def _pipeline(self, op: str, draw: Randomness, copies: int, backward: Backward) -> dict[str, Any]:
+        return {"op": op, "seeds": draw.seeds, "copies": copies, "backward": backward}
+
+    def _asked(self, message: Mapping[str, Any], images: Tensor, copies: int) -> dict[str, Tensor]:
+        told = self._residence.call({**message, "part": self._part}, images, copies)[0]
+        return {name: value.to(images.device) for name, value in told.items()}
+
+    def _passed(self, message: Mapping[str, Any], images: Tensor) -> dict[str, Tensor]:
+        """A forward pass, with a way back to the images where they ask for one."""
+        whole = {**message, "part": self._part}
+        copies = int(message.get("copies", 1))
+        if not (torch.is_grad_enabled() and images.requires_grad):
+            told = self._residence.call(whole, images, copies)[0]
+            return {name: value.to(images.device) for name, value in told.items()}
+        names: list[str] = []
+        values = _Pass.apply(images, self._residence, whole, copies, names)  # type: ignore[no-untyped-call]
+        return dict(zip(names, values, strict=True))
+
+
+class _Pass(torch.autograd.Function):
+    """A forward pass in the host, and its gradient there."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, images: Tensor, residence: Residence, message: Mapping[str, Any], copies: int, names: list[str]
+    ) -> tuple[Tensor, ...]:
+        told, differentiable, number = residence.call(message, images, copies, graph=True)
+        names += told
+        ctx.names, ctx.residence, ctx.number, ctx.size, ctx.copies = tuple(told), residence, number, len(images), copies
+        ctx.held = _Held()
+        weakref.finalize(ctx.held, residence.let_go, number).atexit = False
+        ctx.set_materialize_grads(False)
+        values = tuple(value.to(images.device) for value in told.values())
+        ctx.mark_non_differentiable(
+            *(value for name, value in zip(told, values, strict=True) if name not in differentiable)
+        )
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+        given = {name: slope for name, slope in zip(ctx.names, slopes, strict=True) if slope is not None}
+        device = next(iter(given.values())).device
+        gradient = ctx.residence.gradient(ctx.number, given, ctx.size, ctx.copies)
+        return gradient.to(device), None, None, None, None
+
+
+class _Held:
+    """Lives as long as somebody may ask for the gradient of a forward pass."""

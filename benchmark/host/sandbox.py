@@ -1,0 +1,189 @@
+"""A place without network, data, results and home, made by bubblewrap: a host sees its own folder and the packages.
+
+bubblewrap makes the place and holds it open; a host that was started outside joins it before it imports anything of an
+entry. Starting Python and torch anew inside would take seconds for every host.
+"""
+
+import ctypes
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmark.host.limits import Limits
+
+Isolation = Literal["bwrap", "process", "none"]
+"""How an entry was shut in: by bubblewrap, in a process with resource limits, or not at all."""
+
+ENTRY = "/entry"
+"""Where a host finds its entry's folder."""
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+_NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+"""Joined in this order: the first gives the right to join the others."""
+
+
+class Unavailable(Exception):
+    """This system makes no such place; the text says why."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A place that stands as long as its process runs.
+
+    Attributes:
+        keeper: bubblewrap's own process.
+        inside: the number of a process in the place, as seen from outside.
+    """
+
+    keeper: "subprocess.Popen[bytes]"
+    inside: int
+
+    def close(self) -> None:
+        """End the place and every process in it."""
+        self.keeper.kill()
+        self.keeper.wait()
+        for stream in (self.keeper.stdin, self.keeper.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def make(folder: Path, limits: Limits) -> Sandbox:
+    """Make a place that shows ``folder`` as :data:`ENTRY`.
+
+    Raises:
+        Unavailable: bubblewrap is not installed, or the system does not let it make one.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        raise Unavailable("bubblewrap is not installed (Debian, Ubuntu and Fedora call the package 'bubblewrap')")
+    told, tell = os.pipe()
+    command = [program, "--info-fd", str(tell), *_arguments(folder, limits), "sh", "-c", "echo here; exec cat"]
+    keeper = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[tell],
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    os.close(tell)
+    with os.fdopen(told, "rb") as stream:
+        facts = stream.read()
+    assert keeper.stdout is not None
+    assert keeper.stderr is not None
+    if keeper.stdout.readline() != b"here\n":
+        keeper.kill()
+        reason = keeper.stderr.read().decode(errors="replace").strip()
+        keeper.wait()
+        raise Unavailable(f"bubblewrap makes no sandbox here ({reason or 'it says nothing'})")
+    keeper.stderr.close()
+    return Sandbox(keeper, int(json.loads(facts)["child-pid"]))
+
+
+def _arguments(folder: Path, limits: Limits) -> list[str]:
+    shown: list[str] = []
+    for place in _SYSTEM:
+        path = Path(place)
+        if path.is_symlink():
+            shown += ["--symlink", str(path.readlink()), place]
+        elif path.is_dir():
+            shown += ["--ro-bind", place, place]
+    for file in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
+        shown += ["--ro-bind-try", file, file]
+    for path in _packages():
+        shown += ["--ro-bind", str(path), str(path)]
+    # What a wheel carries of the board and of other entries is no business of this one.
+    bundled = _PACKAGE / "_bundled"
+    hidden = ["--tmpfs", str(bundled), "--remount-ro", str(bundled)] if bundled.is_dir() else []
+    return [
+        *("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"),
+        *("--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+        *shown,
+        *hidden,
+        *("--ro-bind", str(folder), ENTRY),
+        *("--proc", "/proc", "--dev", "/dev", *_devices(), "--remount-ro", "/dev"),
+        *("--perms", "0700", "--size", str(limits.scratch), "--tmpfs", "/tmp"),
+        *("--remount-ro", "/", "--chdir", "/"),
+    ]
+
+
+def _devices() -> list[str]:
+    """Devices of a GPU, where there are any."""
+    found = sorted(Path("/dev").glob("nvidia*"))
+    return [word for path in found for word in ("--dev-bind-try", str(path), str(path))]
+
+
+@functools.cache
+def _packages() -> tuple[Path, ...]:
+    """Folders that installed packages are imported from, the interpreter's own among them; none holds another."""
+    places = {Path(place) for place in (*sys.path, sys.prefix, sys.base_prefix, sys.exec_prefix) if place}
+    roots = {path.resolve() for path in places if _is_of_packages(path)} | {
+        path for path in places if _is_of_packages(path)
+    }
+    roots.add(_PACKAGE)
+    system = tuple(Path(place) for place in _SYSTEM)
+    outer = [path for path in sorted(roots) if not any(path.is_relative_to(place) for place in system)]
+    return tuple(path for path in outer if not any(path != other and path.is_relative_to(other) for other in outer))
+
+
+def _is_of_packages(path: Path) -> bool:
+    """Whether a folder of the import path is an interpreter's, rather than a project with its data beside the code."""
+    if not path.is_dir() or path == Path("/"):
+        return False
+    parts = path.parts
+    return (
+        "site-packages" in parts
+        or "dist-packages" in parts
+        or path in {Path(sys.prefix), Path(sys.base_prefix), Path(sys.exec_prefix)}
+        or any(path.is_relative_to(prefix) for prefix in (Path(sys.prefix), Path(sys.base_prefix)))
+    )
+
+
+def join(inside: int) -> None:
+    """Move this process, which must have one thread, into the place; what it forks from now on is wholly there.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    doors = [os.open(f"/proc/{inside}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in _NAMESPACES]
+    for door in doors:
+        if libc.setns(door, 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        os.close(door)
+    os.chdir("/")
+
+
+@functools.cache
+def why_unavailable() -> str:
+    """Why no such place can be made here; empty where it can. Asked once a process."""
+    try:
+        make(_PACKAGE / "host", Limits()).close()
+    except (Unavailable, OSError) as error:
+        return str(error)
+    return ""
+
+
+def processes_in(inside: int) -> list[int]:
+    """Numbers of all processes in the place, as seen from outside."""
+    wanted = _namespace(inside)
+    numbers: Sequence[int] = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
+    return [number for number in numbers if wanted is not None and _namespace(number) == wanted]
+
+
+def _namespace(process: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{process}/ns/pid").readlink())
+    except OSError:
+        return None

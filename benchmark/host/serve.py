@@ -1,0 +1,143 @@
+"""A host's own side: build the defense, then let pristine forks of this process answer.
+
+The process that has built the defense answers nothing itself. Each fork of it answers a few calls and is replaced, so
+that nothing which a call leaves behind, wherever in the process it lies, is met by the next fork's calls.
+"""
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import torch
+
+from benchmark.defense import Defense
+from benchmark.defense.rollback import Rollback
+from benchmark.errors import BenchError
+from benchmark.host.calls import Answer, Served
+from benchmark.host.limits import die_with_parent
+from benchmark.host.trial import Trial
+from benchmark.host.wire import Arena, Garbled, receive, send
+from benchmark.submission.building import BuildPlan, build
+
+_SET_DUMPABLE = 4
+
+
+def zygote(line: socket.socket) -> NoReturn:
+    """Build the defense that the first message names, then fork whenever asked, until the harness hangs up."""
+    try:
+        # Its forks must not read or write this process's memory.
+        ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+        message, (memory,) = receive(line, descriptors=1)
+        arena = Arena(memory)
+        plan, device = BuildPlan(**message["plan"]), torch.device(message["device"])
+        if message["trial"]:
+            _answer(line, arena, Trial(plan))
+        else:
+            try:
+                defense = build(plan)[0].to(device)
+            except BenchError as error:
+                send(line, {"error": {"kind": "entry", "type": "BenchError", "message": str(error)}})
+                os._exit(0)
+            served = Served(defense, device)
+            send(line, {"facts": served.facts()})
+            if device.type == "cpu":
+                _fork_when_asked(line, arena, served)
+            else:
+                # A process that has used a GPU cannot be forked.
+                _answer(line, arena, _Restoring(served, defense))
+    except (EOFError, OSError, Garbled):
+        pass
+    os._exit(0)
+
+
+def _fork_when_asked(line: socket.socket, arena: Arena, served: Served) -> None:
+    gc.collect()
+    # A collection in a fork would write to every page that it shares with this process.
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    forks: list[int] = []
+    while True:
+        _, held = receive(line, descriptors=1)
+        # The last one may be at work while its successor is made; who was before it has had its time.
+        for ended in forks[:-1] if held else forks:
+            _end(ended)
+        forks = forks[-1:] if held else []
+        if not held:
+            continue
+        forks.append(os.fork())
+        if forks[-1] == 0:
+            line.close()
+            die_with_parent()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                _answer(socket.socket(fileno=held[0]), arena, served)
+            finally:
+                os._exit(0)
+        os.close(held[0])
+
+
+def _end(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _answer(line: socket.socket, arena: Arena, asked: "Served | _Restoring | Trial") -> None:
+    """Answer calls until the harness hangs up; what the defense raises is told, and is no end."""
+    while True:
+        try:
+            message, _ = receive(line)
+        except (EOFError, OSError):
+            return
+        try:
+            asked.release(message["release"])
+            answer = asked.answer(message, arena.take(message["tensors"]))
+            told = {
+                "tensors": arena.put(
+                    {name: value for name, value in answer.items() if isinstance(value, torch.Tensor)}
+                ),
+                "differentiable": [name for name, value in answer.items() if _requires_grad(value)],
+                "plain": {name: value for name, value in answer.items() if not isinstance(value, torch.Tensor)},
+            }
+        except BaseException as error:
+            told = {"error": _as_message(error)}
+        send(line, told)
+
+
+def _requires_grad(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
+def _as_message(error: BaseException) -> dict[str, str]:
+    """What is told of an exception; a BenchError is the benchmark's own sentence, about the entry."""
+    if isinstance(error, BenchError):
+        return {"kind": "entry", "type": "BenchError", "message": str(error)}
+    where = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(where[-1].filename)}:{where[-1].lineno})" if where else ""  # noqa: PTH119
+    try:
+        text = str(error)
+    except Exception:
+        text = "an error without words"
+    return {"kind": "call", "type": type(error).__name__, "message": text[:2000], "place": place}
+
+
+class _Restoring:
+    """Restores what a call left behind in the defense, where the process cannot be forked."""
+
+    def __init__(self, served: Served, defense: Defense) -> None:
+        self._served = served
+        self._guard = Rollback(defense)
+
+    def release(self, numbers: list[int]) -> None:
+        """As :meth:`Served.release`."""
+        self._served.release(numbers)
+
+    def answer(self, message: Mapping[str, Any], given: Mapping[str, torch.Tensor]) -> Answer:
+        """As :meth:`Served.answer`."""
+        with self._guard:
+            return self._served.answer(message, given)
