@@ -34,6 +34,7 @@ for _group in (
     "compare",
     "verify",
     "fetch",
+    "doctor",
 ):
     import_module(f"benchmark.cli.{_group}").register(app)
 

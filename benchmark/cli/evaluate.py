@@ -152,10 +152,15 @@ def _baselines(root: Root, datasets: Collection[str]) -> list[str]:
 
 
 def _refuse_official_place(root: Root, settings: "RunSettings", matrix: "Matrix") -> None:
-    """Keep rows of a casual run out of the folders that belong to the project."""
+    """Keep rows of a casual run, or of entries that were not shut in, out of the folders that belong to the project."""
+    from benchmark.host.sandbox import why_unavailable
+
     results = settings.results.resolve()
     whole = settings.limit is None and not settings.individual and settings.matrix is None
     if results == root.official_results.resolve() and whole and matrix.profile_named(settings.profile).official:
+        missing = why_unavailable()
+        if missing:
+            raise BenchError(f"official rows need entries shut in by bubblewrap: {missing}; see 'bench doctor'.")
         return
     for name in ("leaderboard", "submissions", "datasets", "benchmark"):
         if results.is_relative_to((root.path / name).resolve()):

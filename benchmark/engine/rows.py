@@ -12,6 +12,7 @@ from benchmark.data.split import Split
 from benchmark.engine.made_by import code_hash
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
+from benchmark.host.sandbox import isolation
 from benchmark.judge import Judgement
 from benchmark.results.compact import compacted
 from benchmark.results.migrate import value_type
@@ -118,6 +119,7 @@ class RowBook:
             "individual": workplace.settings.individual,
             "track": unit.track,
             "device": workplace.device.type,
+            "isolation": isolation(),
             "made_by": code_hash()[:16],
             "harness_version": __version__,
             "git_commit": workplace.git_commit,

@@ -83,6 +83,17 @@ class Host:
         if "facts" not in told or not isinstance(told["facts"], dict):
             raise HostFailed("the defense's process told nothing of the defense that it built")
         self.facts = told["facts"]
+        kept = self._kept()
+        if kept:
+            raise BenchError(f"{plan.code}: the defense {kept}; close it before build returns.")
+
+    def _kept(self) -> str:
+        """What the defense keeps that its forks would share, and by which one could leave word for the next."""
+        if self._sandbox is not None:
+            left = self._sandbox.left_behind(self._process, 0)
+            if left:
+                return f"leaves {left}"
+        return sandbox.shared_by_forks(self._process) if self._forks else ""
 
     @property
     def alive(self) -> bool:
@@ -144,13 +155,31 @@ class Host:
             return self._zygote
         if self._fork is None or (self._left <= 0 and not goes_on):
             if self._fork is not None:
-                self._fork.close()
+                self._end_forks(keep=int(self._spare is not None))
             self._fork, self._spare = self._spare or self._forked(), None
             self._left = FEWEST + secrets.randbelow(MOST - FEWEST + 1)
         self._left -= int(counts)
         if self._spare is None and self._left == AHEAD:
             self._spare = self._forked()
         return self._fork
+
+    def _end_forks(self, keep: int) -> None:
+        """End all forks but the last so many, and what they may have left to those that follow.
+
+        Raises:
+            HostFailed: one has left processes running.
+        """
+        assert self._zygote is not None
+        if self._fork is not None:
+            self._fork.close()
+            self._fork = None
+        send(self._zygote, {"keep": keep})
+        self._heard(self._zygote, self._limits.call, "ending a process of its own")
+        if self._sandbox is not None:
+            left = self._sandbox.left_behind(self._process, keep)
+            if left:
+                self.close()
+                raise HostFailed(f"the defense left {left}")
 
     def _forked(self) -> socket.socket:
         """The line to a new fork, which may still be on its way."""
@@ -167,13 +196,12 @@ class Host:
     def rest(self) -> None:
         """End the fork at work, and what memory it holds; the next call begins another."""
         if self._fork is not None and self._zygote is not None:
-            for line in (self._fork, self._spare):
-                if line is not None:
-                    line.close()
-            self._fork = self._spare = None
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
             try:
-                send(self._zygote, {})
-            except OSError:
+                self._end_forks(keep=0)
+            except (OSError, EOFError, HostFailed):
                 self.close()
 
     def __del__(self) -> None:

@@ -17,7 +17,7 @@ import torch
 import benchmark.models
 import benchmark.submission.building
 from benchmark.host import sandbox, serve
-from benchmark.host.limits import Limits, die_with_parent, restrain
+from benchmark.host.limits import Limits, die_with_parent, restrain, show_memory
 from benchmark.host.wire import Garbled, receive, send
 from benchmark.memory import keep_freed_memory
 
@@ -76,6 +76,7 @@ def _hatch(request: dict[str, Any], host_line: int, lines: list[socket.socket]) 
     first = os.fork()
     if first == 0:
         die_with_parent()
+        os.close(told)
         _closed(lines)
         try:
             sandbox.join(int(request["inside"]))
@@ -112,6 +113,8 @@ def _live(request: dict[str, Any], host_line: int) -> NoReturn:
             die_with_parent()
         _quiet(request["output"])
         restrain(Limits(**request["limits"]), alone=request["inside"] is not None)
+        # Until its entry is built the harness may look at what it holds.
+        show_memory(True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         serve.zygote(line)
     except BaseException as error:

@@ -5,10 +5,12 @@ import os
 import resource
 from dataclasses import dataclass
 
+from benchmark.host import filter
+
 _NO_NEW_PRIVILEGES = 38
 _DIE_WITH_PARENT = 1
+_SET_DUMPABLE = 4
 _DROP_BOUNDING = 24
-_SET_KEEP_CAPS = 8
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def restrain(limits: Limits, alone: bool) -> None:
         (resource.RLIMIT_NOFILE, limits.files),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
     ]
     if alone:
         bounds.append((resource.RLIMIT_NPROC, limits.processes))
@@ -62,6 +65,7 @@ def restrain(limits: Limits, alone: bool) -> None:
         most = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
         resource.setrlimit(kind, (most, most))
     drop_privileges()
+    filter.refuse()
 
 
 def drop_privileges() -> None:
@@ -83,6 +87,11 @@ def drop_privileges() -> None:
 def die_with_parent() -> None:
     """End this process when the one that started it ends."""
     _checked(ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, 9, 0, 0, 0))
+
+
+def show_memory(shown: bool) -> None:
+    """Whether other processes of the user may look at this one's memory, mappings and open files."""
+    _checked(ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, int(shown), 0, 0, 0))
 
 
 def _checked(answer: int) -> None:

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,14 +43,29 @@ class Sandbox:
 
     Attributes:
         keeper: bubblewrap's own process.
-        inside: the number of a process in the place, as seen from outside.
+        inside: the number of the place's first process, as seen from outside.
+        scratch: descriptor of its temporary folder.
     """
 
     keeper: "subprocess.Popen[bytes]"
     inside: int
+    scratch: int
+
+    def left_behind(self, host: int, forks: int) -> str:
+        """What a host has left in the place, in words; files of its temporary folder are removed.
+
+        Args:
+            host: its process.
+            forks: how many forks of it are meant to be there.
+        """
+        for name in os.listdir(self.scratch):  # noqa: PTH208 (a descriptor)
+            _remove(name, self.scratch)
+        # Who has lost its parent is given to the first process, which has one child of its own: what keeps the place.
+        return "processes running" if len(_descendants([self.inside, host])) > 1 + forks else ""
 
     def close(self) -> None:
         """End the place and every process in it."""
+        os.close(self.scratch)
         self.keeper.kill()
         self.keeper.wait()
         for stream in (self.keeper.stdin, self.keeper.stdout):
@@ -87,7 +103,22 @@ def make(folder: Path, limits: Limits) -> Sandbox:
         keeper.wait()
         raise Unavailable(f"bubblewrap makes no sandbox here ({reason or 'it says nothing'})")
     keeper.stderr.close()
-    return Sandbox(keeper, int(json.loads(facts)["child-pid"]))
+    inside = int(json.loads(facts)["child-pid"])
+    return Sandbox(keeper, inside, os.open(f"/proc/{inside}/root/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
+def _remove(name: str, folder: int) -> None:
+    """Remove a file, or a folder with all in it; links are not followed."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        for each in os.listdir(inner):  # noqa: PTH208 (a descriptor)
+            _remove(each, inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
 
 
 def _arguments(folder: Path, limits: Limits) -> list[str]:
@@ -175,15 +206,51 @@ def why_unavailable() -> str:
     return ""
 
 
-def processes_in(inside: int) -> list[int]:
-    """Numbers of all processes in the place, as seen from outside."""
-    wanted = _namespace(inside)
-    numbers: Sequence[int] = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
-    return [number for number in numbers if wanted is not None and _namespace(number) == wanted]
+def isolation() -> Isolation:
+    """How entries are shut in on this system."""
+    return "process" if why_unavailable() else "bwrap"
 
 
-def _namespace(process: int) -> str | None:
+def _descendants(processes: Sequence[int]) -> set[int]:
+    """Children of these processes, and theirs."""
+    found: set[int] = set()
+    waiting = list(processes)
+    while waiting:
+        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            try:
+                new = {int(number) for number in path.read_text().split()} - found
+            except OSError:
+                continue
+            found |= new
+            waiting += new
+    return found - set(processes)
+
+
+def shared_by_forks(process: int) -> str:
+    """What of a process its forks would have in common, in words: open files and shared memory; empty for nothing.
+
+    The line to the harness and the memory that it shares with it are known. Where the system does not let us look,
+    nothing is found.
+    """
+    folder = Path(f"/proc/{process}")
     try:
-        return str(Path(f"/proc/{process}/ns/pid").readlink())
+        files = {entry.name: str(entry.readlink()) for entry in (folder / "fd").iterdir()}
+        maps = (folder / "maps").read_text().splitlines()
     except OSError:
-        return None
+        return ""
+    sockets = 0
+    for number, target in sorted(files.items()):
+        if target == os.devnull or target.startswith(_KNOWN_MEMORY) or number in ("0", "1", "2"):
+            continue
+        sockets += target.startswith("socket:")
+        if not target.startswith("socket:") or sockets > 1:
+            return f"keeps {target} open"
+    for line in maps:
+        _, permissions, *rest = line.split(maxsplit=5)
+        name = rest[-1] if len(rest) == 4 else ""
+        if permissions[1] == "w" and permissions[3] == "s" and not name.startswith(_KNOWN_MEMORY):
+            return f"shares memory between processes ({name or 'without a name'})"
+    return ""
+
+
+_KNOWN_MEMORY = "/memfd:medrobustbench"

@@ -5,7 +5,6 @@ that nothing which a call leaves behind, wherever in the process it lies, is met
 """
 
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -20,19 +19,15 @@ from benchmark.defense import Defense
 from benchmark.defense.rollback import Rollback
 from benchmark.errors import BenchError
 from benchmark.host.calls import Answer, Served
-from benchmark.host.limits import die_with_parent
+from benchmark.host.limits import die_with_parent, show_memory
 from benchmark.host.trial import Trial
 from benchmark.host.wire import Arena, Garbled, receive, send
 from benchmark.submission.building import BuildPlan, build
-
-_SET_DUMPABLE = 4
 
 
 def zygote(line: socket.socket) -> NoReturn:
     """Build the defense that the first message names, then fork whenever asked, until the harness hangs up."""
     try:
-        # Its forks must not read or write this process's memory.
-        ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
         message, (memory,) = receive(line, descriptors=1)
         arena = Arena(memory)
         plan, device = BuildPlan(**message["plan"]), torch.device(message["device"])
@@ -60,21 +55,22 @@ def _fork_when_asked(line: socket.socket, arena: Arena, served: Served) -> None:
     gc.collect()
     # A collection in a fork would write to every page that it shares with this process.
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     forks: list[int] = []
     while True:
-        _, held = receive(line, descriptors=1)
-        # The last one may be at work while its successor is made; who was before it has had its time.
-        for ended in forks[:-1] if held else forks:
-            _end(ended)
-        forks = forks[-1:] if held else []
+        message, held = receive(line, descriptors=1)
         if not held:
+            kept = int(message["keep"])
+            for ended in forks[: len(forks) - kept]:
+                _end(ended)
+            forks = forks[len(forks) - kept :]
+            send(line, {"ended": True})
             continue
+        # Forks must not read or write this process's memory.
+        show_memory(False)
         forks.append(os.fork())
         if forks[-1] == 0:
             line.close()
             die_with_parent()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
                 _answer(socket.socket(fileno=held[0]), arena, served)
             finally:
@@ -83,8 +79,9 @@ def _fork_when_asked(line: socket.socket, arena: Arena, served: Served) -> None:
 
 
 def _end(process: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
 
 
 def _answer(line: socket.socket, arena: Arena, asked: "Served | _Restoring | Trial") -> None:

@@ -132,7 +132,11 @@ SCHEMA = pa.schema(
         _column("gradients", pa.int64(), "backward passes that the attack spent on this image; null where not run"),
         _column("seconds", pa.float32(), "attack time divided by the images of its batch, two significant digits"),
         _column("device", _TEXT, "cpu or cuda"),
-        _column("isolation", _TEXT, "how the entry's code was shut in; null for none"),
+        _column(
+            "isolation",
+            _TEXT,
+            "how the code of the entry was shut in: bwrap or process; null for not at all",
+        ),
         _column("made_by", _TEXT, "hash of the code that made the row; null for rows older than the column"),
         _column("harness_version", _TEXT, "version of the benchmark package"),
         _column("git_commit", _TEXT, "commit of the harness, '+dirty' when changed, empty when unknown"),
@@ -163,5 +167,5 @@ ESSENTIAL = ("submission", "dataset", "track", "sample_id", "status", "official"
 OF_A_RUN = ("seconds", "device", "harness_version", "git_commit", "started_at")
 """Columns that every file of this version has too: a reader without this package drops them to compare two runs."""
 
-NOT_IDENTITY = ("seconds", "device", "made_by", "harness_version", "git_commit", "started_at")
+NOT_IDENTITY = ("seconds", "device", "isolation", "made_by", "harness_version", "git_commit", "started_at")
 """Columns that may differ between two runs of the same unit; all others must be equal."""
