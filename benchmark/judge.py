@@ -9,7 +9,11 @@ from torch import Tensor
 from benchmark.defense import Decision
 from benchmark.defense.target import Target
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
+from benchmark.task.goal import Task
+from benchmark.task.kinds import robust
+
+ROUNDING = 1e-3
+"""How far arithmetic of another batch may move a probability."""
 
 
 @dataclass(frozen=True)
@@ -18,18 +22,24 @@ class Judgement:
 
     Attributes:
         first: the decision of the first draw.
-        right_draws: (N,) int64, draws in which the deployed label was the true one.
+        scores: (draws, N) float32 in [0, 1], the task's score of each decision.
         draws: number of draws; 1 for a deterministic defense.
     """
 
     first: Decision
-    right_draws: Tensor
+    scores: Tensor
     draws: int
 
     @property
+    def right_draws(self) -> Tensor:
+        """(N,) int64: draws in which the deployed system was right."""
+        return self.scores.ge(0.5).sum(dim=0)
+
+    @property
     def right(self) -> Tensor:
-        """(N,) bool: right in at least half of the draws."""
-        return self.right_draws * 2 >= self.draws
+        """(N,) bool: the image is not broken."""
+        right: Tensor = robust(self.scores.sum(dim=0), self.draws)
+        return right
 
 
 class Judge:
@@ -37,36 +47,59 @@ class Judge:
 
     Args:
         defense: one that no attack has touched, in a host of its own.
-        task: says what a right decision is.
+        task: says what a decision is worth.
         draws: repetitions for a stochastic defense.
         device: where the defense runs.
     """
 
-    def __init__(self, defense: Target, task: Classification, draws: int, device: torch.device) -> None:
+    def __init__(self, defense: Target, task: Task, draws: int, device: torch.device) -> None:
         self._defense = defense
         self._task = task
         self._device = device
         self.draws = draws if defense.stochastic else 1
 
-    def judge(self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]]) -> Judgement:
+    def judge(
+        self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]], again: bool = True
+    ) -> Judgement:
         """Decide, then compare.
 
         Args:
             images: (N, C, H, W) float32 in [0, 1].
             labels: (N,) int64; used after the defense has decided.
             purpose: per image what its randomness derives from (data set, sample, cell ...).
+            again: whether a deterministic defense is asked a second time, in other batches.
 
         Raises:
-            RuntimeError: the defense's answer has the wrong shape or is not finite; such images have no verdict.
+            RuntimeError: the defense's answer has the wrong shape, is not finite, or is another one when the images
+                come in another batch; such images have no verdict.
         """
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
-        right = torch.stack([self._task.right(decision, labels) for decision in decisions]).sum(dim=0)
-        return Judgement(decisions[0], right, self.draws)
+        if again and not self._defense.stochastic:
+            self._ask_again(images, purpose, decisions[0])
+        scores = torch.stack([self._task.score(decision, labels) for decision in decisions])
+        return Judgement(decisions[0], scores, self.draws)
+
+    def _ask_again(self, images: Tensor, purpose: Sequence[Sequence[object]], first: Decision) -> None:
+        """Ask in smaller batches of another order: an answer that depends on them is that of no image.
+
+        Rounding may tip single images of a defense that rounds inside, never most of them.
+        """
+        order = list(range(len(images)))[::-1]
+        parts = [order[: len(order) // 3], order[len(order) // 3 :]]
+        changed = 0
+        for part in filter(None, parts):
+            said = self._decide(images[part], [purpose[place] for place in part], 0)
+            moved = (said.probs - first.probs[part]).abs().amax(dim=1) > ROUNDING
+            changed += int((moved & (said.label != first.label[part])).sum())
+        if changed > max(1, len(images) // 4):
+            raise RuntimeError(
+                f"the defense decides otherwise on {changed} of {len(images)} images when they come in another batch"
+            )
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)
         decision = self._defense.predict(images, Randomness(seeds, self._device))
-        _refuse_no_answer(decision, len(images), self._task.num_classes)
+        _refuse_no_answer(decision, len(images), self._task.outputs)
         return decision
 
 

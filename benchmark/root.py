@@ -5,10 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchError
+from benchmark.files import write_atomically
 
 _BUNDLED = Path(__file__).parent / "_bundled"
 _SOURCE = Path(__file__).resolve().parents[1]
 """The checkout, where the package is installed from one for development."""
+
+
+BOARD = "board.toml"
+"""File that makes a folder a private board."""
 
 
 def user_cache() -> Path:
@@ -55,6 +60,26 @@ class Root:
         """Folder of the board that was computed from them."""
         return self.path / "leaderboard" / "records"
 
+    @property
+    def is_board(self) -> bool:
+        """Whether this is somebody's private board, which keeps its data inside."""
+        return (self.path / BOARD).is_file()
+
+    @property
+    def data(self) -> Path:
+        """Data folder of a private board."""
+        return self.path / "data"
+
+    @property
+    def results(self) -> Path:
+        """Folder of the user's own rows: inside a private board, else ``results`` in the current folder."""
+        return self.path / "results" if self.is_board else Path("results")
+
+    @property
+    def site(self) -> Path:
+        """Folder of the site, likewise."""
+        return self.path / "site" if self.is_board else Path("site")
+
     def refuse_writing(self, folder: Path, remedy: str) -> None:
         """Refuse a folder of the installed package.
 
@@ -66,8 +91,34 @@ class Root:
 
 
 def is_root(path: Path) -> bool:
-    """Whether a folder has what a project needs."""
-    return (path / "datasets").is_dir() and (path / "submissions").is_dir() and (path / "BENCHMARK.md").is_file()
+    """Whether a folder has what a project or a private board needs."""
+    told = (path / "BENCHMARK.md").is_file() or (path / BOARD).is_file()
+    return told and (path / "datasets").is_dir() and (path / "submissions").is_dir()
+
+
+def open_board(folder: Path, make: bool = False) -> Root:
+    """Return a private board, which keeps one's own data, entries, results and site together.
+
+    Args:
+        folder: of the board.
+        make: make it where there is none yet.
+
+    Raises:
+        BenchError: there is none, or the folder is a project or holds something else.
+    """
+    if (folder / BOARD).is_file():
+        return Root(folder.resolve())
+    if is_root(folder):
+        raise BenchError(f"--board {folder} is the benchmark itself; give a folder of its own for your board.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BenchError(f"--board {folder} is no board ({BOARD} is missing) and not empty; give a new folder.")
+    if not make:
+        raise BenchError(f"there is no board {folder}; 'bench datasets import FOLDER --board {folder}' makes one.")
+    for name in ("datasets", "submissions", "data"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / ".gitignore", b"/data/\n/results/\n/site/\n")
+    write_atomically(folder / BOARD, f'title = "{folder.resolve().name}"\n'.encode())
+    return Root(folder.resolve())
 
 
 def find_root(given: Path | None = None, start: Path | None = None) -> Root:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE, load_diagnostics
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, PERTURBATIONS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import CLEAN, DIAGNOSTIC, PERTURBATIONS
+from benchmark.task.kinds import robust
 from leaderboard.completeness import problems
 from leaderboard.entries import EntryRows, is_named, is_unit_wide
 from leaderboard.indicators import indicators, reasons
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from benchmark.data.split import Split
 
 Bools = NDArray[np.bool_]
-
-JUDGED = ("clean", *ATTACK_TRACKS, DIAGNOSTIC)
-"""Tracks whose rows have one verdict each; corruption sequences have predictions alone."""
 
 READ = (
     *("sample_id", "attack", "norm", "eps_255", "unranked", "label", "pred_clean", "pred", "correct", "abstained"),
@@ -83,7 +82,7 @@ def predictions(entry: EntryRows) -> list[str]:
         once = answered & ~(draws > 1)
         told = {
             "correct disagrees with pred": once & (correct != (pred == label)),
-            "correct disagrees with right_draws": counted & (correct != (right * 2 >= draws)),
+            "correct disagrees with right_draws": counted & (correct != robust(right, draws)),
             "right_draws disagrees with pred": once & counted & (right != (pred == label)),
             "right_draws is not within draws": counted & ((right < 0) | (right > draws) | (draws < 1)),
             "abstained disagrees with pred": answered & (rows["abstained"].to_numpy(dtype=bool) != (pred == -1)),
@@ -193,7 +192,7 @@ def cells(entry: EntryRows) -> list[str]:
             continue
         if track == "corruption":
             found += _unknown_sequences(rows, matrix)
-        elif track in (*ATTACK_TRACKS, DIAGNOSTIC):
+        elif track in (*rules().attack_tracks, DIAGNOSTIC):
             found += _unknown_cells(rows, track, _known_cells(matrix, lent_by(entry.track(track)) or track))
         elif track != "clean":
             found.append(f"there is no track {track}")
@@ -324,8 +323,8 @@ def images(entry: EntryRows, card: "Card", test: "Split") -> list[str]:
 
 
 def _judged(entry: EntryRows) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Go through the tracks with verdicts, without gaps and measurements."""
-    for track in JUDGED:
+    """Go through the tracks with one verdict a row, without gaps and measurements; sequences have none."""
+    for track in (CLEAN, *entry.attack_tracks, DIAGNOSTIC):
         if track not in entry.held.tracks:
             continue
         rows = entry.track(track)

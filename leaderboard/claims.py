@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import CLEAN
 from leaderboard.constant import hollow
 from leaderboard.entries import EntryRows, Required
 from leaderboard.metrics import records_of
@@ -11,7 +13,7 @@ from leaderboard.paired import Difference, differences_of
 from leaderboard.published import PublishedNumber
 from leaderboard.record import ALL_TRACKS, Record
 
-ATTACK, EPS_255 = "pgd-20", 8.0
+ATTACK, (NORM, EPS_255) = "pgd-20", rules().ranking.place
 """The published numbers that count: the attack that the survey and MedRDF share, at the budget that ranks here."""
 
 CLAIMS = (
@@ -56,7 +58,7 @@ CLAIMS = (
 PRINTED_AS = {"medrdf_sp_mf_10k": "medrdf_sp_mf"}
 """Entries that are a printed defense under a longer name: two numbers of copies here, one in print."""
 
-TRACKS = ("clean", "white-box", ALL_TRACKS)
+TRACKS = (CLEAN, *rules().with_view("undefended"), ALL_TRACKS)
 """What a claim is held against: no attack, the papers' attacker, who ignores the defense, and all that rank here."""
 
 HOLLOW = "†"
@@ -206,7 +208,7 @@ def in_print(numbers: Iterable[PublishedNumber], higher: str, lower: str) -> Pri
     attacked = [
         one
         for one in numbers
-        if (one.track, one.norm, one.metric) == ("white-box", "linf", "accuracy") and one.defense in (higher, lower)
+        if one.track in TRACKS[1:-1] and (one.norm, one.metric) == (NORM, "accuracy") and one.defense in (higher, lower)
     ]
     counted = [one for one in attacked if (one.attack, one.eps_255) == (ATTACK, EPS_255) and not one.set_aside]
     above, below, both = _outcomes(counted, higher, lower)

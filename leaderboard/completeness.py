@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS, PERTURBATIONS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import CLEAN, CORRUPTION, PERTURBATIONS
 from leaderboard.corruption import sequences
 from leaderboard.entries import EntryRows, Required, is_named, is_unit_wide
 from leaderboard.gaps import gap_rows
@@ -18,9 +19,6 @@ UNITS = {"linf": "/255", "l2": "/255 RMS", "l0": " pixels"}
 
 ONE_OF_EACH = ("submission_hash", "matrix_hash")
 """Provenance columns in which all rows of an entry must agree."""
-
-SAME_IMAGES = (("clean",), ("corruption",), ATTACK_TRACKS)
-"""Groups of tracks that are judged on the same images, so that their rows must agree in ``dataset_hash``."""
 
 
 def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str]:
@@ -49,13 +47,14 @@ def problems(entry: EntryRows, judged: Verdicts, required: Required) -> list[str
     found += _unjudged(judged, gaps)
     found += [
         f"track {track} has no cell at the headline budget"
-        for track in ATTACK_TRACKS
+        for track in rules().attack_tracks
         if track in present & set(tracks) and track not in _tracks_at_headline(judged)
     ]
     found += _clean_coverage(judged)
     if entry.official and required.diagnostics_hash and not has_diagnostics(entry, required.diagnostics_hash):
         found.append(
-            "the diagnostics of its gradient have not been run (bench evaluate runs them with the adaptive track)"
+            "the diagnostics of its gradient have not been run (bench evaluate runs them with the "
+            f"{' and '.join(rules().with_view('everything'))} track)"
         )
     return found + (_corruption_coverage(entry) if entry.official else [])
 
@@ -69,7 +68,9 @@ def _profiles(entry: EntryRows, required: Required) -> list[str]:
 
 
 def _mixed_images(entry: EntryRows) -> list[str]:
-    hashes = [(tracks, len(entry.provenance("dataset_hash", tracks))) for tracks in SAME_IMAGES]
+    # Tracks that are judged on the same images.
+    together = ((CLEAN,), (CORRUPTION,), entry.attack_tracks)
+    hashes = [(tracks, len(entry.provenance("dataset_hash", tracks))) for tracks in together]
     return [
         f"rows of {' and '.join(tracks)} come from {count} different values of dataset_hash"
         for tracks, count in hashes
@@ -111,7 +112,7 @@ def _gaps(gaps: pd.DataFrame) -> list[str]:
 
 def _tracks_at_headline(judged: Verdicts) -> set[str]:
     ranked = [judged.cells[column] for column in judged.ranked(range(len(judged.cells)))]
-    return {cell.track for cell in ranked if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)}
+    return {cell.track for cell in ranked if (cell.norm, cell.eps_255) == rules().ranking.place}
 
 
 def _unjudged(judged: Verdicts, gaps: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
 
 NEARLY_ALL = 0.95
@@ -61,7 +61,7 @@ def badged_marks(records: Iterable[Record], classes: Sequence[str] = ()) -> tupl
         found.append(Mark(short, f"{about_clean[0].upper()}{about_clean[1:]}."))
     if about_worst and _gist(worst, HEADLINE) != _gist(clean, "accuracy"):
         short = tuple(f"{name} under attack" for name in _short(worst, HEADLINE))
-        found.append(Mark(short, f"Under the worst case at {HEADLINE_EPS:g}/255 it {about_worst}."))
+        found.append(Mark(short, f"Under the worst case at {rules().ranking.text} it {about_worst}."))
     return tuple(found)
 
 
@@ -105,7 +105,7 @@ def _clean_and_worst(records: Iterable[Record]) -> tuple[dict[str, Record], dict
     """The records of clean images and those of the worst case at the headline budget, by metric."""
     clean: dict[str, Record] = {}
     worst: dict[str, Record] = {}
-    place = (ALL_TRACKS, WORST_CASE, "linf", HEADLINE_EPS)
+    place = (ALL_TRACKS, WORST_CASE, *rules().ranking.place)
     for record in (one for one in records if one.known):
         if record.track == "clean":
             clean[record.metric] = record

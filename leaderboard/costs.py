@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.matrix.rules import rules
 from leaderboard.entries import EntryRows
 
 
@@ -35,7 +35,7 @@ class Cost:
 def costs(members: Iterable[EntryRows]) -> list[Cost]:
     """Sum up what every cell cost, in the order of tracks; rows that repeat another track's are counted there alone."""
     found = [one for entry in members for track, rows in entry.attacks() for one in track_costs(entry, track, rows)]
-    return sorted(found, key=lambda cost: (cost.dataset, cost.submission, ATTACK_TRACKS.index(cost.track)))
+    return sorted(found, key=lambda cost: (cost.dataset, cost.submission, rules().place_of(cost.track)))
 
 
 def track_costs(entry: EntryRows, track: str, rows: pd.DataFrame) -> list[Cost]:

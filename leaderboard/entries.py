@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, SCHEMA, TRACKS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import DIAGNOSTIC, SCHEMA, WITHOUT_ATTACKER
 from leaderboard.rows import Source, read_columns, read_track, sources, to_frame
 
 FACTS = (
@@ -59,7 +60,12 @@ class EntryRows:
     def tracks(self) -> tuple[str, ...]:
         """The board's tracks that have rows, in their order, then unknown ones."""
         there = [track for track in self.held.tracks if track != DIAGNOSTIC]
-        return tuple(sorted(there, key=lambda track: (TRACKS.index(track) if track in TRACKS else len(TRACKS), track)))
+        return rules().in_order(there)
+
+    @property
+    def attack_tracks(self) -> tuple[str, ...]:
+        """Those among them that have an attacker."""
+        return tuple(track for track in self.tracks if track not in WITHOUT_ATTACKER)
 
     def track(self, name: str) -> pd.DataFrame:
         """Return the rows of one track; none where it has none. Use them and let them go."""
@@ -67,9 +73,8 @@ class EntryRows:
 
     def attacks(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Go through the attack tracks that have rows."""
-        for track in ATTACK_TRACKS:
-            if track in self.held.tracks:
-                yield track, self.held.frame(track)
+        for track in self.attack_tracks:
+            yield track, self.held.frame(track)
 
     def everything(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Go through the board's tracks that have rows."""
@@ -93,11 +98,6 @@ class EntryRows:
     def _facts(self) -> dict[str, Mapping[str, Sequence[str]]]:
         return {track: self.held.facts(track) for track in self.held.tracks}
 
-    @property
-    def task(self) -> str:
-        """Task of the data set, 'multiclass' when no row tells."""
-        return next(iter(self.provenance("task")), "multiclass")
-
 
 @dataclass(frozen=True)
 class Required:
@@ -120,7 +120,7 @@ class Required:
     @property
     def attack_tracks(self) -> tuple[str, ...]:
         """The tracks among them that have an attacker."""
-        return tuple(track for track in self.tracks if track in ATTACK_TRACKS)
+        return tuple(track for track in self.tracks if track not in WITHOUT_ATTACKER)
 
 
 Further = ParamSpec("Further")

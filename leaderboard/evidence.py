@@ -18,7 +18,8 @@ import pandas as pd
 
 from benchmark.errors import BenchError
 from benchmark.matrix import Cell, Matrix
-from benchmark.results.schema import ATTACK_TRACKS, NORMS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import NORMS
 from leaderboard.bootstrap import Floats
 from leaderboard.entries import EntryRows, entries_in, is_unit_wide
 from leaderboard.rows import parquet_files, read_flag, sources
@@ -237,7 +238,7 @@ def _tallies(rows: pd.DataFrame, individual: bool) -> dict[CellName, _Tally]:
 
 def _in_order(tallies: Mapping[CellName, _Tally]) -> tuple[Evidence, ...]:
     found = [_evidence(cell, tally) for cell, tally in tallies.items()]
-    return tuple(sorted(found, key=lambda one: (ATTACK_TRACKS.index(one.track), NORMS.index(one.norm))))
+    return tuple(sorted(found, key=lambda one: (rules().place_of(one.track), NORMS.index(one.norm))))
 
 
 def _evidence(cell: CellName, tally: _Tally) -> Evidence:
@@ -252,7 +253,7 @@ def _evidence(cell: CellName, tally: _Tally) -> Evidence:
         largest_eps_255=largest,
         first_at_largest=0 if largest is None else tally.decided[largest],
         lowered=tally.lowered,
-        decided_in=tuple(name for name in ATTACK_TRACKS if name in tally.tracks),
+        decided_in=rules().in_order(tally.tracks),
     )
 
 
@@ -273,7 +274,7 @@ def _attacks_of(entry: EntryRows, rows: pd.DataFrame) -> pd.DataFrame:
             "hash": rows["matrix_hash"].astype(str),
             "individual": rows["individual"].astype(bool),
             "track": track,
-            "own_track": track.where(~lent.isin(ATTACK_TRACKS), lent),
+            "own_track": track.where(lent == "", lent),
             "attack": rows["attack"].astype(str),
             "norm": rows["norm"].astype(str),
             "eps_255": rows["eps_255"],

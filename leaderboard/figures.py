@@ -10,7 +10,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.board import Board
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.summary import Line, lines, pareto
@@ -64,15 +64,14 @@ def draw(board: Board, titles: Mapping[str, str], folder: Path) -> list[Path]:
 
 
 def _against_budget(axes: Any, here: Sequence[Line], records: Sequence[Record], titles: Mapping[str, str]) -> bool:
-    """Worst case over all tracks at each L-inf budget; below the largest it is an upper bound."""
-    drawn = False
+    """Worst case over all tracks at each budget of the norm that ranks; below the largest it is an upper bound."""
+    drawn, place = False, (ALL_TRACKS, WORST_CASE, rules().ranking.norm, HEADLINE)
     for line in here[:MOST]:
         mine = _of(line, records)
         points = sorted(
             (record.eps_255, record.value)
             for record in mine
-            if (record.track, record.attack, record.norm, record.metric) == (ALL_TRACKS, WORST_CASE, "linf", HEADLINE)
-            and record.eps_255 is not None
+            if (record.track, record.attack, record.norm, record.metric) == place and record.eps_255 is not None
         )
         start = next((r.value for r in mine if (r.track, r.metric) == ("clean", "accuracy_on_attacked_subset")), None)
         if start is not None:
@@ -112,7 +111,7 @@ def _clean_against_robust(
     ]
     front = sorted(ranked_points[i] for i in pareto(ranked_points))
     axes.plot([100 * x for x, _ in front], [100 * y for _, y in front], color="0.5", linewidth=0.8, zorder=0)
-    axes.set(xlabel="clean accuracy in %", ylabel=f"worst case at {HEADLINE_EPS:g}/255 in %")
+    axes.set(xlabel="clean accuracy in %", ylabel=f"worst case at {rules().ranking.text} in %")
     return bool(known)
 
 

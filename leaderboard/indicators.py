@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import DIAGNOSTIC
 from leaderboard.entries import EntryRows, once_per_entry
 from leaderboard.verdicts import Verdicts
 
@@ -67,20 +68,22 @@ def has_diagnostics(entry: EntryRows, digest: str) -> bool:
 
 
 def _monotonicity(judged: Verdicts) -> Indicator:
-    shares = {track: _worst(judged, track) for track in ATTACK_TRACKS}
-    adaptive = shares.pop("adaptive")
+    shares = {track: _worst(judged, track) for track in rules().attack_tracks}
+    strongest = rules().with_view("everything")[-1]
+    adaptive = shares.pop(strongest)
     track = min((name for name in shares if np.isfinite(shares[name])), key=lambda name: shares[name], default="")
     value = adaptive - shares[track] if track else float("nan")
     return Indicator(
         MONOTONICITY, value, ABOVE_ANOTHER_TRACK, ranks=False,
-        sentence=f"the adaptive track leaves more robust images than a track whose attacker knows less: the "
-        f"adaptive track {100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
-        f"{HEADLINE_EPS:g}/255, so its gradient misleads attacks",
+        sentence=f"the {strongest} track leaves more robust images than a track whose attacker knows less: the "
+        f"{strongest} track {100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
+        f"{rules().ranking.text}, so its gradient misleads attacks",
     )  # fmt: skip
 
 
 def _worst(judged: Verdicts, track: str) -> float:
-    here = [i for i, c in enumerate(judged.cells) if (c.track, c.norm, c.eps_255) == (track, "linf", HEADLINE_EPS)]
+    ranked = (track, *rules().ranking.place)
+    here = [i for i, c in enumerate(judged.cells) if (c.track, c.norm, c.eps_255) == ranked]
     scores, complete = judged.worst(judged.ranked(here))
     return float(scores.mean()) if len(scores) and complete.all() else float("nan")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import DIAGNOSTIC
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
 from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
@@ -69,7 +70,7 @@ def headline(found: Iterable[Record], submission: str, dataset: str, official: b
             record.metric,
             record.norm,
             record.eps_255,
-        ) == (ALL_TRACKS, WORST_CASE, HEADLINE, "linf", HEADLINE_EPS):
+        ) == (ALL_TRACKS, WORST_CASE, HEADLINE, *rules().ranking.place):
             return record
     return None
 
@@ -132,8 +133,7 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
 
     for norm, eps in sorted({(cell.norm, cell.eps_255) for cell in judged.cells}):
         here = [c for c, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == (norm, eps)]
-        tracks = [track for track in ATTACK_TRACKS if any(judged.cells[c].track == track for c in here)]
-        for track in tracks:
+        for track in rules().in_order(judged.cells[c].track for c in here):
             columns = [c for c in here if judged.cells[c].track == track]
             ranked = judged.ranked(columns)
             if ranked:
@@ -144,9 +144,11 @@ def _attack_records(entry: EntryRows, judged: Verdicts, asked: tuple[str, ...]) 
             for column in columns:
                 take(track, judged.cells[column].attack, norm, eps, [column], _cell_metric(judged, [column]))
         # Over all tracks there is a figure only when there are all tracks: a missing one may hold the worst case.
-        # In L2 and L0 the matrix attacks in some tracks only; there it matters that each one was run.
+        # In other norms than the one that ranks the matrix attacks in some tracks only; there it matters that each one
+        # was run.
         ranked = judged.ranked(here)
-        attacked = {cell.track for cell in judged.cells} if norm != "linf" else {judged.cells[c].track for c in ranked}
+        counted = [judged.cells[c] for c in ranked] if norm == rules().ranking.norm else judged.cells
+        attacked = {cell.track for cell in counted}
         if ranked and attacked >= set(asked):
             take(ALL_TRACKS, WORST_CASE, norm, eps, ranked, HEADLINE)
     resamples = bootstrap(judged.groups)
@@ -169,7 +171,8 @@ def _worst_case_per_class(
     entry: EntryRows, judged: Verdicts, resamples: Bootstrap, asked: tuple[str, ...]
 ) -> list[Record]:
     """Figures per class under the worst case over all tracks at the headline budget, where there is one."""
-    at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    norm, eps = rules().ranking.place
+    at_headline = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == (norm, eps)]
     columns = judged.ranked(at_headline)
     if not {judged.cells[c].track for c in columns} >= set(asked):
         return []
@@ -183,7 +186,7 @@ def _worst_case_per_class(
     def add(metric: str, value: float, low: float, high: float, n: int) -> None:
         found.append(
             _record(entry, ALL_TRACKS, metric, value, (low, high), n,
-                    attack=WORST_CASE, norm="linf", eps_255=HEADLINE_EPS)
+                    attack=WORST_CASE, norm=norm, eps_255=eps)
         )  # fmt: skip
 
     class_metrics(answers, resamples, add)
@@ -202,8 +205,12 @@ def _clean_on_subset(entry: EntryRows, judged: Verdicts, resamples: Bootstrap) -
 
 
 def _query_records(entry: EntryRows) -> list[Record]:
-    """Median number of queries per black-box cell over the images that the cell really attacked."""
-    rows = entry.track("black-box")
+    """Median number of queries per cell that asks them, over the images that the cell really attacked."""
+    return [record for track in rules().with_view("queries") for record in _track_query_records(entry, track)]
+
+
+def _track_query_records(entry: EntryRows, track: str) -> list[Record]:
+    rows = entry.track(track)
     rows = rows[(rows["status"] == "ok") & ~rows["skipped"] & (rows["queries"] > 0)]
     found = []
     by_cell = rows.groupby(["attack", "norm", "eps_255"], observed=True, sort=True)
@@ -213,7 +220,7 @@ def _query_records(entry: EntryRows) -> list[Record]:
         value = _weighted_median(queries, np.ones((1, len(queries))))[0]
         low, high = interval(np.concatenate([_weighted_median(queries, w) for w in resamples.weights()])[:, None])
         found.append(
-            _record(entry, "black-box", "queries_median", value, (low[0], high[0]), len(queries),
+            _record(entry, track, "queries_median", value, (low[0], high[0]), len(queries),
                     attack=str(attack), norm=str(norm), eps_255=float(str(eps)))
         )  # fmt: skip
     return found

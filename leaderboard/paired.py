@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.entries import EntryRows, Required, entries, once_per_entry
 from leaderboard.gaps import Gaps
@@ -91,7 +91,7 @@ def undecided_of(
         if apart:
             found.append(Undecided(one.dataset, ALL_TRACKS, apart))
             continue
-        for track in ("clean", *ATTACK_TRACKS, ALL_TRACKS):
+        for track in ("clean", *rules().attack_tracks, ALL_TRACKS):
             if (one.dataset, track) not in told:
                 reasons = (_why(entry, track, required) for entry in (one, other))
                 found.append(Undecided(one.dataset, track, next(filter(None, reasons), "no verdict on some images")))
@@ -125,7 +125,7 @@ def _pairs(everyone: Sequence[EntryRows], first: str, second: str) -> list[tuple
 def _settings_apart(one: EntryRows, other: EntryRows) -> str:
     """Say in what two entries' runs differ so that attacks do not compare; empty where they agree."""
     for column, words in (("matrix_hash", "matrices"), ("profile", "profiles")):
-        values = [", ".join(entry.provenance(column, ATTACK_TRACKS)) for entry in (one, other)]
+        values = [", ".join(entry.provenance(column, rules().attack_tracks)) for entry in (one, other)]
         if values[0] != values[1]:
             told = f" ({values[0]} and {values[1]})" if column == "profile" else ""
             return f"evaluated with different {words}{told}"
@@ -164,7 +164,7 @@ def _attacked(one: EntryRows, other: EntryRows, required: Required | None, uncou
     place = dict(zip(judged[0].images, judged[0].groups, strict=True))
     groups = [place[image] for image in common]
     found = []
-    for track in (*ATTACK_TRACKS, *([ALL_TRACKS] if whole else [])):
+    for track in (*rules().attack_tracks, *([ALL_TRACKS] if whole else [])):
         worst = [_worst(each, track, common, uncounted) for each in judged]
         if all(np.isfinite(values).all() and len(values) for values in worst):
             found += _difference(one.dataset, track, worst, groups)
@@ -176,7 +176,7 @@ def _worst(judged: Verdicts, track: str, images: list[str], uncounted: bool) -> 
     at_headline = [
         index
         for index, cell in enumerate(judged.cells)
-        if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS) and track in (cell.track, ALL_TRACKS)
+        if (cell.norm, cell.eps_255) == rules().ranking.place and track in (cell.track, ALL_TRACKS)
     ]
     columns = at_headline if uncounted else judged.ranked(at_headline)
     if not columns:

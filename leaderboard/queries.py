@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.bootstrap import bootstrap, interval
 from leaderboard.entries import EntryRows
 
@@ -28,9 +29,13 @@ class QueryCurve:
 
 
 def query_curves(entry: EntryRows) -> list[QueryCurve]:
-    """Return the curve of every black-box cell that really attacked images at the headline budget, in L-inf."""
-    rows = entry.track("black-box")
-    at_headline = (rows["eps_255"] == HEADLINE_EPS) & (rows["norm"] == "linf")
+    """Return the curve of every cell that asks queries and really attacked images at the budget that ranks."""
+    return [curve for track in rules().with_view("queries") for curve in _track_curves(entry.track(track))]
+
+
+def _track_curves(rows: pd.DataFrame) -> list[QueryCurve]:
+    norm, eps = rules().ranking.place
+    at_headline = (rows["eps_255"] == eps) & (rows["norm"] == norm)
     rows = rows[at_headline & (rows["status"] == "ok") & ~rows["skipped"] & (rows["queries"] > 0)]
     found = []
     for attack, part in rows.groupby("attack", observed=True, sort=False):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.bootstrap import Floats, bootstrap, interval
 from leaderboard.completeness import problems
 from leaderboard.entries import EntryRows, Required, entries
@@ -112,7 +112,7 @@ def _complete(judged: Verdicts) -> bool:
 
 
 def _at_headline(judged: Verdicts) -> list[int]:
-    here = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == ("linf", HEADLINE_EPS)]
+    here = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place]
     return judged.ranked(here)
 
 

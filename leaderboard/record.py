@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from benchmark.matrix.rules import rules
+
 WORST_CASE = "worst-case"
 """``attack`` of a record that takes the worst cell per image."""
 
@@ -17,8 +19,8 @@ MEAN = "mean"
 ALL_TRACKS = "all"
 """``track`` of a record that spans every attack track."""
 
-HEADLINE = "robust_accuracy"
-"""Metric by which entries are ranked, at ``HEADLINE_EPS`` over all tracks, worst case."""
+HEADLINE = rules().ranking.metric
+"""Metric by which entries are ranked, worst case over all tracks at the budget that ranks."""
 
 _SHARES = (
     HEADLINE, "accuracy", "sensitivity", "specificity", "answer_share", "abstention_rate", "flip_probability",

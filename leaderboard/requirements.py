@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
-from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.matrix.rules import rules
 from leaderboard.entries import EntryRows, Required, is_unit_wide
 
 
@@ -64,7 +64,7 @@ def lent_by(rows: pd.DataFrame) -> str:
     """
     # The gap of a whole unit names no cell, nor whose cells they would have been.
     given = rows.loc[~is_unit_wide(rows), "same_as"].astype(object).fillna("").unique()
-    return str(given[0]) if len(given) == 1 and given[0] in ATTACK_TRACKS else ""
+    return str(given[0]) if len(given) == 1 and given[0] in rules().attack_tracks else ""
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import BenchError
 from benchmark.results.migrate import read_under_schema, version_of
-from benchmark.results.schema import ATTACK_TRACKS, ESSENTIAL, SCHEMA, SCHEMA_VERSION
+from benchmark.results.schema import DIAGNOSTIC, ESSENTIAL, SCHEMA, SCHEMA_VERSION, WITHOUT_ATTACKER
 
 _FALSE_WHEN_NULL = ("official", "individual", "correct", "abstained", "skipped", "unranked")
 """Truth columns: a row without a verdict is not correct; ``status`` tells that it is a gap."""
@@ -247,7 +247,8 @@ def _read_source(source: Source, columns: Sequence[str] | None = None) -> pa.Tab
 
 def _refuse_placeless(rows: pd.DataFrame) -> None:
     """Refuse attacks without a norm or a budget, which no cell could be found for."""
-    attacks = rows["track"].isin(ATTACK_TRACKS) & rows["attack"].notna() & (rows["attack"] != "none")
+    attacked = ~rows["track"].isin([*WITHOUT_ATTACKER, DIAGNOSTIC])
+    attacks = attacked & rows["attack"].notna() & (rows["attack"] != "none")
     placeless = attacks & (rows["eps_255"].isna() | rows["norm"].isna())
     if placeless.any():
         first = rows[placeless].iloc[0]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.results.schema import ATTACK_TRACKS, NORMS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import NORMS
 from leaderboard.costs import track_costs
 from leaderboard.entries import EntryRows, is_unit_wide
 
@@ -84,7 +85,7 @@ def compare(skipping: Iterable[EntryRows], individual: Iterable[EntryRows]) -> l
         for one in [] if mine is None else _compared(mine, theirs):
             key = (one.track, one.norm, one.eps_255)
             sums[key] = sums[key].plus(one) if key in sums else one
-    return sorted(sums.values(), key=lambda one: (ATTACK_TRACKS.index(one.track), NORMS.index(one.norm), one.eps_255))
+    return sorted(sums.values(), key=lambda one: (rules().place_of(one.track), NORMS.index(one.norm), one.eps_255))
 
 
 def _compared(one: EntryRows, other: EntryRows) -> list[Comparison]:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, HEADLINE_EPS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import DIAGNOSTIC
 from leaderboard.board import Board
 from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
@@ -54,7 +55,7 @@ def _line(placement: Placement, mine: Mapping[tuple[object, ...], Record]) -> Li
         return mine.get(("clean", "none", "", None, None, metric))
 
     def worst(track: str) -> Record | None:
-        return mine.get((track, WORST_CASE, "linf", HEADLINE_EPS, None, HEADLINE))
+        return mine.get((track, WORST_CASE, *rules().ranking.place, None, HEADLINE))
 
     def corrupted(metric: str) -> Record | None:
         return mine.get(("corruption", MEAN, "", None, None, metric))
@@ -64,7 +65,7 @@ def _line(placement: Placement, mine: Mapping[tuple[object, ...], Record]) -> Li
         clean("accuracy"),
         clean("balanced_accuracy"),
         worst(ALL_TRACKS),
-        {track: worst(track) for track in ATTACK_TRACKS},
+        {track: worst(track) for track in rules().attack_tracks},
         corrupted("accuracy"),
         corrupted("mean_flip_probability"),
         mine.get((DIAGNOSTIC, "none", "", None, None, INFERENCE_COST)),

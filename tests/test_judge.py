@@ -10,7 +10,7 @@ from benchmark.defense.stages import BinomialVote, SaltAndPepper
 from benchmark.engine.rows import outcomes
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 CPU = torch.device("cpu")
 
@@ -57,13 +57,6 @@ def test_the_verdict_on_an_image_depends_on_its_purpose_and_not_on_its_batch():
     other = judge.judge(greys(), labels, [(*purpose, "8") for purpose in purposes(20)]).right_draws.tolist()
     assert together == apart == again
     assert together != other
-
-
-def test_the_defense_is_put_into_eval_mode():
-    defense = Defense(nn.Sequential(Brightness(), nn.Dropout(0.9)), 2)
-    defense.train()
-    Judge(defense, Classification(2), 1, CPU)
-    assert not defense.training
 
 
 @pytest.mark.parametrize("draws", [1, 3])

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from benchmark.data.images import ImageSource
 from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 
@@ -14,7 +15,7 @@ class TrainingView:
 
     Args:
         defense: its bare classifier answers; stages, vote and detector are out of reach.
-        images: (N, C, H, W) float32 in [0, 1], images of the training split.
+        images: (N, C, H, W) float32 in [0, 1], images of the training split; a source of them stays on disk.
         labels: (N,) int64 their classes.
 
     Attributes:
@@ -25,7 +26,7 @@ class TrainingView:
         BenchError: no image, or not one label per image.
     """
 
-    def __init__(self, defense: Target, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, defense: Target, images: Tensor | ImageSource, labels: Tensor) -> None:
         if len(images) == 0 or len(images) != len(labels):
             raise BenchError(
                 f"a fitted attack was given {len(images)} training images and {len(labels)} labels; "
@@ -53,6 +54,6 @@ class TrainingView:
         self.gradients += images
 
 
-def gray_box(defense: Target, images: Tensor, labels: Tensor) -> TrainingView:
+def gray_box(defense: Target, images: Tensor | ImageSource, labels: Tensor) -> TrainingView:
     """Training images with labels, and training-time gradients of the undefended classifier; none at attack time."""
     return TrainingView(defense, images, labels)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmark.defense import Decision
 from benchmark.defense.target import Target
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Objective
+from benchmark.task.goal import Objective
 
 Forward = Callable[[Tensor, Randomness], Tensor]
 """Maps images (n, C, H, W) and their draw to logits (S, n, K), S samples of a random pipeline."""

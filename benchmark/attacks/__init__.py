@@ -1,4 +1,4 @@
-"""Attacks. Each receives a view (its threat model), images, labels and a budget, and returns its candidate images."""
+"""Attacks. Each receives a view (its threat model), a goal, images and a budget, and returns its candidate images."""
 
 from benchmark.attacks.base import Attack, GradientAttack, ScoreAttack, project_linf
 from benchmark.attacks.registry import ATTACKS, build

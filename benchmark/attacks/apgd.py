@@ -11,11 +11,11 @@ from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value, none_yet
 from benchmark.attacks.norms import project, step
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Objective, Rival
 
 LOSSES = ("cross_entropy", "dlr", "targeted")
 MOMENTUM = 0.75
@@ -24,9 +24,8 @@ MOMENTUM = 0.75
 FINAL_LOOKS = 4
 """Fresh looks by which a stochastic view decides between the iterates kept."""
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-_LossAt = Callable[[Tensor], Loss]
-"""Gives, for some places of the batch, the loss of those images."""
+_ObjectiveAt = Callable[[Tensor], Objective]
+"""Gives, for some places of the batch, what is ascended for those images."""
 
 
 @dataclass(frozen=True)
@@ -72,43 +71,41 @@ class Apgd:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         candidates = images.clone()
-        best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        best = no_value(images)
         rows = all_rows(images)
-        for purpose, loss_at in self._runs(view, task, images, labels):
+        for purpose, objective_at in self._runs(view, goal, images):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
-            run = _Run(view, task, loss_at(place), self.norm, eps_255, self.iterations, self.rho)
-            found, margin, fooled = run(images[place], labels[place], rows, draw.take(rows).fork(*purpose))
+            own, objective = goal.take(place), objective_at(place)
+            run = _Run(view, own, objective, self.norm, eps_255, self.iterations, self.rho)
+            found, margin, fooled = run(images[place], rows, draw.take(rows).fork(*purpose))
             candidates[place] = choose(fooled | (margin > best[place]), found, candidates[place])
             best[place] = torch.maximum(margin, best[place])
             rows = rows[~fooled.cpu()]
         return candidates
 
     def _runs(
-        self, view: GradientView, task: Classification, images: Tensor, labels: Tensor
-    ) -> Iterator[tuple[tuple[object, ...], _LossAt]]:
-        """Yield each run's name for the random streams, and its loss."""
+        self, view: GradientView, goal: Goal, images: Tensor
+    ) -> Iterator[tuple[tuple[object, ...], _ObjectiveAt]]:
+        """Yield each run's name for the random streams, and what it ascends."""
         if len(images) == 0:
             return
         if self.loss != "targeted":
-            loss = task.dlr if self.loss == "dlr" else task.cross_entropy
             for restart in range(self.restarts):
-                yield (self.loss, restart), lambda _: loss
+                yield (self.loss, restart), lambda place: goal.take(place).objective(self.loss)
             return
         clean = view.logits(images, all_rows(images))
-        for rank in range(target_count(task, self.n_targets)):
-            targets = task.targets(clean, labels, rank)
+        for rank, rival in enumerate(goal.rivals(clean, self.n_targets)):
             for restart in range(self.restarts):
-                yield (self.loss, rank, restart), partial(_targeted, task, targets)
+                yield (self.loss, rank, restart), partial(_ratio, rival)
 
 
 @dataclass(frozen=True)
@@ -118,14 +115,8 @@ class ApgdL2(Apgd):
     norm: ClassVar[str] = "l2"
 
 
-def target_count(task: Classification, wanted: int | None) -> int:
-    """Target classes to try: ``wanted`` or 9, never more than the K - 1 wrong ones."""
-    return min(task.num_classes - 1, wanted if wanted is not None else 9)
-
-
-def _targeted(task: Classification, targets: Tensor, place: Tensor) -> Loss:
-    chosen = targets[place]
-    return lambda logits, labels: task.targeted_dlr(logits, labels, chosen)
+def _ratio(rival: Rival, place: Tensor) -> Objective:
+    return rival.take(place).ratio
 
 
 def checkpoints(iterations: int) -> list[int]:
@@ -142,30 +133,30 @@ class _Run:
     """One start of Algorithm 1."""
 
     view: GradientView
-    task: Classification
-    loss: Loss
+    goal: Goal
+    objective: Objective
     norm: str
     eps_255: float
     iterations: int
     rho: float
 
-    def __call__(self, images: Tensor, labels: Tensor, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, images: Tensor, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
         """Return the kept iterates (n, C, H, W), their margins (n,) and whether they fool the view (n,)."""
-        keeper = _Keeper(self.view, self.task, labels, rows)
+        keeper = _Keeper(self.view, self.goal, rows)
         iterate = self._start(images, draw)
-        look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
+        look = self.view.evaluate(iterate, self.objective, rows)
         keeper.offer(iterate, look.logits)
         gradient, last = look.gradient, look.loss
         best, best_gradient, best_loss = iterate, gradient, look.loss
         length_255 = torch.full_like(look.loss, 2 * self.eps_255)
         rises = torch.zeros_like(look.loss)
-        loss_at_check, halved_at_check = best_loss, torch.ones_like(labels, dtype=torch.bool)
+        loss_at_check, halved_at_check = best_loss, ~none_yet(images)
         before = iterate
         checks, previous_check = checkpoints(self.iterations), 0
         for k in range(1, self.iterations + 1):
             moved = self._move(images, iterate, before, gradient, length_255, first=k == 1)
             before, iterate = iterate, moved
-            look = self.view.evaluate(iterate, lambda logits: self.loss(logits, labels), rows)
+            look = self.view.evaluate(iterate, self.objective, rows)
             keeper.offer(iterate, look.logits)
             gradient = look.gradient
             rises = rises + (look.loss > last)
@@ -207,13 +198,13 @@ class _Run:
 class _Keeper:
     """Keeps per image what a run will return."""
 
-    def __init__(self, view: GradientView, task: Classification, labels: Tensor, rows: Tensor) -> None:
-        self._view, self._task, self._labels, self._rows = view, task, labels, rows
+    def __init__(self, view: GradientView, goal: Goal, rows: Tensor) -> None:
+        self._view, self._goal, self._rows = view, goal, rows
         self._margin: Tensor | None = None
 
     def offer(self, iterate: Tensor, logits: Tensor) -> None:
         """Consider an iterate with the logits that the view showed for it."""
-        margin, fooled = self._task.margin(logits, self._labels), self._task.fooled(logits, self._labels)
+        margin, fooled = self._goal.margin(logits), self._goal.lost(logits)
         if self._margin is None:
             self._margin, self._fooled = margin, fooled
             self._highest = self._latest = iterate
@@ -235,5 +226,5 @@ class _Keeper:
         return choose(latest > highest, self._latest, self._highest), margin, margin > 0
 
     def _looked_at_again(self, iterate: Tensor) -> Tensor:
-        margins = [self._task.margin(self._view.logits(iterate, self._rows), self._labels) for _ in range(FINAL_LOOKS)]
+        margins = [self._goal.margin(self._view.logits(iterate, self._rows)) for _ in range(FINAL_LOOKS)]
         return torch.stack(margins).mean(dim=0)

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.access.views import Evaluation
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value, none_yet
 from benchmark.attacks.norms import project, random_start, step
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Objective
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits (n, K) and labels (n,) to values (n,) that the attacker ascends."""
+Aim = Callable[[Goal], Objective]
+"""Makes what is ascended from the goal of the images in hand."""
 
 
 class Guide(Protocol):
@@ -30,8 +30,8 @@ class Guide(Protocol):
         ...
 
 
-MakeGuide = Callable[[Tensor, Tensor, Randomness], Guide]
-"""Makes the guide of one start from labels (n,), rows (n,) and random streams."""
+MakeGuide = Callable[[Goal, Tensor, Randomness], Guide]
+"""Makes the guide of one start from the goal of n images, their rows (n,) and random streams."""
 
 
 def check_at_least_one(attack: str, **counts: int) -> None:
@@ -48,12 +48,12 @@ def check_positive(attack: str, **values: float | None) -> None:
             raise BenchError(f"{attack}: {name} is {value}; give a number above 0.")
 
 
-def plain(view: GradientView, loss: Loss) -> MakeGuide:
+def plain(view: GradientView, aim: Aim) -> MakeGuide:
     """The guide of PGD: the gradient at the iterate."""
 
-    def make(labels: Tensor, rows: Tensor, draw: Randomness) -> Guide:
-        everywhere = torch.ones_like(labels, dtype=torch.bool)
-        return lambda iterate: (view.evaluate(iterate, lambda logits: loss(logits, labels), rows), everywhere)
+    def make(goal: Goal, rows: Tensor, draw: Randomness) -> Guide:
+        objective = aim(goal)
+        return lambda iterate: (view.evaluate(iterate, objective, rows), ~none_yet(iterate))
 
     return make
 
@@ -63,8 +63,8 @@ class Ascent:
     """Ascent in the ball of a norm; kept is, per image, the latest iterate seen fooled, else the one of highest loss.
 
     Args:
-        view, task: as :class:`benchmark.attacks.base.GradientAttack` has them.
-        loss: what the last look is measured by.
+        view: as :class:`benchmark.attacks.base.GradientAttack` has it.
+        aim: what the last look is measured by.
         guide: makes the guide of each start.
         norm: "linf" or "l2".
         eps_255: radius, in the norm's unit.
@@ -74,8 +74,7 @@ class Ascent:
     """
 
     view: GradientView
-    task: Classification
-    loss: Loss
+    aim: Aim
     guide: MakeGuide
     norm: str
     eps_255: float
@@ -83,38 +82,37 @@ class Ascent:
     steps: int
     random_start: bool = True
 
-    def restarted(self, images: Tensor, labels: Tensor, draw: Randomness, restarts: int = 1) -> Tensor:
+    def restarted(self, images: Tensor, goal: Goal, draw: Randomness, restarts: int = 1) -> Tensor:
         """Return candidates (N, C, H, W); a further start is spent only on images not yet misclassified."""
         candidates = images.clone()
-        best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        best = no_value(images)
         rows = all_rows(images)
         for restart in range(restarts):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
             streams = draw.take(rows).fork("restart", restart)
-            found, value, fooled = self._single(images[place], labels[place], rows, streams)
+            found, value, fooled = self._single(images[place], goal.take(place), rows, streams)
             gain = fooled | (value >= best[place])
             candidates[place] = choose(gain, found, candidates[place])
             best[place] = torch.maximum(value, best[place])
             rows = rows[~fooled.cpu()]
         return candidates
 
-    def _single(self, images: Tensor, labels: Tensor, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
+    def _single(self, images: Tensor, goal: Goal, rows: Tensor, draw: Randomness) -> tuple[Tensor, Tensor, Tensor]:
         """One start; returns the kept iterates, their losses and whether they fool the view."""
-        guide = self.guide(labels, rows, draw)
+        guide, objective = self.guide(goal, rows, draw), self.aim(goal)
         iterate = random_start(images, self.norm, self.eps_255, draw) if self.random_start else images
         kept = iterate
-        value = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-        fooled = torch.zeros_like(labels, dtype=torch.bool)
+        value, fooled = no_value(images), none_yet(images)
         for number in range(self.steps + 1):
             if number < self.steps:
                 look, seen = guide(iterate)
                 current, logits = look.loss, look.logits
             else:
                 logits = self.view.logits(iterate, rows)
-                current, seen = self.loss(logits, labels), torch.ones_like(fooled)
-            now = seen & self.task.fooled(logits, labels)
+                current, seen = objective(logits), torch.ones_like(fooled)
+            now = seen & goal.lost(logits)
             take = now | (seen & ~fooled & (current > value))
             kept, value, fooled = choose(take, iterate, kept), torch.where(take, current, value), fooled | now
             if number < self.steps:

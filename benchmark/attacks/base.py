@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmark.access import GradientView, LabelView, ScoreView, TrainingView
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Task
 
 Inside = Literal["gradient", "features", "references"]
 """What is differentiated: the decision; features of inner layers too; and those of training images to imitate."""
@@ -22,9 +22,8 @@ class GradientAttack(Protocol):
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -32,9 +31,8 @@ class GradientAttack(Protocol):
 
         Args:
             view: made for exactly these N images.
-            task: supplies losses and what "fooled" means.
+            goal: of these images: what to ascend, and when an image is lost. It holds their targets.
             images: (N, C, H, W) float32 in [0, 1].
-            labels: (N,) int64 true classes.
             eps_255: budget in the unit of the attack's norm, see :mod:`benchmark.attacks.norms`.
             draw: the attack's own randomness, one stream per image.
         """
@@ -50,9 +48,8 @@ class ScoreAttack(Protocol):
     def __call__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -68,9 +65,8 @@ class LabelAttack(Protocol):
     def __call__(
         self,
         view: LabelView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -87,12 +83,12 @@ class FittedAttack(Protocol):
     knowledge: ClassVar[Literal["training"]]
     norm: ClassVar[str]
 
-    def fit(self, view: TrainingView, task: Classification, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
+    def fit(self, view: TrainingView, task: Task, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
         """Fit on the view's training images and return a state that can be stored as safetensors.
 
         Args:
             view: training images, labels and training-time gradients.
-            task: supplies losses and what "fooled" means.
+            task: makes the goals for these images from their labels.
             eps_255: budget in the unit of the attack's norm, see :mod:`benchmark.attacks.norms`.
             draw: ONE stream; its seed says which fit this is.
 
@@ -126,6 +122,16 @@ def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:
 def all_rows(images: Tensor) -> Tensor:
     """(N,) places of all images of a batch, as views want them."""
     return torch.arange(len(images))
+
+
+def no_value(images: Tensor) -> Tensor:
+    """(N,) minus infinity: the best value of each image before anything was seen."""
+    return images.new_full((len(images),), -torch.inf)
+
+
+def none_yet(images: Tensor) -> Tensor:
+    """(N,) bool, false for each image."""
+    return torch.zeros(len(images), dtype=torch.bool, device=images.device)
 
 
 def choose(mask: Tensor, chosen: Tensor, otherwise: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from benchmark.access import LabelView, ScoreView
-from benchmark.attacks.base import all_rows
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 FRESH_LOOKS = 4
 """Looks that replace the first one of a promising proposal to a stochastic system."""
@@ -22,30 +21,26 @@ class Purse:
 
     Args:
         view: made for exactly these N images.
-        labels: (N,) int64 true classes.
+        goal: of these images.
         queries: most queries per image; less where the view has fewer left.
     """
 
-    def __init__(self, view: LabelView | ScoreView, labels: Tensor, queries: int) -> None:
-        self._view, self._labels = view, labels
+    def __init__(self, view: LabelView | ScoreView, goal: Goal, queries: int) -> None:
+        self._view, self._goal = view, goal
         self.stochastic = view.stochastic
-        self.left = view.remaining(all_rows(labels)).clamp(max=queries)
+        self.left = view.remaining(torch.arange(len(goal))).clamp(max=queries)
         """(N,) int64 on the CPU: what each image may still ask."""
 
     def pay(self, rows: Tensor) -> None:
         """Take one query from each of ``rows`` (n,); a row may occur several times."""
         self.left -= torch.bincount(rows, minlength=len(self.left))
 
-    def labels_of(self, rows: Tensor) -> Tensor:
-        """True classes (n,) of the images ``rows``."""
-        return self._labels[rows.to(self._labels.device)]
-
     def wrong(self, points: Tensor, rows: Tensor) -> Tensor:
         """(n,) bool: one look each at points (n, C, H, W) of the images ``rows``; an abstention is wrong."""
         self.pay(rows)
         answer = self._view.query(points, rows)
         label = answer if isinstance(answer, Tensor) else answer[1]
-        return label != self.labels_of(rows)
+        return self._goal.take(rows).missed(label)
 
     def holds(self, points: Tensor, rows: Tensor, wrong: Tensor, final: Tensor) -> Tensor:
         """(n,) bool: whether what one look found wrong is so on average.
@@ -80,18 +75,18 @@ class Purse:
 
 
 class ScorePurse(Purse):
-    """A purse whose questions are answered with scores; arguments as in :class:`Purse`, and the task."""
+    """A purse whose questions are answered with scores; arguments as in :class:`Purse`."""
 
-    def __init__(self, view: ScoreView, task: Classification, labels: Tensor, queries: int) -> None:
-        super().__init__(view, labels, queries)
-        self._scores, self._task = view, task
+    def __init__(self, view: ScoreView, goal: Goal, queries: int) -> None:
+        super().__init__(view, goal, queries)
+        self._scores = view
 
     def margins(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """One look each at (n, C, H, W); rows may repeat. Returns margins (n,) and wrong labels (n,) bool."""
         self.pay(rows)
         scores, label = self._scores.query(points, rows)
-        labels = self.labels_of(rows)
-        return self._task.margin(scores, labels), label != labels
+        goal = self._goal.take(rows)
+        return goal.margin(scores), goal.missed(label)
 
 
 def first_broken(purse: Purse, points: Tensor, rows: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.apgd import target_count
 from benchmark.attacks.ascent import check_at_least_one, check_positive
-from benchmark.attacks.base import all_rows
+from benchmark.attacks.base import all_rows, none_yet
 from benchmark.attacks.minimum_norm import Nearest, need_deterministic
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import ClassGoal, of_classes
+from benchmark.task.goal import Goal
 
 EDGE = 0.99
 """How near to -1 and 1 the variable starts: at the faces of the box themselves tanh has no slope to leave them by, and
@@ -93,26 +93,26 @@ class CwL2:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says; ``draw`` is not used."""
         del draw
         need_deterministic("cw-l2", view, "pgd-l2")
+        classes = of_classes("cw-l2", goal)
         if len(images) == 0:
             return images.clone()
         rows = all_rows(images)
-        nearest = Nearest(task, images, labels, self.norm)
+        nearest = Nearest(goal, images, self.norm)
         clean = view.logits(images, rows)
         right = ~nearest.offer(images, clean)
-        slopes = _slopes(view, task, images, labels, clean, right.nonzero().squeeze(1))
-        search = _Search(self, view, images, labels, nearest, eps_255, slopes)
-        low = torch.zeros_like(labels, dtype=images.dtype)
+        slopes = _slopes(view, classes, images, clean, right.nonzero().squeeze(1))
+        search = _Search(self, view, images, classes, nearest, eps_255, slopes)
+        low = images.new_zeros(len(images))
         high = torch.full_like(low, torch.inf)
-        c = self.initial_c * 2 * search.shortfall(clean, torch.arange(len(labels), device=labels.device))
+        c = self.initial_c * 2 * search.shortfall(clean, torch.arange(len(images), device=images.device))
         for _ in range(self.searches):
             place = (right & (nearest.distance > eps_255)).nonzero().squeeze(1)
             if len(place) == 0:
@@ -124,9 +124,7 @@ class CwL2:
         return nearest.within(view, rows, eps_255)[0]
 
 
-def _slopes(
-    view: GradientView, task: Classification, images: Tensor, labels: Tensor, clean: Tensor, place: Tensor
-) -> Tensor:
+def _slopes(view: GradientView, goal: ClassGoal, images: Tensor, clean: Tensor, place: Tensor) -> Tensor:
     """Norms (n, K) of the gradients of z_k - z_y at the images ``place``; 1 where none can be seen.
 
     Rivals beyond those that are looked at are given the largest norm of the others.
@@ -135,16 +133,9 @@ def _slopes(
     if len(place) == 0:
         return slopes
     own = clean.new_full((len(place), clean.shape[1]), torch.nan)
-    for rank in range(target_count(task, None)):
-        rival = task.targets(clean, labels, rank)[place]
-        pair = torch.stack([rival, labels[place]], dim=1)
-
-        def gain(logits: Tensor, pair: Tensor = pair) -> Tensor:
-            chosen = logits.gather(1, pair)
-            return chosen[:, 0] - chosen[:, 1]
-
-        gradient = view.evaluate(images[place], gain, place.cpu()).gradient.nan_to_num(nan=0.0)
-        own.scatter_(1, rival[:, None], torch.linalg.vector_norm(gradient.flatten(1), dim=1)[:, None])
+    for rival in (one.take(place) for one in goal.rivals(clean)):
+        gradient = view.evaluate(images[place], rival.gain, place.cpu()).gradient.nan_to_num(nan=0.0)
+        own.scatter_(1, rival.classes[:, None], torch.linalg.vector_norm(gradient.flatten(1), dim=1)[:, None])
     own = torch.where(own.isnan(), own.nan_to_num(nan=0.0).amax(dim=1, keepdim=True), own)
     slopes[place] = torch.where(own > FLAT, own, 1.0)
     return slopes
@@ -172,14 +163,14 @@ class _Search:
     attack: CwL2
     view: GradientView
     images: Tensor
-    labels: Tensor
+    goal: ClassGoal
     nearest: Nearest
     enough_255: float
     slopes: Tensor
 
     def run(self, c: Tensor, place: Tensor) -> Tensor:
         """Minimise the objective of the images ``place`` (m,), c (n,); return (n,) whether a point fooled the view."""
-        broken = torch.zeros_like(self.labels, dtype=torch.bool)
+        broken = none_yet(self.images)
         w = ((2 * self.images[place] - 1) * EDGE).atanh()
         first, second = torch.zeros_like(w), torch.zeros_like(w)
         lowest = torch.full_like(c, torch.inf)
@@ -219,6 +210,5 @@ class _Search:
 
     def shortfall(self, logits: Tensor, place: Tensor) -> Tensor:
         """How far (m,) the nearest boundary looks, in [0, 1] units of the image; 0 once it is crossed by kappa."""
-        labels = self.labels[place][:, None]
-        gaps = (logits.gather(1, labels) - logits + self.attack.kappa).clamp_min(0) / self.slopes[place]
-        return gaps.scatter(1, labels, torch.inf).amin(dim=1)
+        goal = self.goal.take(place)
+        return goal.least_of_others((goal.behind(logits) + self.attack.kappa).clamp_min(0) / self.slopes[place])

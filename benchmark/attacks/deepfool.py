@@ -1,5 +1,6 @@
 """DeepFool (Moosavi-Dezfooli et al. 2016): step after step onto the nearest linearised boundary, in L2."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -7,13 +8,12 @@ import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.apgd import target_count
 from benchmark.attacks.ascent import check_at_least_one, check_positive
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value
 from benchmark.attacks.hyperplane import step_onto
 from benchmark.attacks.minimum_norm import Nearest, need_deterministic
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Rival
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ class DeepFool:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -65,20 +64,19 @@ class DeepFool:
         if len(images) == 0:
             return images.clone()
         clean = view.logits(images, all_rows(images))
-        rivals = [task.targets(clean, labels, rank) for rank in range(target_count(task, self.n_targets))]
-        nearest = Nearest(task, images, labels, self.norm)
+        rivals = goal.rivals(clean, self.n_targets)
+        nearest = Nearest(goal, images, self.norm)
         nearest.offer(images, clean)
-        right = ~task.fooled(clean, labels)
+        right = ~goal.lost(clean)
         for boxed in (True, False):
-            self._walk(view, images, labels, rivals, nearest, right.clone(), boxed)
+            self._walk(view, images, rivals, nearest, right.clone(), boxed)
         return nearest.within(view, all_rows(images), eps_255)[0]
 
     def _walk(
         self,
         view: GradientView,
         images: Tensor,
-        labels: Tensor,
-        rivals: list[Tensor],
+        rivals: Sequence[Rival],
         nearest: Nearest,
         going: Tensor,
         boxed: bool,
@@ -90,25 +88,17 @@ class DeepFool:
             if len(place) == 0:
                 break
             start = path[place] if boxed else seen[place]
-            step = self._step(view, start, labels[place], [rival[place] for rival in rivals], place.cpu(), boxed)
+            step = self._step(view, start, [rival.take(place) for rival in rivals], place.cpu(), boxed)
             path[place] = (path[place] + step).clamp(0, 1) if boxed else path[place] + step
             seen[place] = (images[place] + (1 + self.overshoot) * (path[place] - images[place])).clamp(0, 1)
             going[place] = ~nearest.offer(seen[place], view.logits(seen[place], place.cpu()), place)
 
-    def _step(
-        self, view: GradientView, points: Tensor, labels: Tensor, rivals: list[Tensor], rows: Tensor, boxed: bool
-    ) -> Tensor:
+    def _step(self, view: GradientView, points: Tensor, rivals: Sequence[Rival], rows: Tensor, boxed: bool) -> Tensor:
         """The step (n, C, H, W) to the nearest linearised boundary of any rival."""
         best = torch.zeros_like(points)
-        length = torch.full_like(labels, torch.inf, dtype=points.dtype)
+        length = -no_value(points)
         for rival in rivals:
-            pair = torch.stack([rival, labels], dim=1)
-
-            def gain(logits: Tensor, pair: Tensor = pair) -> Tensor:
-                chosen = logits.gather(1, pair)
-                return chosen[:, 0] - chosen[:, 1]
-
-            look = view.evaluate(points, gain, rows)
+            look = view.evaluate(points, rival.gain, rows)
             # A hair beyond the boundary: on it the next step would have no direction left.
             rise = (-look.loss).clamp_min(1e-6)
             gradient = look.gradient.nan_to_num(nan=0.0)

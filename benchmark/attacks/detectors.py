@@ -12,7 +12,7 @@ from benchmark.attacks.follow import follow, opened, step_sizes
 from benchmark.attacks.norms import random_start
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 DECAY = 0.1
 """Factor of the step size from the decay on (Medical Aegis, WB_d)."""
@@ -57,9 +57,8 @@ class DetectorAware:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -72,14 +71,13 @@ class DetectorAware:
             alphas = [alpha * (DECAY if step >= self.decay_after else 1) for step, alpha in enumerate(alphas)]
 
         def accepted_and_wrong(score: Tensor, logits: Tensor) -> Tensor:
-            return score + task.margin(logits, labels).clamp(max=self.kappa)
+            return score + goal.margin(logits).clamp(max=self.kappa)
 
         kept, _, _ = follow(
             lambda iterate: inside.evaluate_score(iterate, accepted_and_wrong, rows),
-            task,
+            goal.lost,
             random_start(images, self.norm, eps_255, draw),
             images,
-            labels,
             eps_255,
             alphas,
             stochastic=view.stochastic,

@@ -14,7 +14,7 @@ from benchmark.attacks.norms import radius
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 WAVE = 20
 """Members asked about at once: bounds memory, and a misclassified image takes no further wave."""
@@ -73,9 +73,8 @@ class OnePixel:
     def __call__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -83,7 +82,7 @@ class OnePixel:
         pixels = min(int(radius("l0", eps_255, images.shape[1:])), images[0, 0].numel() if len(images) else 1)
         if pixels < 1:
             return images.clone()
-        purse = ScorePurse(view, task, labels, self.queries)
+        purse = ScorePurse(view, goal, self.queries)
         evolution = _Evolution(purse, images, still_right(purse, images), pixels, self.population, draw)
         evolution.begin()
         while len(evolution.now.rows):

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.apgd import target_count
 from benchmark.attacks.ascent import check_at_least_one
 from benchmark.attacks.base import all_rows, choose
 from benchmark.attacks.hyperplane import step_onto
 from benchmark.attacks.minimum_norm import Nearest, need_deterministic
 from benchmark.attacks.norms import distance
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Rival
 
 ALPHA_MAX = 0.1
 """Largest weight of the step from the clean image (section 2.3)."""
@@ -59,9 +58,8 @@ class FabT:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -74,12 +72,11 @@ class FabT:
             return candidates
         rows = all_rows(images)
         clean = view.logits(images, rows)
-        for rank in range(target_count(task, self.n_targets)):
+        for rival in goal.rivals(clean, self.n_targets):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
-            targets = task.targets(clean, labels, rank)[place]
-            search = _Search(view, task, images[place], labels[place], targets, rows, self.norm)
+            search = _Search(view, goal.take(place), images[place], rival.take(place), rows, self.norm)
             found, fooled = search.nearest(self.iterations).within(view, rows, eps_255)
             candidates[place] = choose(fooled, found, candidates[place])
             rows = rows[~fooled.cpu()]
@@ -95,19 +92,18 @@ class FabTL2(FabT):
 
 @dataclass(frozen=True)
 class _Search:
-    """One target class for each of n images."""
+    """One rival for each of n images."""
 
     view: GradientView
-    task: Classification
+    goal: Goal
     images: Tensor
-    labels: Tensor
-    targets: Tensor
+    rival: Rival
     rows: Tensor
     norm: str
 
     def nearest(self, iterations: int) -> Nearest:
         """Return the nearest fooling points found."""
-        nearest = Nearest(self.task, self.images, self.labels, self.norm)
+        nearest = Nearest(self.goal, self.images, self.norm)
         iterate = self.images
         for _ in range(iterations):
             iterate = self._step(iterate)
@@ -117,7 +113,7 @@ class _Search:
 
     def _step(self, iterate: Tensor) -> Tensor:
         """Move to a convex mix of the iterate's and the clean image's projections onto the linearised boundary."""
-        look = self.view.evaluate(iterate, self._gain, self.rows)
+        look = self.view.evaluate(iterate, self.rival.gain, self.rows)
         gradient = look.gradient.nan_to_num(nan=0.0)
         from_iterate = -look.loss
         from_clean = from_iterate + (gradient * (iterate - self.images)).flatten(1).sum(dim=1)
@@ -130,7 +126,3 @@ class _Search:
 
     def _size(self, step: Tensor) -> Tensor:
         return distance(step, torch.zeros_like(step), self.norm).clamp_min(1e-6)
-
-    def _gain(self, logits: Tensor) -> Tensor:
-        chosen = logits.gather(1, torch.stack([self.targets, self.labels], dim=1))
-        return chosen[:, 0] - chosen[:, 1]

@@ -11,12 +11,13 @@ from benchmark.access import FeatureView, GradientView
 from benchmark.access.features import Features
 from benchmark.access.references import Gaussians, average_over_area
 from benchmark.attacks.ascent import check_at_least_one, check_positive
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value
 from benchmark.attacks.follow import follow, opened, step_sizes
 from benchmark.attacks.norms import random_start
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import ClassGoal, of_classes
+from benchmark.task.goal import Goal
 
 VARIANCE_FLOOR = 0.01
 """Share of a layer's mean variance that each component has at least: one that never varied would drown all others."""
@@ -55,26 +56,24 @@ class Fea:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         inside = opened("fea", view)
         candidates = images.clone()
-        best = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        best, classes = no_value(images), of_classes("fea", goal)
         rows = all_rows(images)
         for number in range(self.guides):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
             streams = draw.take(rows).fork("guide", number)
-            guides = inside.references.of_another_class(images[place], labels[place], number)
-            found, value, fooled = self._toward(
-                inside, task, guides, images[place], labels[place], rows, eps_255, streams
-            )
+            guides = inside.references.of_another_class(images[place], classes.labels[place], number)
+            own = goal.take(place)
+            found, value, fooled = self._toward(inside, own, guides, images[place], rows, eps_255, streams)
             candidates[place] = choose(fooled | (value > best[place]), found, candidates[place])
             best[place] = torch.maximum(value, best[place])
             rows = rows[~fooled.cpu()]
@@ -83,10 +82,9 @@ class Fea:
     def _toward(
         self,
         view: FeatureView,
-        task: Classification,
+        goal: Goal,
         guides: Tensor,
         images: Tensor,
-        labels: Tensor,
         rows: Tensor,
         eps_255: float,
         draw: Randomness,
@@ -98,10 +96,9 @@ class Fea:
 
         return follow(
             lambda iterate: view.evaluate_features(iterate, closeness, rows),
-            task,
+            goal.lost,
             random_start(images, self.norm, eps_255, draw.fork("start")),
             images,
-            labels,
             eps_255,
             step_sizes(self.steps, self.alpha_255, eps_255),
             stochastic=view.stochastic,
@@ -145,9 +142,8 @@ class Hfc:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -156,30 +152,31 @@ class Hfc:
         usual, rows = inside.gaussians(), all_rows(images)
         if len(images) == 0:
             return images.clone()
-        targets = self._targets(task, inside.logits(images, rows), labels, usual)
+        classes = of_classes("hfc", goal)
+        targets = self._targets(classes, inside.logits(images, rows), usual)
+        against = classes.instead(targets)
 
         def objective(features: Features, logits: Tensor) -> Tensor:
             # The margin with the target as label is what speaks against the target.
-            margin = (-task.margin(logits, targets)).clamp(max=self.kappa)
+            margin = (-against.margin(logits)).clamp(max=self.kappa)
             layers = [log_likelihood(features[layer], usual[layer], targets) for layer in usual]
             return margin + self.weight * torch.stack(layers).mean(dim=0)
 
         kept, _, _ = follow(
             lambda iterate: inside.evaluate_features(iterate, objective, rows),
-            task,
+            goal.lost,
             random_start(images, self.norm, eps_255, draw),
             images,
-            labels,
             eps_255,
             step_sizes(self.steps, self.alpha_255, eps_255),
             stochastic=view.stochastic,
         )
         return kept
 
-    def _targets(self, task: Classification, logits: Tensor, labels: Tensor, usual: Mapping[str, Gaussians]) -> Tensor:
+    def _targets(self, goal: ClassGoal, logits: Tensor, usual: Mapping[str, Gaussians]) -> Tensor:
         known = torch.stack([each.mean.isfinite().all(dim=1) for each in usual.values()]).all(dim=0).to(logits.device)
-        targets = task.targets(logits.masked_fill(~known, -torch.inf), labels, 0)
-        if not bool(known[targets].all()) or bool((targets == labels).any()):
+        targets = goal.rivals(logits.masked_fill(~known, -torch.inf), 1)[0].classes
+        if not bool(known[targets].all()) or bool((targets == goal.labels).any()):
             raise BenchError("hfc: no other class has a training image to imitate; give some of at least two classes.")
         return targets
 

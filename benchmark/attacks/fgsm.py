@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmark.access import GradientView
 from benchmark.attacks.base import all_rows, ascent_signs, project_linf
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class Fgsm:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -35,5 +34,5 @@ class Fgsm:
         if len(images) == 0:
             return images.clone()
         eps = eps_255 / 255
-        look = view.evaluate(images, lambda logits: task.cross_entropy(logits, labels), all_rows(images))
+        look = view.evaluate(images, goal.objective("cross_entropy"), all_rows(images))
         return project_linf(images + eps * ascent_signs(look.gradient), images, eps)

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from benchmark.access import FeatureView, GradientView
 from benchmark.access.views import Evaluation
-from benchmark.attacks.base import ascent_signs, choose, project_linf
+from benchmark.attacks.base import ascent_signs, choose, no_value, none_yet, project_linf
 from benchmark.errors import BenchError
-from benchmark.task import Classification
 
 Look = Callable[[Tensor], Evaluation]
 """Looks at iterates (n, C, H, W): the value that the attacker ascends, its gradient, and logits."""
@@ -33,10 +32,9 @@ def step_sizes(steps: int, alpha_255: float | None, eps_255: float) -> list[floa
 
 def follow(
     look: Look,
-    task: Classification,
+    lost: Callable[[Tensor], Tensor],
     start: Tensor,
     images: Tensor,
-    labels: Tensor,
     eps_255: float,
     alphas: Sequence[float],
     *,
@@ -47,15 +45,23 @@ def follow(
     Kept is, per image, the iterate of the highest value among those that fool the view, else among all; of a stochastic
     view, whose values are single looks, the latest that fools it. Costs one look more than there are steps.
 
+    Args:
+        look: at the view.
+        lost: maps logits (n, K) to (n,) bool, whether they fool the view: that of a goal.
+        start: (n, C, H, W) the first iterate.
+        images: (n, C, H, W) the centres of the balls.
+        eps_255: radius in 1/255.
+        alphas: step sizes in [0, 1].
+        stochastic: whether two looks may differ.
+
     Returns:
         The kept iterates (n, C, H, W), their values (n,) and whether they fool the view (n,).
     """
     iterate = kept = start
-    value = torch.full_like(labels, -torch.inf, dtype=images.dtype)
-    fooled = torch.zeros_like(labels, dtype=torch.bool)
+    value, fooled = no_value(images), none_yet(images)
     for alpha in [*alphas, 0.0]:
         seen = look(iterate)
-        now = task.fooled(seen.logits, labels)
+        now = lost(seen.logits)
         higher = (now == fooled) & (seen.loss > value)
         take = (now & ~fooled) | higher | (now & stochastic)
         kept, value, fooled = choose(take, iterate, kept), torch.where(take, seen.loss, value), fooled | now

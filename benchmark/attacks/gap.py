@@ -1,6 +1,6 @@
 """Generative adversarial perturbations (Poursaeed et al. 2018), as the seed paper 004 evaluates with them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,16 +10,21 @@ from torch import Tensor
 from benchmark.access import TrainingView
 from benchmark.attacks.base import project_linf
 from benchmark.attacks.pgd import check_at_least_one
+from benchmark.data.images import ImageSource
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.models.unet import PerturbationUNet, initial_state
+from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import of_classes
+from benchmark.task.goal import Task
 
 LOSSES = ("least_likely", "true_class")
 BETAS = (0.9, 0.999)
 HELD_OUT = 256
 LOOKS = 8
 APPLICATION_BATCH = 256
+APPLICATION_PIXELS = APPLICATION_BATCH * 64 * 64
+"""Most images, and most pixels (N H W), that go through generator and classifier at once while nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Gap:
         if not self.learning_rate > 0:
             raise BenchError(f"gap: learning_rate is {self.learning_rate}; give more than 0.")
 
-    def fit(self, view: TrainingView, task: Classification, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
+    def fit(self, view: TrainingView, task: Task, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
         """Fit as :class:`benchmark.attacks.base.FittedAttack` says.
 
         Returns:
@@ -102,21 +107,21 @@ class Gap:
         generator: PerturbationUNet,
         optimiser: torch.optim.Adam,
         view: TrainingView,
-        task: Classification,
+        task: Task,
         batch: Tensor,
         eps: float,
         dropout: Randomness,
     ) -> None:
-        images, labels = view.images[batch], view.labels[batch]
+        images, goal = view.images[batch], of_classes("gap", task.goal(view.labels[batch]))
         generator.train()
         with torch.enable_grad():
             logits = view.differentiable((images + scaled(generator(images, dropout), eps)).clamp(0, 1))
             if self.loss == "true_class":
-                loss = -task.cross_entropy(logits, labels).mean()
+                loss = -goal.objective("cross_entropy")(logits).mean()
             else:
                 with torch.no_grad():
                     least = view.differentiable(images).argmin(dim=1)
-                loss = task.cross_entropy(logits, least).mean()
+                loss = goal.instead(least).objective("cross_entropy")(logits).mean()
             parameters = list(generator.parameters())
             # Not backward(), which would write into the classifier's parameters.
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -143,7 +148,7 @@ def scaled(output: Tensor, eps: float) -> Tensor:
     return output * (eps / output.abs().amax(dim=(2, 3), keepdim=True).clamp_min(eps))
 
 
-def _empty_generator(shape: torch.Size, width: int) -> PerturbationUNet:
+def _empty_generator(shape: Sequence[int], width: int) -> PerturbationUNet:
     """A generator without values, so that no global generator is asked for initial ones."""
     channels, height, columns = shape
     with torch.device("meta"):
@@ -153,17 +158,22 @@ def _empty_generator(shape: torch.Size, width: int) -> PerturbationUNet:
 @torch.no_grad()
 def _perturbed(generator: PerturbationUNet, images: Tensor, eps: float) -> Tensor:
     generator.eval()
-    parts = [
-        project_linf(part + scaled(generator(part), eps), part, eps) for part in torch.split(images, APPLICATION_BATCH)
-    ]
-    return torch.cat(parts)
+    parts = torch.split(images, _at_once(images))
+    return torch.cat([project_linf(part + scaled(generator(part), eps), part, eps) for part in parts])
 
 
 @torch.no_grad()
-def _right(generator: PerturbationUNet, view: TrainingView, task: Classification, places: Tensor, eps: float) -> int:
+def _right(generator: PerturbationUNet, view: TrainingView, task: Task, places: Tensor, eps: float) -> int:
     """How many images the classifier still gets right when attacked as at attack time."""
-    logits = view.differentiable(_perturbed(generator, view.images[places], eps))
-    return int((~task.fooled(logits, view.labels[places])).sum())
+    right = 0
+    for part in torch.split(places, _at_once(view.images)):
+        logits = view.differentiable(_perturbed(generator, view.images[part], eps))
+        right += int((~task.goal(view.labels[part]).lost(logits)).sum())
+    return right
+
+
+def _at_once(images: Tensor | ImageSource) -> int:
+    return min(APPLICATION_BATCH, images_per_pass(images, APPLICATION_PIXELS))
 
 
 def _copied(generator: PerturbationUNet) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from benchmark.attacks.norms import distance, project
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 TRIALS = 100
 """Random images tried before an image is given up for want of a start."""
@@ -73,14 +73,13 @@ class HopSkipJump:
     def __call__(
         self,
         view: LabelView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.LabelAttack` says."""
-        purse = Purse(view, labels, self.queries)
+        purse = Purse(view, goal, self.queries)
         walk = _Walk(purse, images, still_right(purse, images), self.norm, eps_255, draw)
         walk.begin()
         iteration = 1

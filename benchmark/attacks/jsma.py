@@ -1,19 +1,17 @@
 """JSMA (Papernot et al. 2016): the few pixels whose change moves the decision most."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.apgd import target_count
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value, none_yet
 from benchmark.attacks.norms import radius
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Rival
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,8 @@ class Jsma:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -67,13 +64,12 @@ class Jsma:
         pixels = min(int(radius("l0", eps_255, images.shape[1:])), images[0, 0].numel())
         rows = all_rows(images)
         clean = view.logits(images, rows)
-        best = task.margin(clean, labels)
-        for rank in range(target_count(task, self.n_targets)):
+        best = goal.margin(clean)
+        for rival in goal.rivals(clean, self.n_targets):
             if len(rows) == 0:
                 break
             place = rows.to(images.device)
-            targets = task.targets(clean, labels, rank)[place]
-            search = _Search(view, task, images[place], labels[place], targets, rows)
+            search = _Search(view, goal.take(place), images[place], rival.take(place), rows)
             found, margin, fooled = search.run(pixels, self.pixels_per_step)
             candidates[place] = choose(fooled | (margin > best[place]), found, candidates[place])
             best[place] = torch.maximum(margin, best[place])
@@ -83,31 +79,30 @@ class Jsma:
 
 @dataclass(frozen=True)
 class _Search:
-    """One target class for each of n images."""
+    """One rival for each of n images."""
 
     view: GradientView
-    task: Classification
+    goal: Goal
     images: Tensor
-    labels: Tensor
-    targets: Tensor
+    rival: Rival
     rows: Tensor
 
     def run(self, pixels: int, at_once: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the kept iterates (n, C, H, W), their margins (n,) and whether they fool the view (n,)."""
         iterate, kept = self.images.clone(), self.images.clone()
         untouched = torch.ones_like(self.images[:, 0], dtype=torch.bool).flatten(1)
-        best = torch.full_like(self.labels, -torch.inf, dtype=self.images.dtype)
-        fooled = torch.zeros_like(self.labels, dtype=torch.bool)
-        going = torch.arange(len(self.labels), device=self.labels.device)
+        best, fooled = no_value(self.images), none_yet(self.images)
+        going = torch.arange(len(self.images), device=self.images.device)
         changed = 0
         while len(going) > 0:
             rows = self.rows[going.cpu()]
             if changed < pixels:
-                look = self.view.evaluate(iterate[going], partial(self._gain, going), rows)
+                look = self.view.evaluate(iterate[going], self.rival.take(going).gain, rows)
                 logits = look.logits
             else:
                 logits = self.view.logits(iterate[going], rows)
-            margin, now = (judge(logits, self.labels[going]) for judge in (self.task.margin, self.task.fooled))
+            own = self.goal.take(going)
+            margin, now = own.margin(logits), own.lost(logits)
             take = now | (~fooled[going] & (margin > best[going]))
             kept[going] = choose(take, iterate[going], kept[going])
             best[going] = torch.where(take, margin, best[going])
@@ -120,10 +115,6 @@ class _Search:
             iterate[going], untouched[going] = flip_most_salient(iterate[going], gradient, untouched[going], count)
             changed += count
         return kept, best, fooled
-
-    def _gain(self, place: Tensor, logits: Tensor) -> Tensor:
-        chosen = logits.gather(1, torch.stack([self.targets, self.labels], dim=1)[place])
-        return chosen[:, 0] - chosen[:, 1]
 
 
 def flip_most_salient(images: Tensor, gradient: Tensor, untouched: Tensor, count: int) -> tuple[Tensor, Tensor]:

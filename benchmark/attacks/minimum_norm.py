@@ -4,37 +4,36 @@ import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.base import choose
+from benchmark.attacks.base import choose, no_value
 from benchmark.attacks.norms import distance, project
 from benchmark.errors import BenchError
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 
 class Nearest:
     """Keeps, per image, the nearest point that fooled the view; distances in the norm's ``eps_255`` unit.
 
     Args:
-        task: says what "fooled" means.
+        goal: of the images; says what "fooled" means.
         images: (n, C, H, W) clean images.
-        labels: (n,).
         norm: in which to measure.
     """
 
-    def __init__(self, task: Classification, images: Tensor, labels: Tensor, norm: str) -> None:
-        self._task, self._images, self._labels, self._norm = task, images, labels, norm
+    def __init__(self, goal: Goal, images: Tensor, norm: str) -> None:
+        self._goal, self._images, self._norm = goal, images, norm
         self.points = images.clone()
-        self.distance = torch.full_like(labels, torch.inf, dtype=images.dtype)
+        self.distance = -no_value(images)
         self.margin = torch.full_like(self.distance, -torch.inf)
 
     def offer(self, points: Tensor, logits: Tensor, places: Tensor | None = None) -> Tensor:
         """Consider points (m, C, H, W) of the images ``places`` (m,), all by default; return (m,) whether they fool."""
-        at = torch.arange(len(self._labels), device=points.device) if places is None else places
-        labels = self._labels[at]
-        fooled, far = self._task.fooled(logits, labels), distance(points, self._images[at], self._norm)
+        at = torch.arange(len(self._goal), device=points.device) if places is None else places
+        goal = self._goal.take(at)
+        fooled, far = goal.lost(logits), distance(points, self._images[at], self._norm)
         closer = fooled & (far < self.distance[at])
         self.points[at] = choose(closer, points, self.points[at])
         self.distance[at] = torch.where(closer, far, self.distance[at])
-        self.margin[at] = torch.where(closer, self._task.margin(logits, labels), self.margin[at])
+        self.margin[at] = torch.where(closer, goal.margin(logits), self.margin[at])
         return fooled
 
     def within(self, view: GradientView, rows: Tensor, eps_255: float) -> tuple[Tensor, Tensor]:
@@ -52,7 +51,7 @@ class Nearest:
         perturbation = stretch[:, None, None, None] * (self.points - self._images)
         fitted = project(self._images + perturbation, self._images, self._norm, eps_255)
         logits = view.logits(fitted, rows)
-        fools, margin = self._task.fooled(logits, self._labels), self._task.margin(logits, self._labels)
+        fools, margin = self._goal.lost(logits), self._goal.margin(logits)
         better = fools & (~reached | (margin >= self.margin))
         kept = project(self.points, self._images, self._norm, eps_255)
         fooled = reached | fools

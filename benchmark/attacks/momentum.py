@@ -9,11 +9,11 @@ from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.access.views import Evaluation
-from benchmark.attacks.ascent import Ascent, Guide, Loss, check_at_least_one, check_positive
-from benchmark.attacks.base import choose
+from benchmark.attacks.ascent import Ascent, Guide, check_at_least_one, check_positive
+from benchmark.attacks.base import choose, none_yet
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Objective
 
 LARGEST_KERNEL = 15
 """Side in pixels of TIM's kernel on 299 px images (Dong et al. 2019, section 4.1)."""
@@ -67,20 +67,22 @@ class Mim:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         alpha = self.alpha_255 if self.alpha_255 is not None else eps_255 / self.steps
 
-        def guide(labels: Tensor, rows: Tensor, streams: Randomness) -> Guide:
-            return _Momentum(self, view, task.cross_entropy, labels, rows, streams)
+        def aim(goal: Goal) -> Objective:
+            return goal.objective("cross_entropy")
 
-        ascent = Ascent(view, task, task.cross_entropy, guide, "linf", eps_255, alpha, self.steps, random_start=False)
-        return ascent.restarted(images, labels, draw)
+        def guide(goal: Goal, rows: Tensor, streams: Randomness) -> Guide:
+            return _Momentum(self, view, aim(goal), rows, streams)
+
+        ascent = Ascent(view, aim, guide, "linf", eps_255, alpha, self.steps, random_start=False)
+        return ascent.restarted(images, goal, draw)
 
 
 @dataclass(frozen=True)
@@ -107,17 +109,15 @@ class Tim(Mim):
 class _Momentum:
     """The guide of one start."""
 
-    def __init__(
-        self, attack: Mim, view: GradientView, loss: Loss, labels: Tensor, rows: Tensor, draw: Randomness
-    ) -> None:
-        self._attack, self._view, self._loss = attack, view, loss
-        self._labels, self._rows, self._draw = labels, rows, draw
+    def __init__(self, attack: Mim, view: GradientView, objective: Objective, rows: Tensor, draw: Randomness) -> None:
+        self._attack, self._view, self._objective = attack, view, objective
+        self._rows, self._draw = rows, draw
         self._sum: Tensor | None = None
 
     def __call__(self, iterate: Tensor) -> tuple[Evaluation, Tensor]:
         first = self._sum is None
         if first or self._attack.probability == 0:
-            look, plain = self._look(iterate), torch.ones_like(self._labels, dtype=torch.bool)
+            look, plain = self._look(iterate), ~none_yet(iterate)
         else:
             look, plain = self._diverse_look(iterate)
         gradient = look.gradient.nan_to_num(nan=0.0)
@@ -130,7 +130,7 @@ class _Momentum:
         return Evaluation(look.loss, self._sum, look.logits), plain
 
     def _look(self, images: Tensor) -> Evaluation:
-        return self._view.evaluate(images, lambda logits: self._loss(logits, self._labels), self._rows)
+        return self._view.evaluate(images, self._objective, self._rows)
 
     def _diverse_look(self, iterate: Tensor) -> tuple[Evaluation, Tensor]:
         dice = self._draw.uniform((4,))

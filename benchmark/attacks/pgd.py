@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from benchmark.access import GradientView
-from benchmark.attacks.ascent import Ascent, Loss, check_positive, plain
+from benchmark.attacks.ascent import Ascent, check_positive, plain
 from benchmark.attacks.ascent import check_at_least_one as check_at_least_one
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Objective
 
 PGD_ALPHA_255 = {1.0: 0.5, 2.0: 0.5, 4.0: 1.0, 8.0: 2.0}
 """Step in 1/255 for each radius in 1/255 (survey, attack table)."""
@@ -59,18 +59,19 @@ class Pgd:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         alpha = self.alpha_255 if self.alpha_255 is not None else self.default_alpha_255(eps_255)
-        loss = task.cross_entropy if self.loss == "cross_entropy" else task.margin
-        guide = plain(view, loss)
-        ascent = Ascent(view, task, loss, guide, self.norm, eps_255, alpha, self.steps, self.random_start)
-        return ascent.restarted(images, labels, draw, self.restarts)
+
+        def aim(goal: Goal) -> Objective:
+            return goal.objective(self.loss)
+
+        ascent = Ascent(view, aim, plain(view, aim), self.norm, eps_255, alpha, self.steps, self.random_start)
+        return ascent.restarted(images, goal, draw, self.restarts)
 
     def default_alpha_255(self, eps_255: float) -> float:
         """Step size for a radius, both in the norm's unit."""
@@ -136,17 +137,16 @@ class CwLinf:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         alpha = self.alpha_255 if self.alpha_255 is not None else CW_ALPHA_255.get(eps_255, eps_255 / 10)
-        loss = self._loss(task)
-        ascent = Ascent(view, task, loss, plain(view, loss), self.norm, eps_255, alpha, self.steps)
-        return ascent.restarted(images, labels, draw)
 
-    def _loss(self, task: Classification) -> Loss:
-        return lambda logits, labels: task.margin(logits, labels).clamp(max=self.kappa)
+        def aim(goal: Goal) -> Objective:
+            return lambda logits: goal.margin(logits).clamp(max=self.kappa)
+
+        ascent = Ascent(view, aim, plain(view, aim), self.norm, eps_255, alpha, self.steps)
+        return ascent.restarted(images, goal, draw)

@@ -12,7 +12,7 @@ from benchmark.attacks.base import choose, project_linf
 from benchmark.attacks.confirm import Purse, still_right
 from benchmark.attacks.remaining import Remaining
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 TOLERANCE = 1e-3
 """Where a binary search ends, as a Euclidean length (the authors' code)."""
@@ -47,15 +47,14 @@ class Rays:
     def __call__(
         self,
         view: LabelView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.LabelAttack` says; nothing is drawn."""
         candidates = images.clone()
-        purse = Purse(view, labels, self.queries)
+        purse = Purse(view, goal, self.queries)
         rows = still_right(purse, images)
         search = _Search(purse, images[rows.to(images.device)], rows, eps_255 / 255)
         while len(search.now.rows):

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from benchmark.access import GradientView
 from benchmark.access.views import Evaluation
 from benchmark.attacks.ascent import Ascent, Guide, check_at_least_one, check_positive
+from benchmark.attacks.base import none_yet
 from benchmark.attacks.momentum import smooth
 from benchmark.attacks.pgd import PGD_ALPHA_255
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal, Objective
 
 
 @dataclass(frozen=True)
@@ -58,30 +58,29 @@ class Sma:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.GradientAttack` says."""
         alpha = self.alpha_255 if self.alpha_255 is not None else PGD_ALPHA_255.get(eps_255, eps_255 / 4)
 
-        def guide(labels: Tensor, rows: Tensor, streams: Randomness) -> Guide:
-            itself = torch.ones_like(labels, dtype=torch.bool)
-            return lambda iterate: (self._look(view, task, iterate, labels, rows), itself)
+        def aim(goal: Goal) -> Objective:
+            return goal.objective("cross_entropy")
 
-        ascent = Ascent(view, task, task.cross_entropy, guide, "linf", eps_255, alpha, self.steps, random_start=False)
-        return ascent.restarted(images, labels, draw)
+        def guide(goal: Goal, rows: Tensor, streams: Randomness) -> Guide:
+            return lambda iterate: (self._look(view, aim(goal), iterate, rows), ~none_yet(iterate))
 
-    def _look(
-        self, view: GradientView, task: Classification, iterate: Tensor, labels: Tensor, rows: Tensor
-    ) -> Evaluation:
+        ascent = Ascent(view, aim, guide, "linf", eps_255, alpha, self.steps, random_start=False)
+        return ascent.restarted(images, goal, draw)
+
+    def _look(self, view: GradientView, cross_entropy: Objective, iterate: Tensor, rows: Tensor) -> Evaluation:
         smoothed = view.logits(smooth(iterate, 3, self.sigma, border="edge"), rows).log_softmax(dim=1)
 
         def objective(logits: Tensor) -> Tensor:
             divergence = (smoothed.exp() * (smoothed - logits.log_softmax(dim=1))).sum(dim=1)
-            return task.cross_entropy(logits, labels) - self.stability * divergence
+            return cross_entropy(logits) - self.stability * divergence
 
         look = view.evaluate(iterate, objective, rows)
-        return Evaluation(task.cross_entropy(look.logits, labels), look.gradient, look.logits)
+        return Evaluation(cross_entropy(look.logits), look.gradient, look.logits)

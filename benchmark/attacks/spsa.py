@@ -13,7 +13,7 @@ from benchmark.attacks.confirm import ScorePurse, first_broken, still_right
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 WAVE = 8
 """Pairs of points asked about at once: bounds memory, and a misclassified image takes no further wave."""
@@ -64,14 +64,13 @@ class Spsa:
     def __call__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.ScoreAttack` says."""
-        purse = ScorePurse(view, task, labels, self.queries)
+        purse = ScorePurse(view, goal, self.queries)
         rows = still_right(purse, images)
         ascent = _Ascent(self, purse, images, rows, eps_255 / 255, draw)
         for iteration in range(1, self.iterations + 1):

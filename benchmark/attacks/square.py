@@ -9,11 +9,11 @@ from torch import Tensor
 
 from benchmark.access import ScoreView
 from benchmark.attacks.ascent import check_at_least_one
-from benchmark.attacks.base import all_rows, choose
+from benchmark.attacks.base import all_rows, choose, no_value
 from benchmark.attacks.confirm import CLEAR_MAJORITY, CONFIRMATIONS, FRESH_LOOKS
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 BLOCK = 256
 """Iterations whose random numbers are drawn at once."""
@@ -58,9 +58,8 @@ class Square:
     def __call__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -68,7 +67,7 @@ class Square:
         candidates = images.clone()
         rows = all_rows(images)
         left = view.remaining(rows).clamp(max=self.queries)
-        search = _Search(view, task, images, labels, rows, left, eps_255 / 255, draw, candidates)
+        search = _Search(view, goal, images, rows, left, eps_255 / 255, draw, candidates)
         search.keep(left > 0)
         search.start()
         for iteration in range(1, self.queries):
@@ -91,20 +90,19 @@ class _Search:
     def __init__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         rows: Tensor,
         left: Tensor,
         eps: float,
         draw: Randomness,
         candidates: Tensor,
     ) -> None:
-        self._view, self._task, self._draw, self._candidates = view, task, draw, candidates
-        self._labels, self.rows, self._left = labels, rows, left
+        self._view, self._goal, self._draw, self._candidates = view, goal, draw, candidates
+        self.rows, self._left = rows, left
         self._upper, self._lower = (images + eps).clamp(max=1), (images - eps).clamp(min=0)
         self._best = images
-        self._margin = torch.full_like(labels, -torch.inf, dtype=images.dtype)
+        self._margin = no_value(images)
         self._numbers = torch.empty(len(images), 0, 2 + images.shape[1], device=images.device)
         self._next_number = 0
 
@@ -116,7 +114,7 @@ class _Search:
         place = still.nonzero().squeeze(1)
         self.rows, self._left = self.rows[place], self._left[place]
         here = place.to(self._best.device)
-        self._labels, self._margin = self._labels[here], self._margin[here]
+        self._goal, self._margin = self._goal.take(here), self._margin[here]
         self._upper, self._lower, self._best = self._upper[here], self._lower[here], self._best[here]
         self._numbers = self._numbers[here]
 
@@ -163,8 +161,7 @@ class _Search:
     def _judge(self, proposal: Tensor) -> None:
         """Query, accept what is no worse, and drop images that are misclassified or have no query left."""
         scores, label = self._view.query(proposal, self.rows)
-        margin = self._task.margin(scores, self._labels)
-        wrong = label != self._labels
+        margin, wrong = self._goal.margin(scores), self._goal.missed(label)
         self._left = self._left - 1
         if self._view.stochastic:
             margin, wrong = self._settled(proposal, margin, wrong)
@@ -192,8 +189,9 @@ class _Search:
             scores, label = self._view.query(proposal[here], self.rows[asked])
             self._left[asked] -= 1
             seen[here] += 1
-            total[here] += self._task.margin(scores, self._labels[here])
-            faults[here] += (label != self._labels[here]).to(faults.dtype)
+            goal = self._goal.take(here)
+            total[here] += goal.margin(scores)
+            faults[here] += goal.missed(label).to(faults.dtype)
         count = seen.clamp_min(1)
         return torch.where(seen > 0, total / count, margin), torch.where(
             seen > 0, faults / count, wrong.to(faults.dtype)

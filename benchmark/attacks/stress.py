@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from benchmark.access import FeatureView, GradientView
 from benchmark.access.features import Features
 from benchmark.attacks.ascent import check_at_least_one, check_positive
-from benchmark.attacks.base import all_rows
+from benchmark.attacks.base import all_rows, none_yet
 from benchmark.attacks.follow import follow, opened, step_sizes
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 Direction = Literal["up", "down", "away"]
 """Where the mean activation of a layer is driven: up, down, or away from zero."""
@@ -59,9 +58,8 @@ class Stress:
     def __call__(
         self,
         view: GradientView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
@@ -78,10 +76,9 @@ class Stress:
 
         kept, _, _ = follow(
             lambda iterate: inside.evaluate_features(iterate, driven, rows, [layer]),
-            task,
+            goal.lost,
             images,
             images,
-            labels,
             eps_255,
             step_sizes(self.steps, self.alpha_255, eps_255),
             stochastic=view.stochastic,
@@ -148,10 +145,9 @@ def _driven(view: FeatureView, images: Tensor, layer: str, direction: str, eps_2
     before, labels = mean_activation(clean[layer]), clean_logits.argmax(dim=1)
     kept, _, _ = follow(
         lambda iterate: view.evaluate_features(iterate, lambda f, _: sign * mean_activation(f[layer]), rows, [layer]),
-        _Indifferent(view.num_classes),
+        none_yet,
         images,
         images,
-        labels,
         eps_255,
         step_sizes(steps, None, eps_255),
         stochastic=view.stochastic,
@@ -160,13 +156,6 @@ def _driven(view: FeatureView, images: Tensor, layer: str, direction: str, eps_2
     start, end = float(before.mean()), float(mean_activation(found[layer]).mean())
     fooled = (logits.argmax(dim=1) != labels).float().mean()
     return StressRow(layer, direction, start, end, (end - start) / max(abs(start), 1e-12), float(fooled), eps_255)
-
-
-class _Indifferent(Classification):
-    """Cares for no decision, so that only the activation decides what is kept."""
-
-    def fooled(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return torch.zeros_like(labels, dtype=torch.bool)
 
 
 def mean_activation(features: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from benchmark.attacks.base import ascent_signs, project_linf
 from benchmark.attacks.pgd import check_at_least_one
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import ClassGoal, of_classes
+from benchmark.task.goal import Task
 
 LOSSES = ("cross_entropy", "margin")
 TARGETS = ("none", "class")
@@ -66,7 +67,7 @@ class Uap:
         if not self.clamp > 0:
             raise BenchError(f"uap: clamp is {self.clamp}; give more than 0.")
 
-    def fit(self, view: TrainingView, task: Classification, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
+    def fit(self, view: TrainingView, task: Task, eps_255: float, draw: Randomness) -> dict[str, Tensor]:
         """Fit as :class:`benchmark.attacks.base.FittedAttack` says.
 
         Returns:
@@ -75,7 +76,9 @@ class Uap:
         """
         order = draw.uniform((len(view.images),)).reshape(-1).argsort()
         chosen = order[: self.images].to(view.images.device)
-        search = _Search(self, view, task, view.images[chosen], view.labels[chosen], eps_255 / 255)
+        search = _Search(
+            self, view, of_classes("uap", task.goal(view.labels[chosen])), view.images[chosen], eps_255 / 255
+        )
         targets = list(range(view.num_classes)) if self.target == "class" else [NO_TARGET]
         best = search.scored(torch.zeros_like(view.images[0]), NO_TARGET)
         for target in targets:
@@ -110,14 +113,13 @@ class _Search:
 
     attack: Uap
     view: TrainingView
-    task: Classification
+    goal: ClassGoal
     images: Tensor
-    labels: Tensor
     eps: float
 
     def epochs(self, target: int, draw: Randomness) -> Iterator[_Candidate]:
         """Ascend from no perturbation; yields the perturbation after each epoch."""
-        places = (self.labels != target).nonzero().squeeze(1)
+        places = (self.goal.labels != target).nonzero().squeeze(1)
         if len(places) == 0:
             return
         delta = torch.zeros_like(self.images[0])
@@ -134,15 +136,14 @@ class _Search:
         with torch.enable_grad():
             leaf = delta.clone().requires_grad_(True)
             logits = self.view.differentiable((self.images[batch] + leaf).clamp(0, 1))
-            gain = self._gain(logits, self.labels[batch], target).clamp(max=self.attack.clamp)
+            gain = self._gain(logits, self.goal.take(batch), target).clamp(max=self.attack.clamp)
             (gradient,) = torch.autograd.grad(gain.mean(), leaf)
         return gradient
 
-    def _gain(self, logits: Tensor, labels: Tensor, target: int) -> Tensor:
-        loss = self.task.margin if self.attack.loss == "margin" else self.task.cross_entropy
+    def _gain(self, logits: Tensor, goal: ClassGoal, target: int) -> Tensor:
         if target == NO_TARGET:
-            return loss(logits, labels)
-        return -loss(logits, torch.full_like(labels, target))
+            return goal.objective(self.attack.loss)(logits)
+        return -goal.instead(torch.full_like(goal.labels, target)).objective(self.attack.loss)(logits)
 
     @torch.no_grad()
     def scored(self, delta: Tensor, target: int) -> _Candidate:
@@ -150,8 +151,8 @@ class _Search:
         right, margin = 0, 0.0
         for start in range(0, len(self.images), EVALUATION_BATCH):
             images = self.images[start : start + EVALUATION_BATCH]
-            labels = self.labels[start : start + EVALUATION_BATCH]
+            goal = self.goal.take(torch.arange(start, start + len(images)))
             logits = self.view.differentiable((images + delta).clamp(0, 1))
-            right += int((~self.task.fooled(logits, labels)).sum())
-            margin += float(self.task.margin(logits, labels).clamp(max=self.attack.clamp).sum())
+            right += int((~goal.lost(logits)).sum())
+            margin += float(goal.margin(logits).clamp(max=self.attack.clamp).sum())
         return _Candidate(delta, target, right, margin / len(self.images))

@@ -14,7 +14,7 @@ from benchmark.attacks.norms import project, radius
 from benchmark.attacks.remaining import Remaining
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Goal
 
 MOMENT, SQUARE, SMALL = 0.9, 0.999, 1e-8
 """Adam's decay rates and its guard against division by zero (algorithm 2)."""
@@ -62,14 +62,13 @@ class Zoo:
     def __call__(
         self,
         view: ScoreView,
-        task: Classification,
+        goal: Goal,
         images: Tensor,
-        labels: Tensor,
         eps_255: float,
         draw: Randomness,
     ) -> Tensor:
         """Attack as :class:`benchmark.attacks.base.ScoreAttack` says."""
-        purse = ScorePurse(view, task, labels, self.queries)
+        purse = ScorePurse(view, goal, self.queries)
         descent = _Descent(self, purse, images, still_right(purse, images), eps_255, draw)
         while len(descent.now.rows):
             descent.round()

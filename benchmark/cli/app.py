@@ -29,6 +29,7 @@ for _group in (
     "listings",
     "train",
     "imports",
+    "intake",
     "report",
     "board",
     "compare",
@@ -67,7 +68,7 @@ def _common(
     ] = False,
 ) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
-    context.obj = State(find_root(root))
+    context.obj = State(find_root(root), root is not None)
 
 
 def _refused(sentence: str) -> int:

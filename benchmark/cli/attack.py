@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from benchmark.matrix import Cell
     from benchmark.verify import Verified
 
-STRONGEST_FIRST = ("adaptive", "white-box", "gray-box", "black-box", "no-box")
-"""Where a cell of that name is looked for when no track is given."""
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -73,7 +70,7 @@ def attack_command(
             raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
         cell = _find(workplace, submission, dataset, name, track)
         budget = cell.eps_255[-1] if eps is None else eps
-        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).size ** 2)
+        wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).height * workplace.card(dataset).width)
         if wrong:
             raise BenchError(f"--eps {wrong}.")
         unit = Unit(submission, dataset, cell.track, 0)
@@ -111,7 +108,7 @@ def _find(workplace: "Workplace", submission: str, dataset: str, name: str, trac
     """
     from benchmark.engine import Unit
 
-    tracks = (track,) if track else STRONGEST_FIRST
+    tracks = (track,) if track else workplace.matrix.attack_tracks[::-1]
     if track and track not in workplace.matrix.attack_tracks:
         raise BenchError(f"track '{track}' has no attacks.{did_you_mean(track, workplace.matrix.attack_tracks)}")
     met = [cell for each in tracks for cell in workplace.cells_of(Unit(submission, dataset, each, 0))]

@@ -12,7 +12,7 @@ import typer
 from benchmark.cli.console import Console
 from benchmark.cli.output import refuse_unwritable
 from benchmark.cli.rows import Results, entries_beside
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -51,23 +51,32 @@ def build_and_tell(root: Root, results: Sequence[Path] | None, out: Path, consol
 def site_command(
     context: typer.Context,
     results: Results = None,
-    out: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("site"),
+    out: Annotated[Path | None, typer.Option(help="Folder to build into. Default: site.")] = None,
+    board: BoardDir = None,
 ) -> None:
     """Build the static leaderboard; it needs no server."""
-    refuse_unwritable(out, "--out")
-    build_and_tell(root_of(context), results, out, Console())
+    _build(root_of(context, board), results, out)
+
+
+def _build(root: Root, results: Sequence[Path] | None, out: Path | None) -> Path:
+    """Build the site and return its folder."""
+    place = out or root.site
+    refuse_unwritable(place, "--out")
+    build_and_tell(root, results, place, Console())
+    return place
 
 
 def serve_command(
     context: typer.Context,
     results: Results = None,
-    out: Annotated[Path, typer.Option(help="Folder to build into.")] = Path("site"),
+    out: Annotated[Path | None, typer.Option(help="Folder to build into. Default: site.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8000,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    board: BoardDir = None,
 ) -> None:
     """Build the site and serve it on this machine until Ctrl-C."""
-    site_command(context, results, out)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(out))
+    built = _build(root_of(context, board), results, out)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(built))
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:

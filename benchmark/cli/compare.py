@@ -12,7 +12,7 @@ from benchmark.cli.output import print_json, table_of, wide_console
 from benchmark.cli.rows import Results, entries_beside, official_folders
 from benchmark.cli.state import root_of
 from benchmark.errors import BenchError
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from benchmark.root import Root
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _place(one: "Difference") -> tuple[object, ...]:
 
     if one.track == "clean":
         return (one.dataset, "clean", "none", "", None, None, "accuracy")
-    return (one.dataset, one.track, WORST_CASE, "linf", HEADLINE_EPS, None, HEADLINE)
+    return (one.dataset, one.track, WORST_CASE, *rules().ranking.place, None, HEADLINE)
 
 
 def _print_differences(

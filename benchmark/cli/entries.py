@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli.console import Console
-from benchmark.cli.evaluate import DEFAULT_DATASET
+from benchmark.cli.evaluate import default_dataset
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, wide_console
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -40,25 +40,27 @@ def new_command(
             help="Folder to make it in. Default: the project's submissions, outside a project the current folder.",
         ),
     ] = None,
+    board: BoardDir = None,
 ) -> None:
     """Make a submission that already passes 'bench validate'; its README says what to replace."""
     from benchmark.data.availability import find_card
     from benchmark.submission.scaffold import checked_name, scaffold
 
-    root = root_of(context)
     checked_name(name)
-    cards = [find_card(wanted, root) for wanted in dataset or [DEFAULT_DATASET]]
+    root = root_of(context, board, make=True)
+    cards = [find_card(wanted, root) for wanted in dataset or [default_dataset(root)]]
     parent = folder
     if parent is None:
         parent = Path.cwd() if root.installed else root.submissions
         root.refuse_writing(parent, "change to a folder of your own or give --dir FOLDER.")
     made = scaffold(parent, name, cards)
     again = name if made.parent.resolve() == root.submissions.resolve() else shlex.quote(str(made))
+    where = "" if board is None else f" --board {shlex.quote(str(board))}"
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"made {made}", markup=False)
     console.print(
-        f"next: read its README.md, then run 'bench validate {again}' and "
-        f"'bench evaluate {again} --dataset {cards[0].name}'",
+        f"next: read its README.md, then run 'bench validate {again}{where}' and "
+        f"'bench evaluate {again} --dataset {cards[0].name}{where}'",
         markup=False,
     )
 
@@ -71,10 +73,11 @@ def validate_command(
     ] = None,
     as_json: Json = False,
     data_dir: DataDir = None,
+    board: BoardDir = None,
 ) -> None:
     """Check a submission: manifest, files, weights, and whether the defense behaves as it declares."""
     checked_data_dir(data_dir)
-    root = root_of(context)
+    root = root_of(context, board)
     from benchmark.submission.manifest import find_folder
 
     find_folder(root, submission)  # a mistyped name is answered before seconds are spent on importing torch

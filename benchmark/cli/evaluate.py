@@ -20,7 +20,7 @@ from rich.text import Text
 
 from benchmark.cli.console import Console
 from benchmark.cli.output import checked_data_dir, refuse_unwritable
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -56,7 +56,7 @@ def evaluate_command(
     individual: Annotated[
         bool, typer.Option("--individual", help="Run every attack on every image; makes the run unofficial.")
     ] = False,
-    results: Annotated[Path, typer.Option(help="Folder of the result rows.")] = Path("results"),
+    results: Annotated[Path | None, typer.Option(help="Folder of the result rows. Default: results.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes. Default: one for each core, or for each of --devices.")
     ] = None,
@@ -85,6 +85,7 @@ def evaluate_command(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
     site: Annotated[bool, typer.Option("--site/--no-site", help="Build the site afterwards.")] = True,
+    board: BoardDir = None,
 ) -> None:
     """Run attacks and corruptions on submissions, write rows, build the site. Run it again to resume."""
     from benchmark.cli.engines import check_device, devices_of, engine_of
@@ -96,17 +97,18 @@ def evaluate_command(
     if plan.chosen != "ray":
         # With Ray the machine that drives a run may have no GPU.
         check_device(device)
+    root = root_of(context, board, make=True)
+    results = results or root.results
     refuse_unwritable(results, "--results")
     if site:
-        refuse_unwritable(Path("site"), "the site's folder")
+        refuse_unwritable(root.site, "the site's folder")
     checked_data_dir(data_dir)
-    root = root_of(context)
     matrix, _ = load_matrix(matrix_file) if matrix_file else load_matrix()
     if profile is None:
         profile = "official" if submissions or dataset or track else "quick"
     matrix.profile_named(profile)
-    datasets = dataset or [DEFAULT_DATASET]
-    names = submissions or _baselines(root, datasets)
+    datasets = dataset or [default_dataset(root)]
+    names = submissions or _everyone(root, datasets)
     settings = RunSettings(
         root=root.path,
         results=results,
@@ -137,18 +139,43 @@ def _show(root: Root, results: Path, site: bool, console: Console) -> None:
     if site:
         from benchmark.cli.board import build_and_tell
 
-        build_and_tell(root, [results], Path("site"), console)
+        build_and_tell(root, [results], root.site, console)
 
 
-def _baselines(root: Root, datasets: Collection[str]) -> list[str]:
-    """Names of the shipped baselines with any of these data sets."""
+def default_dataset(root: Root) -> str:
+    """The embedded data set, or a private board's only one.
+
+    Raises:
+        BenchError: the board has none, or several.
+    """
+    if not root.is_board:
+        return DEFAULT_DATASET
+    names = sorted(path.parent.name for path in root.datasets.glob("*/dataset.toml"))
+    if not names:
+        raise BenchError(f"board {root.path} has no data set; 'bench datasets import FOLDER --board' brings one in.")
+    if len(names) > 1:
+        raise BenchError(f"board {root.path} has several data sets; name one of {', '.join(names)} with --dataset.")
+    return names[0]
+
+
+def _everyone(root: Root, datasets: Collection[str]) -> list[str]:
+    """Names of the shipped baselines, on a private board of all entries, with any of these data sets.
+
+    Raises:
+        BenchError: the board has no such entry.
+    """
     from benchmark.submission import all_entries
 
-    return [
+    names = [
         entry.name
         for entry in all_entries(root)
-        if entry.manifest.baseline and not set(datasets).isdisjoint(entry.manifest.datasets)
+        if (root.is_board or entry.manifest.baseline) and not set(datasets).isdisjoint(entry.manifest.datasets)
     ]
+    if root.is_board and not names:
+        raise BenchError(
+            f"board {root.path} has no entry for {', '.join(datasets)}; make one: bench new NAME --board {root.path}."
+        )
+    return names
 
 
 def _refuse_official_place(root: Root, settings: "RunSettings", matrix: "Matrix") -> None:
@@ -220,6 +247,8 @@ def _run(
     from benchmark.cli.engines import engine_in_words
     from benchmark.engine import Event, evaluate
     from benchmark.engine.estimate import in_words
+    from benchmark.engine.evaluate import left_out
+    from benchmark.engine.workplace import Workplace
 
     whole = settings.limit is None and not settings.individual and settings.matrix is None
     reduced = not whole or settings.profile != "official"
@@ -230,6 +259,8 @@ def _run(
         highlight=False,
         markup=False,
     )
+    for sentence in left_out(Workplace(settings), datasets, tracks):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     remaining = Remaining()
     columns = (
         TextColumn("[bold]{task.description}", table_column=None),

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from benchmark.cli.console import Console, say
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def register(app: typer.Typer) -> None:
     app.command("matrix")(matrix_command)
 
 
-def submissions_command(context: typer.Context, as_json: Json = False) -> None:
+def submissions_command(context: typer.Context, as_json: Json = False, board: BoardDir = None) -> None:
     """List the submissions: name, title, family, data sets, revision, what they declare."""
     from benchmark.submission.manifest import entry_names, read_manifest
 
-    root = root_of(context)
+    root = root_of(context, board)
     records: list[dict[str, Any]] = []
     broken: list[str] = []
     for name in entry_names(root):
@@ -69,7 +69,9 @@ def _print_submissions(records: list[dict[str, Any]]) -> None:
 
 
 @datasets_app.callback(invoke_without_command=True)
-def datasets_command(context: typer.Context, as_json: Json = False, data_dir: DataDir = None) -> None:
+def datasets_command(
+    context: typer.Context, as_json: Json = False, data_dir: DataDir = None, board: BoardDir = None
+) -> None:
     """List the data sets and whether they can be used here; ``prepare NAME`` makes one ready."""
     if context.invoked_subcommand is not None:
         return
@@ -77,8 +79,8 @@ def datasets_command(context: typer.Context, as_json: Json = False, data_dir: Da
     from benchmark.data.card import read_card
     from benchmark.data.files import default_data_dir
 
-    root = root_of(context)
-    where = checked_data_dir(data_dir) or default_data_dir()
+    root = root_of(context, board)
+    where = checked_data_dir(data_dir) or default_data_dir(root)
     records: list[dict[str, Any]] = []
     broken: list[str] = []
     for folder in sorted(path.parent for path in root.datasets.glob("*/dataset.toml")):
@@ -117,14 +119,19 @@ def _print_datasets(records: list[dict[str, Any]], where: Path) -> None:
         sizes = "/".join(str(record["splits"][split]) for split in ("train", "val", "test"))
         table.add_row(
             *(record["name"], escape(record["title"]), str(len(record["classes"]))),
-            f"{record['size']}x{record['size']}x{record['channels']}",
+            "x".join(map(str, (*_sides(record["size"]), record["channels"]))),
             *(sizes, str(record["official"]["count"]), state),
         )
     console = Console(soft_wrap=True)
     wide_console().print(table)
     console.print(f"data folder: {where}", highlight=False, markup=False)
     for record in records:
-        console.print(f"{record['name']}: {record['sentence']}", highlight=False, markup=False)
+        for sentence in (record["sentence"], *(f"leakage: {told}" for told in record.get("leakage", ()))):
+            console.print(f"{record['name']}: {sentence}", highlight=False, markup=False)
+
+
+def _sides(size: int | list[int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else size
 
 
 @datasets_app.command("prepare")
@@ -139,9 +146,10 @@ def prepare_command(
 
     if data_dir is not None and data_dir.exists():
         checked_data_dir(data_dir)
-    card = find_card(name, root_of(context))
+    root = root_of(context)
+    card = find_card(name, root)
     with Console(stderr=True).status(f"preparing {name}"):
-        found = prepare(card, data_dir)
+        found = prepare(card, data_dir, root)
     if as_json:
         print_json({"name": found.dataset, "state": found.state, "sentence": found.sentence})
     else:

@@ -10,9 +10,9 @@ from rich.table import Table
 from benchmark.cli.console import Console, say
 from benchmark.cli.output import refuse_unwritable, table_of, wide_console
 from benchmark.cli.rows import Results, entries_of, official_folders, own_folders
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from benchmark.root import Root
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def report_command(
     figures: Annotated[
         Path | None, typer.Option(help="Folder for figures of a paper, SVG and PDF; needs matplotlib.")
     ] = None,
+    board_folder: BoardDir = None,
 ) -> None:
     """Print the leaderboard: the official entries, and your own from 'results' beside them.
 
@@ -49,7 +50,7 @@ def report_command(
     """
     if sum((as_json, as_csv, as_latex)) > 1:
         raise BenchError("--json, --csv and --latex exclude each other; give one.")
-    root = root_of(context)
+    root = root_of(context, board_folder)
     board = _only(load_board(root, results, dataset), submissions or ())
     if figures is not None:
         _draw(board, root, figures)
@@ -85,6 +86,8 @@ def load_board(root: Root, results: Sequence[Path] | None, dataset: str | None =
     from leaderboard.metrics import BASELINE
 
     chosen = [dataset] if dataset else []
+    if root.is_board and not results:
+        results = [root.results]
     if results:
         return compute(entries_of(root, results, dataset))
     official = read_board(root.official_records, root.official_results)
@@ -156,7 +159,11 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
         console.print(_table(console, name, here))
         if clinical:
             _print_clinical(console, board.records, name, cards[name].classes if name in cards else ())
-        for note in _notes(here, board.records, cards[name].classes if name in cards else (), root):
+        leaks = cards[name].leakage if name in cards else []
+        for note in (
+            *(f"leakage: {told}" for told in leaks),
+            *_notes(here, board.records, cards[name].classes if name in cards else (), root),
+        ):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     if not told:
         console.print("no rows yet; run 'bench evaluate'.")
@@ -167,7 +174,7 @@ def _print(board: "Board", root: Root, clinical: bool) -> None:
 def _table(console: Console, dataset: str, here: Sequence["Line"]) -> Table:
     majority = next((line.majority for line in here if line.majority is not None), None)
     constant = f"; a constant prediction scores {_percent(majority)} clean" if majority else ""
-    title = f"{dataset}: worst case over all tracks at {HEADLINE_EPS:g}/255, %, 95 % interval{constant}"
+    title = f"{dataset}: worst case over all tracks at {rules().ranking.text}, %, 95 % interval{constant}"
     # Light rules leave room for every figure on 80 columns; a name may fold there, a figure must not be cut.
     table = Table(title=title, box=console.light_rules, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("rank", "submission", "clean", "robust", "interval", "corrupted", "flips", "images"):
@@ -247,7 +254,7 @@ def _print_clinical(console: Console, found: Sequence["Record"], dataset: str, c
         "specificity",
     )
     table = table_of(*heads, whole=heads[1:-2])
-    table.title = f"{dataset}: clean, and worst case at {HEADLINE_EPS:g}/255; %, per class {' / '.join(classes)}"
+    table.title = f"{dataset}: clean, and worst case at {rules().ranking.text}; %, per class {' / '.join(classes)}"
     for key in sorted({(one.submission, one.dataset, one.official) for one in found if one.dataset == dataset}):
         told = clinical(book, key, classes)
         for place, records, accuracy in (("clean", told.clean, "accuracy"), ("worst case", told.worst, HEADLINE)):

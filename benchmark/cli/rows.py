@@ -12,9 +12,6 @@ from benchmark.root import Root
 if TYPE_CHECKING:
     from leaderboard.entries import EntryRows
 
-OWN = Path("results")
-"""Where ``bench evaluate`` writes, and other commands look for the user's own rows."""
-
 Results = Annotated[
     list[Path] | None,
     typer.Option("--results", help="Folder of your own rows; repeat for several. Default: results."),
@@ -33,7 +30,7 @@ def own_folders(root: Root, given: Sequence[Path] | None) -> list[Path]:
         BenchError: a given folder does not exist.
     """
     _refuse_no_folders(given or ())
-    chosen = list(given) if given else [OWN] if OWN.is_dir() else []
+    chosen = list(given) if given else [root.results] if root.results.is_dir() else []
     return [folder for folder in chosen if folder.resolve() != root.official_results.resolve()]
 
 
@@ -59,6 +56,9 @@ def entries_beside(
     """
     from leaderboard.entries import entries_in
 
+    if root.is_board:
+        # A private board ranks its own entries: nothing on it is beside something official.
+        return entries_of(root, own_folders(root, given), dataset, submissions, broken)
     official, own = official_folders(root), own_folders(root, given)
     chosen = [dataset] if dataset else []
     found = entries_in(official, chosen, submissions, unofficial=own, broken=broken)

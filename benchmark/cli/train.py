@@ -9,7 +9,7 @@ import typer
 
 from benchmark.cli.console import Console, say
 from benchmark.cli.output import table_of, wide_console
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def train_command(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
+    board: BoardDir = None,
     _listed: Annotated[
         bool,
         typer.Option(
@@ -110,7 +111,7 @@ def train_command(
 
     check_device(device)
     keep_freed_memory()
-    root = root_of(context)
+    root = root_of(context, board)
     plans = [(path, *read_plan(root, path)) for path in find_recipes(root, recipe)]
     named = [datasets_of(root, path) for path, _, _ in plans]
     known = {name for names in named for name in names}

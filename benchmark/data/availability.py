@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.data.card import Card, read_card
-from benchmark.data.files import checked_file, default_data_dir
+from benchmark.data.files import checked_file, default_data_dir, folder_of
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root, find_root
 
@@ -38,14 +38,19 @@ def find_card(name: str, root: Root | None = None) -> Card:
     return read_card(folder / name)
 
 
-def availability(card: Card, data_dir: Path | None = None) -> Availability:
-    """Tell whether the data set's file is here and is the right one."""
-    where = data_dir or default_data_dir()
+def availability(card: Card, data_dir: Path | None = None, root: Root | None = None) -> Availability:
+    """Tell whether the data set's files are here and are the right ones."""
+    where = data_dir or default_data_dir(root)
     if card.loader == "synthetic":
         return Availability(card.name, "available", "drawn on this machine at first use; nothing to download.")
     try:
-        path = checked_file(card, where)
+        paths = [checked_file(card, where, file.name) for file in card.files]
     except BenchError as error:
-        state: Literal["missing", "broken"] = "broken" if (where / card.files[0].name).exists() else "missing"
+        there = all((folder_of(card, where) / file.name).exists() for file in card.files)
+        state: Literal["missing", "broken"] = "broken" if there else "missing"
         return Availability(card.name, state, str(error))
-    return Availability(card.name, "available", f"{path} has the right checksum.")
+    if len(paths) > 1:
+        return Availability(
+            card.name, "available", f"{len(paths)} files in {paths[0].parent} have the right checksums."
+        )
+    return Availability(card.name, "available", f"{paths[0]} has the right checksum.")

@@ -1,144 +1,73 @@
 """``datasets/<name>/dataset.toml``: what a data set says about itself. Imports no torch, so the site can read it."""
 
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from benchmark.errors import BenchError, did_you_mean
+from benchmark.data.tables import (
+    MEDMNIST_FLAGS,
+    MEDMNIST_SIZES,
+    SPLITS,
+    ArraysOptions,
+    DataFile,
+    FolderOptions,
+    MedmnistOptions,
+    NpzOptions,
+    Official,
+    Reading,
+    SplitName,
+    SplitSizes,
+)
+from benchmark.errors import BenchError
 from benchmark.files import read_text
+from benchmark.task.kinds import KINDS, known_task, refuse_task_to_come
 from benchmark.toml_model import Strict, read_toml
+
+__all__ = [
+    "MEDMNIST_FLAGS",
+    "MEDMNIST_SIZES",
+    "NAME_PATTERN",
+    "SPLITS",
+    "Card",
+    "DataFile",
+    "Official",
+    "SplitName",
+    "SplitSizes",
+    "all_cards",
+    "cards_of",
+    "read_card",
+    "refuse_task_to_come",
+    "sound_cards",
+]
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 """Names of data sets: lower case, digits and underscores; the card's folder has the same name."""
 
-SplitName = Literal["train", "val", "test"]
-"""The three splits that every data set has."""
-
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-MEDMNIST_FLAGS = (
-    *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
-    *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
-)
-"""Flags of the 2-D sets of MedMNIST; written out here because importing the package takes seconds and torch."""
-
-MEDMNIST_SIZES = (28, 64, 128, 224)
-"""Sides in pixels of the files that MedMNIST offers for each of them."""
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Positive = Annotated[int, Field(ge=1)]
-
-
-TASKS_TO_COME = ("multilabel", "segmentation")
-"""Tasks that rows have room for, but that no attack, judge or metric serves yet."""
-
-
-def refuse_task_to_come(data: object, mend: str) -> None:
-    """Refuse a card or manifest whose task is known but not built; ``mend`` ends the sentence.
-
-    Raises:
-        ValueError: it names such a task.
-    """
-    task = data.get("task") if isinstance(data, dict) else None
-    if task in TASKS_TO_COME:
-        raise ValueError(
-            f"task '{task}' is not built yet; this version judges binary and multiclass classification, so {mend}"
-        )
-
-
-class DataFile(Strict):
-    """A file that must lie in the data folder, and how it is recognised."""
-
-    name: str
-    sha256: list[Sha256] = Field(default_factory=list)
-    md5: Md5 | None = None
-    bytes: Positive | None = None
-    how_to_get: str
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if not value or value in (".", "..") or PurePosixPath(value).name != value or "\\" in value:
-            raise ValueError(f"'{value}' must be a plain file name inside the data folder, without '/' or '..'")
-        return value
-
-    @model_validator(mode="after")
-    def _has_checksum(self) -> "DataFile":
-        if not self.sha256 and self.md5 is None:
-            raise ValueError(f"file '{self.name}' has no checksum; give at least one sha256 or an md5")
-        return self
-
-
-class SplitSizes(Strict):
-    """Number of images per split."""
-
-    train: Positive
-    val: Positive
-    test: Positive
-
-    def of(self, split: SplitName) -> int:
-        """Return the number of images of ``split``."""
-        return {"train": self.train, "val": self.val, "test": self.test}[split]
-
-
-class Official(Strict):
-    """The official evaluation subset of the test split, the same images for everybody.
-
-    ``ids`` are fixed either in the card itself or in ``ids_file`` beside it: one id a line, which may hold spaces;
-    empty lines do not count. Without both, the subset follows from ``rule`` when the split is loaded. Where ids are
-    given, they equal what the rule draws.
-    """
-
-    count: Positive
-    rule: Literal["stratified-sha256"] = "stratified-sha256"
-    drawn: str
-    exclude: list[str] = Field(default_factory=list)
-    ids: list[str] = Field(default_factory=list)
-    ids_file: str | None = None
-
-
-class MedmnistOptions(Strict):
-    """Options of the ``medmnist`` loader: the set's flag; its size is the card's."""
-
-    flag: str
-
-    @field_validator("flag")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in MEDMNIST_FLAGS and value.endswith("3d"):
-            raise ValueError(f"'{value}' holds volumes, and this version judges 2-D images; take a 2-D set of MedMNIST")
-        if value not in MEDMNIST_FLAGS:
-            raise ValueError(f"MedMNIST has no 2-D set '{value}'.{did_you_mean(value, MEDMNIST_FLAGS)}")
-        return value
-
-
-class NpzOptions(Strict):
-    """Options of the ``npz`` loader: array names, in which ``{split}`` stands for train, val or test."""
-
-    images: str = "{split}_images"
-    labels: str = "{split}_labels"
-    ids: str | None = None
-    groups: str | None = None
-    masks: str | None = None
+SIDES = (8, 1024)
+"""Shortest and longest side of an image in pixels."""
 
 
 class Card(Strict):
-    """The whole of ``dataset.toml``; unknown fields are refused."""
+    """The whole of ``dataset.toml``; unknown fields are refused.
+
+    ``size`` is the side of square images, else (height, width), in pixels. ``leakage`` says in a sentence each how the
+    splits share patients or pictures; a card that has such sentences marks its board.
+    """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     modality: str
-    task: Literal["binary", "multiclass"]
-    classes: Annotated[list[str], Field(min_length=2)]
-    size: Annotated[int, Field(ge=8)]
+    task: Annotated[str, AfterValidator(partial(known_task, among=KINDS))]
+    classes: Annotated[list[str], Field(min_length=2, max_length=100)]
+    size: int | tuple[int, int]
     channels: Literal[1, 3]
     source: str
     licence: str
     citation: str
-    loader: Literal["synthetic", "medmnist", "npz"]
+    loader: Literal["synthetic", "medmnist", "npz", "arrays", "folder"]
     patient_ids: bool
     notes: list[str] = Field(default_factory=list)
     splits: SplitSizes
@@ -146,6 +75,41 @@ class Card(Strict):
     files: list[DataFile] = Field(default_factory=list)
     medmnist: MedmnistOptions | None = None
     npz: NpzOptions | None = None
+    arrays: ArraysOptions | None = None
+    folder: FolderOptions | None = None
+    reading: Reading | None = None
+    leakage: list[str] = Field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        """Height of the images in pixels."""
+        return self.size if isinstance(self.size, int) else self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Width of the images in pixels."""
+        return self.size if isinstance(self.size, int) else self.size[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def pixels(self) -> str:
+        """Height and width as ``28×28``."""
+        return f"{self.height}×{self.width}"
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _one_side_or_two(cls, value: object) -> object:
+        sides = value if isinstance(value, (list, tuple)) else [value, value]
+        if len(sides) != 2 or not all(type(side) is int and SIDES[0] <= side <= SIDES[1] for side in sides):
+            raise ValueError(
+                f"must be the side of a square or [height, width], of {SIDES[0]} to {SIDES[1]} pixels each, "
+                f"not {value!r}"
+            )
+        return sides[0] if sides[0] == sides[1] else tuple(sides)
 
     @model_validator(mode="before")
     @classmethod
@@ -164,7 +128,11 @@ class Card(Strict):
             )
         if self.loader == "npz" and self.npz is None:
             raise ValueError("loader is 'npz' but the table [npz] with the array names is missing; add it")
-        if self.loader != "synthetic" and len(self.files) != 1:
+        if self.loader in ("arrays", "folder") and getattr(self, self.loader) is None:
+            raise ValueError(f"loader is '{self.loader}' but the table [{self.loader}] is missing; add it")
+        if self.loader == "folder" and self.reading is None:
+            raise ValueError("loader is 'folder' but the table [reading], which says how files are read, is missing")
+        if self.loader in ("medmnist", "npz") and len(self.files) != 1:
             raise ValueError(f"loader '{self.loader}' reads one file but [[files]] lists {len(self.files)}; list one")
         return self
 
@@ -172,8 +140,15 @@ class Card(Strict):
     def _classes_and_counts_fit(self) -> "Card":
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name; give each its own")
-        if self.task == "binary" and len(self.classes) != 2:
-            raise ValueError(f"task is binary but {len(self.classes)} classes are listed; list two or change the task")
+        wanted = KINDS[self.task].classes
+        if wanted is not None and len(self.classes) != wanted:
+            raise ValueError(
+                f"task is {self.task} but {len(self.classes)} classes are listed; list {wanted} or change the task"
+            )
+        if self.splits.train and not self.splits.val:
+            raise ValueError(
+                "there are training images but no validation images, which choose the checkpoint; add some"
+            )
         if self.official.count > self.splits.test - len(self.official.exclude):
             raise ValueError(
                 f"official.count is {self.official.count} but the test split offers only "

@@ -5,6 +5,7 @@ import hashlib
 from benchmark.data.card import Card
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
+from benchmark.task.build import task_of
 
 
 def official_subset(card: Card, test_split: Split) -> Split:
@@ -38,8 +39,7 @@ def reference_ids(train: Split, count: int) -> list[str]:
     A rare class would else have one image or none, and attacks that imitate a class nothing to imitate.
     """
     chosen = set(stratified_ids(train, min(count, len(train)), []))
-    for label in range(len(train.classes)):
-        own = [name for name, of in zip(train.ids, train.labels.tolist(), strict=True) if of == label]
+    for own in _strata(train, set()).values():
         chosen.update(_first_by_hash(own, AT_LEAST))
     return [name for name in train.ids if name in chosen]
 
@@ -53,26 +53,31 @@ def stratified_ids(split: Split, count: int, exclude: list[str]) -> list[str]:
     Raises:
         BenchError: fewer than ``count`` images are left.
     """
-    barred = set(exclude)
-    by_class: list[list[str]] = [[] for _ in split.classes]
-    for name, label in zip(split.ids, split.labels.tolist(), strict=True):
-        if name not in barred:
-            by_class[label].append(name)
-    total = sum(map(len, by_class))
+    strata = list(_strata(split, set(exclude)).values())
+    total = sum(map(len, strata))
     if total < count:
         raise BenchError(
             f"split '{split.name}' of '{split.dataset}' has {total} images to choose from but {count} are asked for; "
             "lower official.count in the card."
         )
-    shares = [len(names) * count / total for names in by_class]
+    shares = [len(names) * count / total for names in strata]
     quotas = [int(share) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda c: (quotas[c] - shares[c], c))
     for label in by_remainder[: count - sum(quotas)]:
         quotas[label] += 1
     chosen: set[str] = set()
-    for names, quota in zip(by_class, quotas, strict=True):
+    for names, quota in zip(strata, quotas, strict=True):
         chosen.update(_first_by_hash(names, quota))
     return [name for name in split.ids if name in chosen]
+
+
+def _strata(split: Split, barred: set[str]) -> dict[int, list[str]]:
+    """Ids of each group of the task, of classes that of a class, the lower group first."""
+    found: dict[int, list[str]] = {}
+    for name, group in sorted(zip(split.ids, task_of(split).strata(split.labels), strict=True), key=lambda one: one[1]):
+        if name not in barred:
+            found.setdefault(group, []).append(name)
+    return found
 
 
 def _first_by_hash(names: list[str], count: int) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.data.availability import Availability, availability, find_card
 from benchmark.data.card import SPLITS, Card, SplitName
 from benchmark.data.files import checked_file, default_data_dir
-from benchmark.data.loaders import load_medmnist, load_npz, medmnist_source
+from benchmark.data.loaders import load_arrays, load_folder, load_medmnist, load_npz, medmnist_source
 from benchmark.data.official import official_subset
 from benchmark.data.split import Split
 from benchmark.data.synthetic_split import load_synthetic
@@ -17,6 +17,8 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
 
 __all__ = ["Availability", "availability", "find_card", "load_split", "official_subset", "prepare"]
+
+LONG_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def load_split(
@@ -37,19 +39,21 @@ def load_split(
     wanted: SplitName | None = next((name for name in SPLITS if name == split), None)
     if wanted is None:
         raise BenchError(f"data set '{card.name}' has no split '{split}'.{did_you_mean(split, SPLITS)}")
-    where = data_dir or default_data_dir()
+    if not card.splits.of(wanted):
+        raise BenchError(f"data set '{card.name}' has no {LONG_NAMES[wanted]} images; it is for tests alone.")
     if card.loader == "synthetic":
         return load_synthetic(card, wanted)
-    return load_medmnist(card, wanted, where) if card.loader == "medmnist" else load_npz(card, wanted, where)
+    loaders = {"medmnist": load_medmnist, "npz": load_npz, "arrays": load_arrays, "folder": load_folder}
+    return loaders[card.loader](card, wanted, data_dir or default_data_dir(root))
 
 
-def prepare(card: Card, data_dir: Path | None = None) -> Availability:
+def prepare(card: Card, data_dir: Path | None = None, root: Root | None = None) -> Availability:
     """Make a data set ready: draw the synthetic one, download a MedMNIST one; others cannot be fetched for the user.
 
     Raises:
         BenchError: the download failed, or the file must be got by hand.
     """
-    where = data_dir or default_data_dir()
+    where = data_dir or default_data_dir(root)
     if card.loader == "synthetic":
         for split in SPLITS:
             load_synthetic(card, split)
@@ -57,7 +61,7 @@ def prepare(card: Card, data_dir: Path | None = None) -> Availability:
     state = availability(card, where)
     if state.state == "available":
         return state
-    if state.state == "broken" or card.loader == "npz":
+    if state.state == "broken" or card.loader != "medmnist":
         raise BenchError(state.sentence)
     _download_medmnist(card, where)
     checked_file(card, where)

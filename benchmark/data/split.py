@@ -1,16 +1,32 @@
-"""A split in memory: what every attack, corruption and trainer receives."""
+"""A split: what every attack, corruption and trainer receives."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.data.hashes import remembered
+from benchmark.data.images import HeldImages, ImageSource
 from benchmark.errors import BenchError
+
+WORTH_KEEPING = 2**28
+"""Bytes of floats from which a hash is kept: computing it takes longer than a tenth of a second."""
+
+
+class _Images:
+    """The field ``images``: made from a tensor or a source, read as a tensor."""
+
+    def __get__(self, split: "Split | None", owner: type) -> Tensor:
+        if split is None:
+            raise AttributeError("images")  # by which the dataclass knows that the field has no default
+        return split.pixels[:]
+
+    def __set__(self, split: "Split", given: Tensor | ImageSource) -> None:
+        split.__dict__["_pixels"] = HeldImages(given) if isinstance(given, Tensor) else given
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,24 +36,28 @@ class Split:
     Attributes:
         dataset: name of the card.
         name: ``train``, ``val`` or ``test``.
-        images: float32, (N, C, H, W), in [0, 1].
+        images: float32, (N, C, H, W), in [0, 1], all of them at once; :attr:`pixels` makes floats of some. A split is
+            made from such a tensor or from an :class:`~benchmark.data.images.ImageSource`.
         labels: int64, (N,), each in 0 ... len(classes)-1.
         ids: N different names.
         groups: N names of what must not be torn apart (the patient), or the ids themselves.
         classes: names of the labels.
         findings: uint8 in {0, 1}, (N, F), or None: several findings may be present in one image.
         masks: uint8 in {0, 1}, (N, H, W), or None.
+        task: the card's.
     """
 
     dataset: str
     name: str
-    images: Tensor
-    labels: Tensor
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    classes: tuple[str, ...]
+    images: _Images = _Images()
+    # mypy takes the descriptor for a default; the dataclass does not.
+    labels: Tensor  # type: ignore[misc]
+    ids: tuple[str, ...]  # type: ignore[misc]
+    groups: tuple[str, ...]  # type: ignore[misc]
+    classes: tuple[str, ...]  # type: ignore[misc]
     findings: Tensor | None = None
     masks: Tensor | None = None
+    task: str = "multiclass"
 
     def __post_init__(self) -> None:
         complaint = self._complaint()
@@ -47,15 +67,37 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def pixels(self) -> ImageSource:
+        """The images as a source: ``pixels[places]`` makes floats for these places alone."""
+        source: ImageSource = self.__dict__["_pixels"]
+        return source
+
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 (hex) over images, labels and ids, in this order of images."""
+        """SHA-256 (hex) over images as floats, labels and ids, in this order of images.
+
+        That of a large split on disk is kept: it is computed once for each version of the files.
+        """
+        keep = self.pixels.origin and self.pixels.float_bytes >= WORTH_KEEPING
+        return remembered(f"split\0{self.pixels.origin}\0{self._names_hash()}" if keep else "", self._hashed)
+
+    def _hashed(self) -> str:
         digest = hashlib.sha256()
-        digest.update(str(tuple(self.images.shape)).encode())
-        digest.update(self.images.contiguous().cpu().numpy().astype("<f4", copy=False).tobytes())
-        digest.update(self.labels.cpu().numpy().astype("<i8", copy=False).tobytes())
-        digest.update("\x1f".join(self.ids).encode())
+        digest.update(str(self.pixels.shape).encode())
+        for piece in self.pixels.pieces():
+            digest.update(self.pixels[piece].contiguous().cpu().numpy().astype("<f4", copy=False).data)
+        self._add_names(digest.update)
         return digest.hexdigest()
+
+    def _names_hash(self) -> str:
+        digest = hashlib.sha256()
+        self._add_names(digest.update)
+        return digest.hexdigest()
+
+    def _add_names(self, update: Callable[[bytes], None]) -> None:
+        update(self.labels.cpu().numpy().astype("<i8", copy=False).tobytes())
+        update("\x1f".join(self.ids).encode())
 
     def subset(self, indices: Sequence[int] | Tensor) -> "Split":
         """Return the images at ``indices``, in that order.
@@ -74,11 +116,12 @@ class Split:
         return Split(
             dataset=self.dataset,
             name=self.name,
-            images=self.images[where],
+            images=self.pixels.subset(index),
             labels=self.labels[where],
             ids=tuple(self.ids[i] for i in index),
             groups=tuple(self.groups[i] for i in index),
             classes=self.classes,
+            task=self.task,
             findings=None if self.findings is None else self.findings[where],
             masks=None if self.masks is None else self.masks[where],
         )
@@ -99,11 +142,19 @@ class Split:
             )
         return self.subset([place[name] for name in wanted])
 
+    def relabelled(self, labels: Tensor) -> "Split":
+        """Return the same images with other labels (N,) int64; what lies on disk stays there."""
+        return Split(
+            self.dataset, self.name, self.pixels, labels, self.ids, self.groups, self.classes, self.findings, self.masks
+        )
+
     def _complaint(self) -> str:
         return self._wrong_images() or self._wrong_labels() or self._wrong_names() or self._wrong_extras()
 
     def _wrong_images(self) -> str:
-        images = self.images
+        if not isinstance(self.pixels, HeldImages):
+            return ""  # whole numbers within their type's range, checked when their file was opened
+        images = self.pixels.images
         if images.dtype != torch.float32 or images.ndim != 4:
             return f"images must be float32 (N, C, H, W) but are {images.dtype} {tuple(images.shape)}"
         if images.shape[1] not in (1, 3):
@@ -115,7 +166,7 @@ class Split:
         return ""
 
     def _wrong_labels(self) -> str:
-        labels, count = self.labels, self.images.shape[0]
+        labels, count = self.labels, len(self.pixels)
         if labels.dtype != torch.int64 or labels.shape != (count,):
             return f"labels must be int64 ({count},) but are {labels.dtype} {tuple(labels.shape)}"
         if count and not (int(labels.min()) >= 0 and int(labels.max()) < len(self.classes)):
@@ -126,7 +177,7 @@ class Split:
         return ""
 
     def _wrong_names(self) -> str:
-        count = self.images.shape[0]
+        count = len(self.pixels)
         if len(self.ids) != count or len(self.groups) != count:
             return f"{count} images need {count} ids and groups but have {len(self.ids)} and {len(self.groups)}"
         if len(set(self.ids)) != count:
@@ -135,7 +186,7 @@ class Split:
         return ""
 
     def _wrong_extras(self) -> str:
-        count, height, width = self.images.shape[0], self.images.shape[2], self.images.shape[3]
+        count, _, height, width = self.pixels.shape
         if self.findings is not None and (self.findings.ndim != 2 or self.findings.shape[0] != count):
             return f"findings must be ({count}, F) but are {tuple(self.findings.shape)}"
         if self.masks is not None and self.masks.shape != (count, height, width):
@@ -144,9 +195,3 @@ class Split:
             if values is not None and (values.dtype != torch.uint8 or (values.numel() and int(values.max()) > 1)):
                 return f"{what} must be uint8 with values 0 and 1"
         return ""
-
-
-def images_from_uint8(images: np.ndarray) -> Tensor:
-    """Turn uint8 (N, H, W) or (N, H, W, C) in 0 ... 255 into float32 (N, C, H, W) in [0, 1]."""
-    with_channels = images[..., None] if images.ndim == 3 else images
-    return torch.from_numpy(np.ascontiguousarray(with_channels.transpose(0, 3, 1, 2))).float().div_(255.0)

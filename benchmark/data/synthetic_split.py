@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from benchmark.data.card import Card, SplitName
-from benchmark.data.split import Split, images_from_uint8
+from benchmark.data.images import stored_array
+from benchmark.data.split import Split
 from benchmark.data.synthetic import CLASSES, FINDINGS, VERSION, Films, draw_films
 from benchmark.errors import BenchError
 from benchmark.root import user_cache
@@ -21,22 +22,23 @@ def load_synthetic(card: Card, split: SplitName) -> Split:
     Raises:
         BenchError: the card's classes are not those that the generator draws.
     """
-    if tuple(card.classes) != CLASSES or card.channels != 1:
+    if tuple(card.classes) != CLASSES or card.shape != (1, card.height, card.height):
         raise BenchError(
-            f"card '{card.name}': the synthetic loader draws one channel and the classes {', '.join(CLASSES)}; "
-            "list exactly these."
+            f"card '{card.name}': the synthetic loader draws squares of one channel and the classes "
+            f"{', '.join(CLASSES)}; list exactly these."
         )
     count = card.splits.of(split)
-    films = _cached_films(split, count, card.size)
+    films = _cached_films(split, count, card.height)
     ids = tuple(f"{split}-{index:05d}" for index in range(count))
     return Split(
         dataset=card.name,
         name=split,
-        images=images_from_uint8(films.images),
+        images=stored_array(films.images),
         labels=torch.from_numpy(films.labels),
         ids=ids,
         groups=ids,
         classes=CLASSES,
+        task=card.task,
         findings=torch.from_numpy(films.findings),
         masks=torch.from_numpy(films.masks),
     )

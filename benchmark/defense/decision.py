@@ -32,6 +32,11 @@ class Decision:
         """(N,) bool."""
         return self.label == ABSTAINED
 
+    @property
+    def accepted(self) -> Tensor:
+        """(N,) bool: decided on, whatever the decision; what a rejection is worth is the task's to say."""
+        return ~self.abstained
+
     @staticmethod
     def cat(parts: Sequence["Decision"]) -> "Decision":
         """Join the decisions of consecutive batches."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from benchmark.engine.cell_run import CellRun
+from benchmark.engine.cell_store import CellStore
+from benchmark.engine.clean_track import Progress, clean_outcomes
 from benchmark.engine.graph import Find
-from benchmark.engine.judging import clean_outcomes
 from benchmark.engine.ladder import Break, Ladder
-from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
@@ -52,6 +52,7 @@ class AttackTrack:
         self._shared = shared
         self._split = workplace.images_of(unit)
         self._run = CellRun(workplace, unit, self._hear, find)
+        self._store = CellStore(workplace, unit)
         self._tell: Callable[[float], None] = lambda _share_of_cell: None
         self._book = RowBook(workplace, unit, self._split)
         self._clean = clean_outcomes(workplace, unit, find, self._run.judge)
@@ -99,7 +100,15 @@ class AttackTrack:
         elsewhere = self._shared(cell) if cell.same_as and targets else None
         if elsewhere is not None:
             return [replace(elsewhere[(eps, self._split.ids[image])], same_as=cell.lender) for image in targets]
-        return self._run.shots(cell, eps, targets)
+        if not targets:
+            return []
+        known = self._store.read(cell, eps)
+        missing = [image for image in targets if self._split.ids[image] not in known]
+        if missing:
+            found = self._run.shots(cell, eps, missing)
+            known |= {self._split.ids[image]: shot for image, shot in zip(missing, found, strict=True)}
+            self._store.write(cell, eps, known)
+        return [known[self._split.ids[image]] for image in targets]
 
     def _record(self, cell: Cell, eps: float, shots: dict[int, Shot]) -> None:
         """Write one row per image: attacked here, or skipped with the reason why."""
@@ -109,6 +118,7 @@ class AttackTrack:
             "norm": cell.norm,
             "eps_255": eps,
             "unranked": cell.unranked,
+            "made_by": self._workplace.made_by(self._unit, cell)[:16],
         }
         for image, clean in enumerate(self._clean):
             ladder = self._ladders[cell.norm][image]

@@ -18,8 +18,7 @@ from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
-from benchmark.surrogates import load_surrogate
-from benchmark.task import Classification
+from benchmark.surrogates import DEFAULT, load_surrogate
 from benchmark.verify import verify
 
 
@@ -57,15 +56,16 @@ def transferred(
         batch: numbers of images of the unit.
         listen: given the view before the attack begins.
     """
-    card, part = workplace.card(unit.dataset), workplace.images_of(unit).subset(batch)
+    card, task = workplace.card(unit.dataset), workplace.task(unit.dataset)
+    part = workplace.images_of(unit).subset(batch)
     images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
     draw = Randomness([seed_of(part, cell, eps, image) for image in range(len(part))], workplace.device)
     attack: Any = build(cell.method, cell.params)
     started = time.perf_counter()
-    surrogate = load_surrogate(workplace.root, card, cell.surrogate).to(workplace.device)
-    view = no_box(surrogate, len(card.classes), draw.fork("view"))
+    surrogate = load_surrogate(workplace.root, card, cell.surrogate or DEFAULT).to(workplace.device)
+    view = no_box(surrogate, task.outputs, draw.fork("view"))
     listen(view)
-    candidates = attack(view, Classification(len(card.classes)), images, labels, eps, draw)
+    candidates = attack(view, task.goal(labels), images, eps, draw)
     seconds = (time.perf_counter() - started) / len(images)
     return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
 

@@ -23,16 +23,15 @@ from benchmark.attacks.registry import build
 from benchmark.defense.target import Target
 from benchmark.engine.batches import Batches
 from benchmark.engine.candidates import Answer, answer_of, seed_of, transferred
+from benchmark.engine.clean_track import judged, make_judge
 from benchmark.engine.fitting import Fit, fit_of, fitted
 from benchmark.engine.graph import Find, candidates_node, fit_node, nothing_found
-from benchmark.engine.judging import judged, make_judge
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
 from benchmark.host.client import reason_of
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
 from benchmark.verify import Verified, verify
 
 LOG = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class CellRun:
         self._workplace = workplace
         self._unit = unit
         self._split = workplace.images_of(unit)
-        self._task = Classification(len(workplace.card(unit.dataset).classes))
+        self._task = workplace.task(unit.dataset)
         self.judge = make_judge(workplace, unit)
         self.target: Target = workplace.target(unit)
         settings = workplace.settings
@@ -108,7 +107,7 @@ class CellRun:
         device = self._workplace.device
         part = self._split.subset(batch)
         images, labels = part.images.to(device), part.labels.to(device)
-        if cell.track == "no-box":
+        if self._workplace.view_of(self._unit, cell) == "surrogate":
             answer = self._transferred(cell, eps, batch)
         else:
             seeds = [self.seed(cell, eps, image) for image in batch]
@@ -157,7 +156,7 @@ class CellRun:
             return self._apply(cell, eps, attack, images)
         view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
         self._listen(view)
-        candidates = attack(view, self._task, images, labels, eps, draw)
+        candidates = attack(view, self._task.goal(labels), images, eps, draw)
         seconds = (time.perf_counter() - started) / len(images)
         return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
 
@@ -167,24 +166,25 @@ class CellRun:
         """What the cell's attacker holds."""
         if knowledge != "scores" and knowledge != "labels":
             return self._gradient_view(cell, knowledge, look)
-        target = self.target
-        if cell.track == "white-box" and not target.plain:
-            # In the white-box track the scores are those of the undefended classifier, as AutoAttack has them.
+        target: Target = self.target
+        view = self._workplace.view_of(self._unit, cell)
+        if view == "undefended" and not target.plain:
+            # Without sight of the defense the scores are the undefended classifier's, as AutoAttack has them.
             target = target.undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
         return answers(target, look, int(cell.params["queries"]))
 
     def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
-        workplace, track = self._workplace, cell.track
+        workplace, view = self._workplace, self._workplace.view_of(self._unit, cell)
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
-        if track == "white-box" and knowledge != "gradient":
+        if view == "undefended" and knowledge != "gradient":
             return adaptive(self.target.undefended(), look, 1, references=references)
-        if track == "white-box":
+        if view == "undefended":
             return white_box(self.target, look)
-        if track == "adaptive":
+        if view == "everything":
             return adaptive(self.target, look, workplace.profile.eot_samples, cell.backward, references)
-        raise ValueError(f"track '{track}' gives no gradients")
+        raise ValueError(f"track '{cell.track}' gives no gradients")
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
         """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""

@@ -10,15 +10,14 @@ from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
 from benchmark.engine.batches import Batches
+from benchmark.engine.clean_track import Progress
 from benchmark.engine.graph import Find
-from benchmark.engine.plain_tracks import Progress
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.host.client import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 Measure = Callable[[Workplace, Unit, Split], Sequence[Mapping[str, float | None]]]
 """Gives the columns of each image's row."""
@@ -63,16 +62,16 @@ def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[
 
 def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
     """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
-    task = Classification(len(split.classes))
+    task = workplace.task(unit.dataset)
     defense = workplace.target(unit)
 
     def work(batch: list[int]) -> list[dict[str, float | None]]:
         part = split.subset(batch)
-        images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
+        images, goal = part.images.to(workplace.device), task.goal(part.labels.to(workplace.device))
         seeds = [content_seed(part.dataset, name, "diagnostic", GRADIENT) for name in part.ids]
         view = adaptive(defense, Randomness(seeds, workplace.device), workplace.profile.eot_samples)
         rows = torch.arange(len(part))
-        seen = view.evaluate(images, lambda logits: task.margin(logits, labels), rows).gradient.flatten(1).abs().cpu()
+        seen = view.evaluate(images, goal.margin, rows).gradient.flatten(1).abs().cpu()
         finite = seen.isfinite().all(dim=1).tolist()
         sizes = seen.nan_to_num().amax(dim=1).tolist()
         return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]

@@ -11,7 +11,7 @@ from benchmark.engine.probe import Pace, paces
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Kind, Workplace
 from benchmark.matrix import Cell
-from benchmark.results.schema import DIAGNOSTIC, PERTURBATIONS
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC, PERTURBATIONS
 
 FILE = "effort.json"
 """File beside the official board that has the passes."""
@@ -32,14 +32,6 @@ LEAST = 0.1
 """Seconds of a node of which nothing is known."""
 
 FRAMES = 21
-USUAL = {
-    "no-box": (180.0, 150.0, 12.0),
-    "black-box": (4000.0, 0.0, 6.0),
-    "gray-box": (250.0, 90.0, 8.0),
-    "white-box": (2500.0, 1500.0, 25.0),
-    "adaptive": (3000.0, 1800.0, 20.0),
-}
-"""Forward, backward passes and attacks per image where no official run tells."""
 
 
 Passes = tuple[float, float, float]
@@ -72,23 +64,24 @@ def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, A
     images = len(workplace.images_of(unit))
     kind = workplace.kind(unit.submission, unit.dataset)
     draws = workplace.profile.judge_draws if kind.stochastic else 1
-    if unit.track == "clean":
+    if unit.track == CLEAN:
         return images * draws * pace.decision
-    if unit.track == "corruption":
+    if unit.track == CORRUPTION:
         severities = workplace.profile.severities or workplace.matrix.corruption.severities
         return images * len(PERTURBATIONS) * len(severities) * FRAMES * pace.decision
     if unit.track == DIAGNOSTIC:
         samples = workplace.profile.eot_samples if kind.stochastic else 1
         steps = sum(int(cell.params.get("steps", 1)) for cell in workplace.cells_of(unit))
         return images * (steps * samples * pace.gradient + 5 * draws * pace.decision)
-    if unit.track == "adaptive" and kind.plain:
+    if workplace.plain_as(unit):
         return 0.0
     queries, gradients, attacks = _passes(workplace, unit, kind, known)
     share = _share_of_official(workplace, unit, kind)
-    if unit.track == "gray-box":
+    track = workplace.matrix.named(unit.track)
+    if track.fitted:
         # Nearly all of it is fitting, which takes the same for few images as for many.
         share *= workplace.card(unit.dataset).official.count / len(workplace.split(unit.dataset, unit.track))
-    forward = pace.decision if unit.track == "black-box" else pace.gradient / 3
+    forward = pace.decision if track.view == "queries" else pace.gradient / 3
     passes = gradients * pace.gradient + max(0.0, queries - gradients) * forward
     least = PER_BUDGET * sum(len(cell.eps_255) for cell in workplace.cells_of(unit))
     return least + images * share * (passes + attacks * draws * pace.decision)
@@ -105,10 +98,15 @@ def _passes(workplace: Workplace, unit: Unit, kind: Kind, known: Mapping[str, An
         if one["stochastic"] == kind.stochastic and unit.track in one["tracks"]
     ]
     if len(others) < 2:
-        return others[0] if others else USUAL[unit.track]
+        return others[0] if others else _usual(workplace, unit)
     # Robust entries take more: images not yet misclassified are attacked again.
     first, second, third = (statistics.quantiles(column, n=4)[2] for column in zip(*others, strict=True))
     return first, second, third
+
+
+def _usual(workplace: Workplace, unit: Unit) -> Passes:
+    cost = workplace.matrix.named(unit.track).cost
+    return cost.forward, cost.backward, cost.attacks
 
 
 def _passes_of(told: Sequence[float]) -> Passes:

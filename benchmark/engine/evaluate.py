@@ -66,7 +66,7 @@ def plan(
     """
     submissions = _distinct(workplace, submissions)
     known = check_tracks(workplace.matrix, tracks)
-    if "adaptive" in tracks:
+    if set(workplace.matrix.with_view("everything")) & set(tracks):
         # Whether the adaptive attacker's gradient can be believed is asked whenever it is followed.
         tracks = [*tracks, DIAGNOSTIC]
     for dataset in datasets:
@@ -89,16 +89,32 @@ def plan(
     for submission, dataset in pairs:
         # Unfit weights or code are refused here, before gaps could replace rows of an earlier run.
         workplace.kind(submission, dataset)
-    if "no-box" in tracks:
+    if any("surrogates" in workplace.needs(track) for track in tracks):
         for dataset in dict.fromkeys(dataset for _, dataset in pairs):
-            workplace.check_surrogates(dataset)
-    return [
+            if workplace.serves(dataset, "no-box"):
+                workplace.check_surrogates(dataset)
+    units = [
         Unit(submission, dataset, track, chunk)
         for track in known
         if track in tracks
         for submission, dataset in pairs
+        if workplace.serves(dataset, track)
         for chunk in range(workplace.chunks(dataset, track))
     ]
+    if not units:
+        raise BenchError(f"{left_out(workplace, datasets, tracks)[0].rstrip('.')}; choose other tracks.")
+    return units
+
+
+def left_out(workplace: Workplace, datasets: Iterable[str], tracks: Iterable[str]) -> list[str]:
+    """Say in a sentence for each data set which of these tracks need training images that it does not have."""
+    told = []
+    for dataset in dict.fromkeys(datasets):
+        without = [track for track in dict.fromkeys(tracks) if not workplace.serves(dataset, track)]
+        if without:
+            those = ", ".join(without)
+            told.append(f"data set '{dataset}' has no training images, which attackers of {those} need: left out.")
+    return told
 
 
 def _distinct(workplace: Workplace, submissions: Sequence[str]) -> list[str]:

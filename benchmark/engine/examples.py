@@ -13,13 +13,12 @@ from torch import Tensor
 from benchmark.access import adaptive
 from benchmark.attacks.pgd import Pgd
 from benchmark.data.official import stratified_ids
-from benchmark.engine.judging import make_judge
+from benchmark.engine.clean_track import make_judge
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
+from benchmark.matrix.rules import rules
 from benchmark.randomness import Randomness, content_seed
-from benchmark.results.schema import HEADLINE_EPS
-from benchmark.task import Classification
 
 COUNT = 6
 AMPLIFIED = 10
@@ -44,10 +43,13 @@ class Examples:
 def examples_table(workplace: Workplace, unit: Unit) -> pa.Table:
     """Attack six images of the official subset; picture and words are one row.
 
-    The attack is PGD with 20 steps on the margin through the whole defense, at the budget that ranks.
+    The attack is PGD with 20 steps on the margin through the whole defense, in L-inf: at the budget that ranks, where
+    another norm ranks at that of the matrix in force.
     """
-    found = attacked_examples(workplace, unit)
-    told = (json.dumps(words(found), indent=1) + "\n").encode()
+    ranking = workplace.matrix.ranking
+    eps = (ranking if ranking.norm == Pgd.norm else rules().ranking).eps_255
+    found = attacked_examples(workplace, unit, eps)
+    told = (json.dumps(words(found, eps), indent=1) + "\n").encode()
     return pa.table(
         {PICTURE: pa.array([picture(found)], pa.large_binary()), WORDS: pa.array([told], pa.large_binary())}
     )
@@ -60,7 +62,7 @@ def write_examples(folder: Path, table: pa.Table) -> None:
         write_atomically(folder / name, content)
 
 
-def attacked_examples(workplace: Workplace, unit: Unit) -> Examples:
+def attacked_examples(workplace: Workplace, unit: Unit, eps_255: float) -> Examples:
     """Attack the first images of the official subset, classes in proportion."""
     split = workplace.split(unit.dataset, unit.track)
     chosen = split.by_ids(stratified_ids(split, min(COUNT, len(split)), []))
@@ -69,7 +71,7 @@ def attacked_examples(workplace: Workplace, unit: Unit) -> Examples:
     draw = Randomness(seeds, workplace.device)
     view = adaptive(workplace.target(unit), draw.fork("view"), workplace.profile.eot_samples)
     attack = Pgd(steps=20, loss="margin")
-    adversarial = attack(view, Classification(len(chosen.classes)), images, labels, HEADLINE_EPS, draw)
+    adversarial = attack(view, workplace.task(unit.dataset).goal(labels), images, eps_255, draw)
     judge = make_judge(workplace, unit)
     before = judge.judge(images, labels, [(chosen.dataset, name, "clean") for name in chosen.ids])
     after = judge.judge(adversarial, labels, [(chosen.dataset, name, "examples", "adversarial") for name in chosen.ids])
@@ -94,12 +96,12 @@ def picture(found: Examples) -> bytes:
     return sink.getvalue()
 
 
-def words(found: Examples) -> dict[str, object]:
+def words(found: Examples, eps_255: float) -> dict[str, object]:
     """What was attacked how, and decided on each image; labels are numbers of classes, -1 for an abstention."""
     each = zip(found.sample_ids, found.labels, found.pred_clean, found.pred, strict=True)
     return {
         "attack": "PGD, 20 steps on the margin, through the whole defense",
-        "eps_255": HEADLINE_EPS,
+        "eps_255": eps_255,
         "amplified": AMPLIFIED,
         "images": [
             {"sample_id": name, "label": label, "pred_clean": before, "pred": after}

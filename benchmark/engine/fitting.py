@@ -14,7 +14,6 @@ from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness, content_seed
-from benchmark.task import Classification
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     train = workplace.training(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
     started = time.perf_counter()
-    view = gray_box(target, train.images.to(workplace.device), train.labels.to(workplace.device))
+    view = gray_box(target, train.pixels.to(workplace.device), train.labels.to(workplace.device))
     draw = Randomness([content_seed("fit", *content)], workplace.device)
-    state = attack.fit(view, Classification(target.num_classes), eps, draw)
+    state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
     return Fit(state, view.queries, view.gradients, time.perf_counter() - started)
 
 

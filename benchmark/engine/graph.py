@@ -12,14 +12,15 @@ from typing import Literal
 
 import pyarrow as pa
 
-from benchmark.attacks.registry import build
-from benchmark.engine.made_by import code_hash
+from benchmark.attacks.registry import build, place_of
+from benchmark.engine.coinciding import draws_on
+from benchmark.engine.made_by import FIT, code_hash
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
 from benchmark.randomness import content_seed
 from benchmark.results.schema import DIAGNOSTIC
-from benchmark.surrogates import surrogate_hash
+from benchmark.surrogates import DEFAULT, surrogate_hash
 
 Kind = Literal["clean", "fit", "candidates", "examples", "rows"]
 
@@ -59,9 +60,14 @@ def nothing_found(_: Node) -> None:
     """For work outside a run: nothing was computed before."""
 
 
-def _key(workplace: Workplace, kind: Kind, *content: object) -> str:
-    """Key of what is not a unit's rows, whose key is :meth:`Workplace.identity`."""
-    return f"{content_seed(kind, code_hash(), workplace.device.type, *content):016x}"
+CODE = {"clean": "benchmark.engine.clean_track", "fit": FIT, "candidates": "benchmark.engine.candidates"}
+"""Module that makes a kind of node."""
+
+
+def _key(workplace: Workplace, kind: Kind, cell: Cell | None, *content: object) -> str:
+    """Key of what is not a unit's rows, whose key is :meth:`Workplace.identity`; the code is that of kind and attack."""
+    places = [CODE.get(kind, f"benchmark.engine.{kind}"), *([] if cell is None else [place_of(cell.method)])]
+    return f"{content_seed(kind, code_hash(*places), workplace.device.type, *content):016x}"
 
 
 def rows_node(workplace: Workplace, unit: Unit) -> Node:
@@ -74,28 +80,35 @@ def clean_node(workplace: Workplace, unit: Unit) -> Node:
     images = workplace.split(unit.dataset, unit.track).content_hash
     entry = workplace.entry_hash(unit.submission, unit.dataset)
     draws = workplace.profile.judge_draws
-    return Node("clean", _key(workplace, "clean", entry, images, workplace.matrix.chunk, unit.chunk, draws), unit)
+    return Node("clean", _key(workplace, "clean", None, entry, images, workplace.matrix.chunk, unit.chunk, draws), unit)
 
 
 def fit_node(workplace: Workplace, unit: Unit, cell: Cell, eps: float) -> Node:
     """An attack fitted on training images against the unit's entry: one node for all chunks."""
     entry = workplace.entry_hash(unit.submission, unit.dataset)
     train = workplace.training_hash(unit.dataset)
-    key = _key(workplace, "fit", entry, train, *_content(unit, cell, eps))
+    key = _key(workplace, "fit", cell, entry, train, *_content(unit, cell, eps))
     return Node("fit", key, replace(unit, chunk=0), cell, eps)
 
 
 def candidates_node(workplace: Workplace, unit: Unit, cell: Cell, eps: float) -> Node:
     """Adversarial images that a surrogate alone decides: one node for all entries."""
     images = workplace.split(unit.dataset, unit.track).content_hash
-    surrogate = surrogate_hash(workplace.root, unit.dataset, cell.surrogate)
-    content = (images, workplace.matrix.chunk, unit.chunk, cell.surrogate, surrogate, *_content(unit, cell, eps))
-    return Node("candidates", _key(workplace, "candidates", *content), replace(unit, submission=""), cell, eps)
+    surrogate = surrogate_hash(workplace.root, unit.dataset, cell.surrogate or DEFAULT)
+    content = (
+        images,
+        workplace.matrix.chunk,
+        unit.chunk,
+        cell.surrogate or DEFAULT,
+        surrogate,
+        *_content(unit, cell, eps),
+    )
+    return Node("candidates", _key(workplace, "candidates", cell, *content), replace(unit, submission=""), cell, eps)
 
 
 def examples_node(workplace: Workplace, unit: Unit) -> Node:
     """Example images of the unit's entry."""
-    return Node("examples", _key(workplace, "examples", workplace.identity(unit)), unit)
+    return Node("examples", _key(workplace, "examples", None, workplace.identity(unit)), unit)
 
 
 def _content(unit: Unit, cell: Cell, eps: float) -> tuple[object, ...]:
@@ -115,24 +128,6 @@ def renewed(workplace: Workplace, node: Node) -> Node:
     return make(workplace, node.unit, node.cell, node.eps)
 
 
-def draws_on(workplace: Workplace, unit: Unit) -> frozenset[Unit]:
-    """The units whose rows this one takes over, whole or for some cells, where the defense makes two views coincide.
-
-    The scores of a plain classifier are the same in the white-box and the black-box track; the deployed scores of a
-    deterministic defense are the same in the adaptive and the black-box track.
-    """
-    if unit.track not in ("white-box", "adaptive"):
-        return frozenset()
-    kind = workplace.kind(unit.submission, unit.dataset)
-    if unit.track == "adaptive" and kind.plain:
-        tracks = {"white-box"}
-    elif kind.plain if unit.track == "white-box" else not kind.stochastic:
-        tracks = {cell.lender for cell in workplace.cells_of(unit) if cell.same_as}
-    else:
-        tracks = set()
-    return frozenset(replace(unit, track=track) for track in tracks)
-
-
 def inputs_of(workplace: Workplace, node: Node) -> Iterator[Node]:
     """The nodes whose tables a node takes up."""
     if node.kind != "rows":
@@ -140,13 +135,13 @@ def inputs_of(workplace: Workplace, node: Node) -> Iterator[Node]:
     unit = node.unit
     sources = draws_on(workplace, unit)
     yield from (rows_node(workplace, source) for source in sorted(sources, key=str))
-    if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
+    if workplace.plain_as(unit):
         return
     yield clean_node(workplace, unit)
     if unit.track not in (*workplace.matrix.attack_tracks, DIAGNOSTIC):
         return
     for cell in workplace.cells_of(unit):
-        if cell.track == "no-box":
+        if workplace.view_of(unit, cell) == "surrogate":
             yield from (candidates_node(workplace, unit, cell, eps) for eps in cell.eps_255)
         elif build(cell.method, cell.params).knowledge == "training":
             yield from (fit_node(workplace, unit, cell, eps) for eps in cell.eps_255)

@@ -16,7 +16,6 @@ from benchmark.engine.workplace import Workplace
 from benchmark.interpreter import restored
 from benchmark.interrupts import is_the_users
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
 
 PROBED_IMAGES = 16
 PROBE_SECONDS = 0.5
@@ -117,13 +116,13 @@ def _timed(workplace: Workplace, unit: Unit) -> Pace:
 def _pace(workplace: Workplace, unit: Unit) -> Pace:
     split = workplace.images_of(unit)
     part = split.subset(range(min(PROBED_IMAGES, len(split))))
-    images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
+    images = part.images.to(workplace.device)
+    goal = workplace.task(unit.dataset).goal(part.labels.to(workplace.device))
     draw = Randomness(range(len(images)), workplace.device)
-    task = Classification(len(part.classes))
     defense = workplace.target(unit)
     decision = _clocked(lambda: defense.predict(images, draw.restarted()))
     view, rows = adaptive(defense, draw, 1), torch.arange(len(images))
-    gradient = _clocked(lambda: view.evaluate(images, lambda logits: task.margin(logits, labels), rows))
+    gradient = _clocked(lambda: view.evaluate(images, goal.margin, rows))
     return Pace(decision / len(images), gradient / len(images))
 
 

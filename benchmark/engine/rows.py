@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from benchmark import __version__
 from benchmark.data.split import Split
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.host.sandbox import isolation
@@ -17,6 +17,7 @@ from benchmark.judge import Judgement
 from benchmark.results.compact import compacted
 from benchmark.results.migrate import value_type
 from benchmark.results.schema import SCHEMA
+from benchmark.task.kinds import robust
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Right in at least half of the draws."""
-        return self.right_draws * 2 >= self.draws
+        """Not broken."""
+        return bool(robust(self.right_draws, self.draws))
 
 
 def outcomes(judgement: Judgement) -> list[Outcome]:
@@ -120,7 +121,7 @@ class RowBook:
             "track": unit.track,
             "device": workplace.device.type,
             "isolation": isolation(),
-            "made_by": code_hash()[:16],
+            "made_by": code_hash(*code_of(unit.track))[:16],
             "harness_version": __version__,
             "git_commit": workplace.git_commit,
             "started_at": self._started,

@@ -1,28 +1,24 @@
 """Computing a node: the rows of a unit, or what units share."""
 
-from collections.abc import Callable
-
 import pyarrow as pa
 import torch
 
 from benchmark.attacks.registry import build
 from benchmark.engine.attack_track import AttackTrack
 from benchmark.engine.candidates import candidates_table
+from benchmark.engine.clean_track import Progress, clean_table, run_clean
+from benchmark.engine.coinciding import draws_on, shared, taken_over
+from benchmark.engine.corruption_track import run_corruption
 from benchmark.engine.diagnostics import run_diagnostics
 from benchmark.engine.examples import examples_table
 from benchmark.engine.fitting import fit_table, fitted
-from benchmark.engine.graph import Find, Node, draws_on, renewed, rows_node
-from benchmark.engine.judging import clean_table
-from benchmark.engine.plain_tracks import Progress, run_clean, run_corruption
+from benchmark.engine.graph import Find, Node, renewed, rows_node
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
-from benchmark.engine.shots import Shot, shots_of
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 from benchmark.interpreter import restored
-from benchmark.matrix import Cell
-from benchmark.results.compact import compacted
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 
 
 def run_node(workplace: Workplace, node: Node, find: Find, progress: Progress = lambda _: None) -> pa.Table:
@@ -64,49 +60,22 @@ def _run(workplace: Workplace, node: Node, find: Find, progress: Progress) -> pa
 
 
 def _compute(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
-    if unit.track == "clean":
+    if unit.track == CLEAN:
         return run_clean(workplace, unit, find, progress)
-    if unit.track == "corruption":
+    if unit.track == CORRUPTION:
         return run_corruption(workplace, unit, find, progress)
     if unit.track == DIAGNOSTIC:
         return run_diagnostics(workplace, unit, find, progress)
-    if unit.track == "adaptive" and workplace.kind(unit.submission, unit.dataset).plain:
-        (white_box,) = draws_on(workplace, unit)
-        return _as_adaptive(_rows_of(workplace, white_box, find, progress))
-    return AttackTrack(workplace, unit, find, _shared(workplace, unit, find)).run(progress)
 
+    def rows_of(source: Unit) -> pa.Table:
+        """Rows of another unit, computed here where it failed: what goes wrong is then this unit's failure too."""
+        table = find(rows_node(workplace, source))
+        return _compute(workplace, source, find, progress) if table is None else table
 
-def _rows_of(workplace: Workplace, unit: Unit, find: Find, progress: Progress = lambda _: None) -> pa.Table:
-    """Rows of another unit, computed here where it failed: what goes wrong is then this unit's failure too."""
-    table = find(rows_node(workplace, unit))
-    return _compute(workplace, unit, find, progress) if table is None else table
-
-
-def _as_adaptive(white_box: pa.Table) -> pa.Table:
-    """A plain classifier has nothing to adapt to: its white-box verdicts count as its adaptive ones, and say so."""
-    changed = {"track": "adaptive", "same_as": "white-box"}
-    for name, value in changed.items():
-        field = white_box.schema.field(name)
-        place = white_box.schema.get_field_index(name)
-        told = pa.array([value] * white_box.num_rows).cast(field.type)
-        white_box = white_box.set_column(place, field, told)
-    return compacted(white_box)
-
-
-def _shared(workplace: Workplace, unit: Unit, find: Find) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
-    """Hand out, cell by cell, what the units that this one draws on computed; None where it draws on none."""
-    sources = {source.track: source for source in draws_on(workplace, unit)}
-    rows: dict[str, pa.Table] = {}
-
-    def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
-        track, name = cell.same_as.split("/")
-        if track not in sources:
-            return None
-        if track not in rows:
-            rows[track] = _rows_of(workplace, sources[track], find)
-        return shots_of(rows[track], name)
-
-    return shots
+    if workplace.plain_as(unit):
+        (lender,) = draws_on(workplace, unit)
+        return taken_over(rows_of(lender), lender.track, unit.track)
+    return AttackTrack(workplace, unit, find, shared(workplace, unit, rows_of)).run(progress)
 
 
 def gap_table(workplace: Workplace, unit: Unit, reason: str) -> pa.Table:

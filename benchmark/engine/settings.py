@@ -9,6 +9,10 @@ PARTS = ".parts"
 """Folder of finished units inside the results folder; a later run picks up what it finds there."""
 
 
+CELLS = ".cells"
+"""Folder beside it of what finished cells did to single images, from which a stale unit is made anew."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How units are run; nothing here but ``profile``, ``individual`` and ``limit`` may alter a row.

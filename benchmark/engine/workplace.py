@@ -1,27 +1,33 @@
 """Everything that a unit reads, loaded once per process."""
 
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
 
 from benchmark.access.references import References
+from benchmark.attacks.registry import build, place_of
 from benchmark.data.card import Card
 from benchmark.data.official import official_subset, reference_ids, stratified_ids
 from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.host.remote import RemoteDefense, Residence
+from benchmark.host.salt import salt_of
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
+from benchmark.matrix.rules import View, rules
 from benchmark.randomness import content_seed
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
-from benchmark.surrogates import load_surrogate, surrogate_hash
+from benchmark.surrogates import DEFAULT, load_surrogate, surrogate_hash
+from benchmark.task.build import task_of
+from benchmark.task.goal import Task
 
 REFERENCES = 512
 """Training images that attacks on features may imitate."""
@@ -31,9 +37,6 @@ WHOLE = 0
 
 MOST_HOSTS = 16
 """Hosts that stay for units to come."""
-
-_FITTED = ("gray-box", "white-box", "adaptive")
-"""Tracks with attacks that are fitted on training images or imitate them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Workplace:
     def _card(self, dataset: str) -> Card:
         return find_card(dataset, self.root)
 
+    def task(self, dataset: str) -> Task:
+        """What the data set's task decides."""
+        return task_of(self.card(dataset))
+
     def _entry(self, submission: str) -> Entry:
         return find_entry(self.root, submission)
 
@@ -113,7 +120,8 @@ class Workplace:
         wanted = (submission, dataset, role)
         if wanted not in self._residences:
             plan = self.entry(submission).plan(self.card(dataset))
-            self._residences[wanted] = Residence(plan, self.device, self.settings.limits)
+            salt = salt_of(self.entry_hash(submission, dataset))
+            self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt)
         found = self._residences.pop(wanted)
         if self._residences and next(reversed(self._residences))[:2] != wanted[:2]:
             for other in self._residences.values():
@@ -147,7 +155,20 @@ class Workplace:
             return load_diagnostics()[0].cell
         kind = self.kind(unit.submission, unit.dataset)
         profile = self.settings.profile
-        return self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        cells = self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
+        return (
+            cells if self.card(unit.dataset).splits.trainable else [cell for cell in cells if not self._trained(cell)]
+        )
+
+    def serves(self, dataset: str, track: str) -> bool:
+        """Whether a data set has what a track needs: without training images some tracks have no cell left."""
+        own = [cell for cell in self.matrix.cell if cell.track == track]
+        return self.card(dataset).splits.trainable or not own or not all(self._trained(cell) for cell in own)
+
+    def _trained(self, cell: Cell) -> bool:
+        """Whether a cell's attacker has training images, or a surrogate that was trained on them."""
+        knows = build(cell.method, cell.params).knowledge
+        return self.matrix.named(cell.track).view == "surrogate" or knows in ("training", "references")
 
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""
@@ -165,9 +186,9 @@ class Workplace:
     def split(self, dataset: str, track: str) -> Split:
         """The images of a track: the whole test split, or so many of the official subset."""
         bounds = [self.settings.limit, self.profile.images]
-        if track == "clean" and not any(bounds):
+        if track == CLEAN and not any(bounds):
             return self._chosen(dataset, WHOLE)
-        if track == "corruption":
+        if track == CORRUPTION:
             bounds += [self.matrix.corruption.images, self.profile.corruption_images]
         if track == DIAGNOSTIC:
             diagnostics = load_diagnostics()[0]
@@ -195,11 +216,22 @@ class Workplace:
         return split.subset(range(start, min(start + self.matrix.chunk, len(split))))
 
     def _surrogates(self) -> list[str]:
-        """Names of the surrogates that the no-box cells name, sorted."""
-        return sorted({cell.surrogate for cell in self.matrix.cell if cell.track == "no-box"})
+        """Names of the surrogates that cells name, sorted."""
+        return sorted(
+            {cell.surrogate or DEFAULT for cell in self.matrix.cell if self.matrix.view_of(cell) == "surrogate"}
+        )
+
+    def view_of(self, unit: Unit, cell: Cell) -> View:
+        """What the attacker of a unit's cell holds."""
+        # The diagnostics name tracks of the rules in force, whatever matrix the run has.
+        return (rules() if unit.track == DIAGNOSTIC else self.matrix).named(cell.track).view
+
+    def needs(self, track: str) -> Sequence[str]:
+        """What a data set must have for a track: ``surrogates``, ``training``."""
+        return () if track == DIAGNOSTIC else self.matrix.named(track).needs
 
     def check_surrogates(self, dataset: str) -> None:
-        """Load every surrogate that the no-box cells name.
+        """Load every surrogate that cells name.
 
         Raises:
             BenchError: one is missing or broken.
@@ -207,25 +239,45 @@ class Workplace:
         for name in self._surrogates():
             load_surrogate(self.root, self.card(dataset), name)
 
+    def made_by(self, unit: Unit, cell: Cell | None = None) -> str:
+        """Hash of the code that makes the unit's rows, or those of one of its cells."""
+        cells = self._cells_behind(unit) if cell is None else [cell]
+        return code_hash(*code_of(unit.track), *sorted({place_of(one.method) for one in cells}))
+
+    def _cells_behind(self, unit: Unit) -> list[Cell]:
+        """The cells that the unit's rows come from: a plain classifier's adaptive rows are its white-box ones."""
+        lender = self.plain_as(unit)
+        behind = replace(unit, track=lender) if lender else unit
+        return self.cells_of(behind) if unit.track in (*self.matrix.attack_tracks, DIAGNOSTIC) else []
+
+    def plain_as(self, unit: Unit) -> str:
+        """The track whose rows the unit takes over as a whole since its classifier has no defense; empty for none."""
+        lender = "" if unit.track == DIAGNOSTIC else self.matrix.named(unit.track).plain_as
+        return lender if lender and self.kind(unit.submission, unit.dataset).plain else ""
+
     def identity(self, unit: Unit) -> str:
         """Hash of everything that can alter the unit's rows; the same unit of another run has the same rows.
 
-        The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change.
+        The matrix is taken as a whole: a changed cell makes new rows everywhere, as their matrix hash must change. The
+        code is that of the unit's own cells.
         """
+        needs = self.needs(unit.track)
+        card = self.card(unit.dataset)
         parts = (
-            code_hash(),
+            self.made_by(unit),
             self.hash_of(unit.track),
             self.settings.profile,
             self.settings.individual,
             self.settings.limit,
             self.entry_hash(unit.submission, unit.dataset),
             "".join(surrogate_hash(self.root, unit.dataset, name) for name in self._surrogates())
-            if unit.track == "no-box"
+            if "surrogates" in needs
             else "",
             self.split(unit.dataset, unit.track).content_hash,
-            self.training_hash(unit.dataset) if unit.track in _FITTED else "",
+            self.training_hash(unit.dataset) if "training" in needs and card.splits.trainable else "",
             self.device.type,
             unit.track,
+            *sorted({self.view_of(unit, cell) for cell in self._cells_behind(unit)}),
             unit.chunk,
         )
         return f"{content_seed(*parts):016x}"

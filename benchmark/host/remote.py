@@ -15,7 +15,7 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.host.client import Host, HostFailed
 from benchmark.host.limits import Limits
 from benchmark.host.sandbox import Isolation
-from benchmark.randomness import Randomness
+from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.building import BuildPlan
 
 DEATHS = 3
@@ -29,14 +29,16 @@ class Residence:
         plan: what it builds.
         device: where the defense runs.
         limits: what it may take.
+        salt: what seeds are hashed with before the host sees them; with none it sees them as they are.
 
     Raises:
         BenchError: as :class:`~benchmark.host.client.Host`.
         HostFailed: likewise.
     """
 
-    def __init__(self, plan: BuildPlan, device: torch.device, limits: Limits | None = None) -> None:
+    def __init__(self, plan: BuildPlan, device: torch.device, limits: Limits | None = None, salt: str = "") -> None:
         self._plan = plan
+        self.salt = salt
         self._limits = limits or Limits()
         self.device = device
         self._failures: list[str] = []
@@ -199,7 +201,7 @@ class RemoteDefense:
         Raises:
             CallFailed, HostFailed: as :meth:`Residence.call`.
         """
-        message = {"op": "decide", "seeds": draw.seeds, "foreseen": self._foreseen}
+        message = {"op": "decide", "seeds": self._seeds(draw), "foreseen": self._foreseen}
         told = self._asked(message, images.detach(), copies=self._foreseen or self._facts.copies)
         missing = {"probs", "label"} - set(told)
         if missing:
@@ -208,7 +210,7 @@ class RemoteDefense:
 
     def flops(self, images: Tensor, draw: Randomness) -> int:
         """Floating point operations of a decision on all these images; raises as :meth:`predict`."""
-        told = self._asked({"op": "flops", "seeds": draw.seeds}, images, copies=self._facts.copies)
+        told = self._asked({"op": "flops", "seeds": self._seeds(draw)}, images, copies=self._facts.copies)
         return int(told["flops"])
 
     def logits(self, images: Tensor) -> Tensor:
@@ -239,8 +241,18 @@ class RemoteDefense:
                     f"The defense declares no feature layer '{layer}'.{did_you_mean(layer, self.feature_layers)}"
                 )
 
+    def _seeds(self, draw: Randomness) -> list[int]:
+        """Seeds as the host sees them: whoever asks, they are no hash that an entry could have in a table.
+
+        A deterministic defense has no use for any.
+        """
+        if not self._facts.stochastic:
+            return [0] * len(draw)
+        salt = self._residence.salt
+        return [content_seed(salt, seed) for seed in draw.seeds] if salt else draw.seeds
+
     def _pipeline(self, op: str, draw: Randomness, copies: int, backward: Backward) -> dict[str, Any]:
-        return {"op": op, "seeds": draw.seeds, "copies": copies, "backward": backward}
+        return {"op": op, "seeds": self._seeds(draw), "copies": copies, "backward": backward}
 
     def _asked(self, message: Mapping[str, Any], images: Tensor, copies: int) -> dict[str, Tensor]:
         told = self._residence.call({**message, "part": self._part}, images, copies)[0]

@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,26 +122,34 @@ def send(line: socket.socket, message: Mapping[str, Any], descriptors: Sequence[
     line.sendall(memoryview(content)[sent:])
 
 
-def receive(line: socket.socket, descriptors: int = 0) -> tuple[dict[str, Any], list[int]]:
+def receive(
+    line: socket.socket, descriptors: int = 0, seconds: float | None = None
+) -> tuple[dict[str, Any], list[int]]:
     """Receive one message and at most so many file descriptors.
+
+    Args:
+        line: the socket.
+        descriptors: how many may come with it.
+        seconds: for the whole message, however slowly its parts come; None waits for ever.
 
     Raises:
         EOFError: the other side has gone.
         Garbled: it is no message.
-        TimeoutError: the socket's own.
+        TimeoutError: time is up.
     """
+    until = None if seconds is None else time.monotonic() + seconds
     held: list[int] = []
     head = b""
     if descriptors:
         head, held, _, _ = socket.recv_fds(line, _LENGTH.size, descriptors)
         if not head:
             raise EOFError
-    head += _exactly(line, _LENGTH.size - len(head))
+    head += _exactly(line, _LENGTH.size - len(head), until)
     (length,) = _LENGTH.unpack(head)
     if length > LONGEST:
         raise Garbled(f"a message of {length} bytes")
     try:
-        message = json.loads(_exactly(line, length))
+        message = json.loads(_exactly(line, length, until))
     except (ValueError, RecursionError) as error:
         raise Garbled(f"no JSON ({error})") from None
     if not isinstance(message, dict):
@@ -148,9 +157,14 @@ def receive(line: socket.socket, descriptors: int = 0) -> tuple[dict[str, Any], 
     return message, held
 
 
-def _exactly(line: socket.socket, count: int) -> bytes:
+def _exactly(line: socket.socket, count: int, until: float | None) -> bytes:
     parts = bytearray()
     while len(parts) < count:
+        if until is not None:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            line.settimeout(left)
         part = line.recv(min(count - len(parts), 1 << 20))
         if not part:
             raise EOFError

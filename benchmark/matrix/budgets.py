@@ -10,7 +10,7 @@ SMALLEST_255 = 0.1
 LARGEST_255 = 255.0
 """From one end of the pixel's range to the other."""
 
-_NAMES = {"linf": "L-inf", "l2": "L2", "l0": "L0"}
+NORM_NAMES = {"linf": "L-inf", "l2": "L2", "l0": "L0"}
 
 
 def wrong_budget(norm: str, eps: float, pixels: int | None = None) -> str:
@@ -23,7 +23,7 @@ def wrong_budget(norm: str, eps: float, pixels: int | None = None) -> str:
     """
     if norm not in NORMS:
         return f"norm '{norm}' is unknown; take one of {', '.join(NORMS)}"
-    told = f"{eps:g} is no {_NAMES[norm]} budget"
+    told = f"{eps:g} is no {NORM_NAMES[norm]} budget"
     if norm == "l0":
         if math.isfinite(eps) and eps >= 1 and eps == int(eps) and (pixels is None or eps <= pixels):
             return ""
@@ -33,3 +33,10 @@ def wrong_budget(norm: str, eps: float, pixels: int | None = None) -> str:
         return ""
     unit = "1/255" if norm == "linf" else "1/255 per component (root mean square)"
     return f"{told}: it is stated in {unit}, so 8 means 8/255; give {SMALLEST_255:g} to {LARGEST_255:g}"
+
+
+def in_words(norm: str, eps: float) -> str:
+    """Return a budget in the unit of its norm: ``8/255``, ``2/255 RMS``, ``4 pixels``."""
+    if norm == "l0":
+        return f"{eps:g} pixel{'' if eps == 1 else 's'}"
+    return f"{eps:g}/255" + (" RMS" if norm == "l2" else "")

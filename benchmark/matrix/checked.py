@@ -9,19 +9,22 @@ from dataclasses import fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from benchmark.attacks.registry import ATTACKS, build
+from benchmark.attacks.registry import ATTACKS, INSIDE, build
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.matrix.model import Cell, Matrix, Params
+from benchmark.matrix.budgets import NORM_NAMES
+from benchmark.matrix.cell import Cell, Params
+from benchmark.matrix.model import Matrix
+from benchmark.matrix.rules import View
 
 _EVERYTHING = ("gradient", "features", "references", "scores", "labels", "training")
-KNOWLEDGE = {
-    "no-box": ("gradient",),
-    "black-box": ("scores", "labels"),
-    "gray-box": ("training",),
-    "white-box": _EVERYTHING,
-    "adaptive": _EVERYTHING,
+KNOWLEDGE: dict[View, tuple[str, ...]] = {
+    "surrogate": ("gradient",),
+    "queries": ("scores", "labels"),
+    "training": ("training",),
+    "undefended": _EVERYTHING,
+    "everything": _EVERYTHING,
 }
-"""What attacks of each track may need to know: the kinds of view that the engine hands out there."""
+"""What attacks of each view may need to know."""
 
 _MEANS = {
     "gradient": "gradients",
@@ -41,11 +44,13 @@ def check_matrix(matrix: Matrix) -> None:
         BenchError: the first fault, in one sentence that does not name the file.
     """
     for cell in matrix.cell:
-        for fault in _faults(cell):
+        for fault in _faults(matrix, cell):
             raise BenchError(f"cell '{cell.track}/{cell.name}': {_stopped(fault)}")
+    # Of plug-ins only those that the matrix names: another one may be broken.
+    methods = {*INSIDE, *(cell.method for cell in matrix.cell)}
     for name, profile in matrix.profile.items():
         for cap in profile.caps:
-            known = {parameter for method in ATTACKS for parameter in _parameters(method)}
+            known = {parameter for method in methods for parameter in _parameters(method)}
             if cap not in known:
                 raise BenchError(f"profile '{name}': no attack has the parameter '{cap}'.{did_you_mean(cap, known)}")
         _check_profile(matrix, name)
@@ -56,7 +61,7 @@ def _stopped(clause: str) -> str:
     return clause if clause.endswith((".", "?")) else f"{clause}."
 
 
-def _faults(cell: Cell) -> Iterator[str]:
+def _faults(matrix: Matrix, cell: Cell) -> Iterator[str]:
     if cell.method not in ATTACKS:
         yield f"attack '{cell.method}' is unknown.{did_you_mean(cell.method, ATTACKS)}"
         return
@@ -66,7 +71,7 @@ def _faults(cell: Cell) -> Iterator[str]:
         yield from _wrong_params(cell.method, params)
         attack = build(cell.method, params)
         yield from _wrong_norm(cell, attack)
-        yield from _wrong_view(cell, attack.knowledge, params)
+        yield from _wrong_view(matrix, cell, attack.knowledge, params)
 
 
 def _parameters(method: str) -> dict[str, Any]:
@@ -109,31 +114,33 @@ def _wrong_norm(cell: Cell, attack: Any) -> Iterator[str]:
     if "norm" in _parameters(cell.method):
         yield f"norm is '{cell.norm}' but its attack's parameter norm is '{attack.norm}'; make them equal"
         return
-    suits = [method for method, kind in ATTACKS.items() if getattr(kind, "norm", "") == cell.norm]
+    suits = [method for method in INSIDE if getattr(ATTACKS[method], "norm", "") == cell.norm]
     yield (
         f"norm is '{cell.norm}' but attack '{cell.method}' works in '{attack.norm}'; correct it, or take an attack "
         f"of '{cell.norm}': {', '.join(sorted(suits))}"
     )
 
 
-def _wrong_view(cell: Cell, knowledge: str, params: Params) -> Iterator[str]:
-    if knowledge not in KNOWLEDGE[cell.track]:
-        offered = ", ".join(_MEANS[kind] for kind in KNOWLEDGE[cell.track])
-        tracks = ", ".join(track for track, kinds in KNOWLEDGE.items() if knowledge in kinds)
+def _wrong_view(matrix: Matrix, cell: Cell, knowledge: str, params: Params) -> Iterator[str]:
+    view = matrix.view_of(cell)
+    if knowledge not in KNOWLEDGE[view]:
+        offered = ", ".join(_MEANS[kind] for kind in KNOWLEDGE[view])
+        tracks = ", ".join(matrix.with_view(*(one for one, kinds in KNOWLEDGE.items() if knowledge in kinds)))
         yield (
             f"attack '{cell.method}' needs {_MEANS[knowledge]}, but track '{cell.track}' gives {offered}; "
             f"move the cell to {tracks}"
         )
     if knowledge in ("scores", "labels") and "queries" not in params:
         yield f"attack '{cell.method}' asks queries; give it the parameter queries, its largest number"
-    if cell.backward == "identity" and (cell.track != "adaptive" or knowledge in ("scores", "labels", "training")):
+    if cell.backward == "identity" and (view != "everything" or knowledge in ("scores", "labels", "training")):
         yield "backward = 'identity' is for adaptive attacks with gradients; remove it"
-    if cell.track != "no-box" and cell.surrogate != Cell.model_fields["surrogate"].default:
-        yield f"surrogate is for the no-box track and has no effect in '{cell.track}'; remove it"
+    if view != "surrogate" and cell.surrogate:
+        tracks = " and ".join(matrix.with_view("surrogate"))
+        yield f"surrogate is for the {tracks} track and has no effect in '{cell.track}'; remove it"
 
 
 def _check_profile(matrix: Matrix, name: str) -> None:
-    """A profile must leave some of the L-inf budgets, and parameters that its cells' attacks take."""
+    """A profile must leave some budgets of the norm that ranks, and parameters that its cells' attacks take."""
     offers = {cell.needs for cell in matrix.cell}
     kept = [
         cell
@@ -141,10 +148,12 @@ def _check_profile(matrix: Matrix, name: str) -> None:
         for stochastic in (False, True)
         for cell in matrix.cells(track, stochastic=stochastic, profile=name, has=offers)
     ]
-    budgets = matrix.profile[name].eps_255
-    if budgets and any(cell.norm == "linf" for cell in matrix.cell) and not any(one.norm == "linf" for one in kept):
+    budgets, norm = matrix.profile[name].eps_255, matrix.ranking.norm
+    if budgets and any(cell.norm == norm for cell in matrix.cell) and not any(one.norm == norm for one in kept):
         told = ", ".join(f"{eps:g}" for eps in budgets)
-        raise BenchError(f"profile '{name}': no L-inf cell has one of its eps_255, {told}; name budgets of the cells.")
+        raise BenchError(
+            f"profile '{name}': no {NORM_NAMES[norm]} cell has one of its eps_255, {told}; name budgets of the cells."
+        )
     for cell in kept:
         try:
             build(cell.method, cell.params)

@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from benchmark.matrix.model import Cell, Positive
+from benchmark.matrix.cell import Cell, Positive
 from benchmark.toml_model import Strict, read_toml
 
 DIAGNOSTICS_FILE = Path(__file__).parent / "diagnostics-v1.toml"

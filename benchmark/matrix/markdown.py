@@ -5,7 +5,8 @@ from pathlib import Path
 
 from benchmark.errors import BenchError
 from benchmark.files import read_text, write_atomically
-from benchmark.matrix.model import Cell, Matrix, Profile, load_matrix
+from benchmark.matrix.cell import Cell
+from benchmark.matrix.model import Matrix, Profile, load_matrix
 
 BEGIN = "<!-- matrix:begin -->"
 END = "<!-- matrix:end -->"
@@ -58,7 +59,7 @@ def told(params: dict[str, int | float | str | bool]) -> str:
 def parameters(cell: Cell) -> str:
     """Return a cell's parameters, those of randomised defenses and its twin in one text."""
     parts = [told(cell.params)]
-    if cell.track == "no-box":
+    if cell.surrogate:
         parts.append(f"surrogate {cell.surrogate}")
     if cell.backward != "declared":
         parts.append(f"backward pass {cell.backward}")

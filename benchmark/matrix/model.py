@@ -5,99 +5,18 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
-from benchmark.results.schema import ATTACK_TRACKS, HEADLINE_EPS
+from benchmark.matrix.cell import Budget, Cell, Params, PlainName, Positive
+from benchmark.matrix.rules import Ranking, Rules, Track, View, rules
 from benchmark.toml_model import Strict, read_toml
 
 MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
 """The matrix in force. It is frozen: a changed cell means a new version in a new file."""
 
-# Numbers are strict: text that looks like one is a slip, as it is in an attack's parameters.
-Positive = Annotated[int, Field(ge=1, strict=True)]
 Severity = Annotated[int, Field(ge=1, le=5, strict=True)]
-Budget = Annotated[float, Field(strict=True)]
-PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
-AttackTrack = Literal["no-box", "black-box", "gray-box", "white-box", "adaptive"]
-Params = dict[str, int | float | str | bool]
-
-
-class Cell(Strict):
-    """One attack of one track.
-
-    Attributes:
-        name: what rows and pages call it, unique inside its track.
-        method: the attack's name in the attack registry; ``params`` are its parameters.
-        suite: group reported together, such as ``autoattack``; empty for a single attack.
-        eps_255: budgets, ascending, in the units of the norm (:data:`benchmark.results.schema.NORMS`).
-        cost: ``inexpensive`` cells run with eps rising on images not yet broken, ``expensive`` ones from the largest
-            eps down. (Version 1 of the file calls them cheap and dear, and ``unranked`` informative.)
-        unranked: the cell attacks every image that is right when clean, for tables like the papers', and stays out
-            of the worst case; cells that never changed one are marked so.
-        when: kind of defense that is evaluated with the cell: one without randomness, one with, or both.
-        needs: what only some defenses have: stages whose backward pass can also be the identity, or a detector's score.
-        surrogate: the no-box attacker's model, one of the data set's surrogates or ``ensemble`` for all of them.
-        backward: backward pass of the adaptive view: the stand-ins that the stages declare, or the identity.
-        stochastic: parameters that differ for a randomised defense.
-        same_as: ``track/name`` of a cell with the same view, parameters and seed wherever the defense makes the two
-            views coincide; it is computed once, there.
-    """
-
-    track: AttackTrack
-    name: PlainName
-    method: str
-    suite: str = ""
-    norm: Literal["linf", "l2", "l0"] = "linf"
-    eps_255: Annotated[list[Budget], Field(min_length=1)]
-    cost: Literal["inexpensive", "expensive"]
-    unranked: bool = Field(default=False, validation_alias=AliasChoices("unranked", "informative"))
-    when: Literal["always", "deterministic", "stochastic"] = "always"
-    needs: Literal["", "alternative-backward", "detector"] = ""
-    surrogate: str = "mobilenetv2"
-    backward: Literal["declared", "identity"] = "declared"
-    params: Params = Field(default_factory=dict)
-    stochastic: Params = Field(default_factory=dict)
-    same_as: str = ""
-    knowledge: str
-    objective: str
-    source: str
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    @field_validator("cost", mode="before")
-    @classmethod
-    def _words_of_version_1(cls, value: object) -> object:
-        return {"cheap": "inexpensive", "dear": "expensive"}.get(str(value), value)
-
-    @field_validator("name")
-    @classmethod
-    def _not_taken(cls, value: str) -> str:
-        if value in ("none", "clean", "worst-case"):
-            raise ValueError(f"'{value}' means something else where rows and pages name attacks; take another name")
-        return value
-
-    @model_validator(mode="after")
-    def _sound_budgets(self) -> "Cell":
-        wrong = next(filter(None, (wrong_budget(self.norm, eps) for eps in self.eps_255)), "")
-        if wrong:
-            raise ValueError(f"cell '{self.track}/{self.name}': {wrong}")
-        if self.eps_255 != sorted(set(self.eps_255)):
-            raise ValueError(f"cell '{self.track}/{self.name}': eps_255 must be ascending, not {self.eps_255}")
-        if self.norm == "linf" and not self.unranked and HEADLINE_EPS not in self.eps_255:
-            raise ValueError(f"cell '{self.track}/{self.name}' lacks the headline eps {HEADLINE_EPS:g}/255")
-        return self
-
-    @property
-    def lender(self) -> str:
-        """Track of the cell that this one is the same as; empty without one."""
-        return self.same_as.partition("/")[0]
-
-    def applies(self, stochastic: bool, has: Collection[str] = ()) -> bool:
-        """Whether a defense of this kind is evaluated with the cell; ``has`` names what it offers of :attr:`needs`."""
-        kind = self.when == "always" or (self.when == "stochastic") == stochastic
-        return kind and (not self.needs or self.needs in has)
 
 
 class Corruption(Strict):
@@ -121,7 +40,7 @@ class Profile(Strict):
         judge_draws: the judge's draws for a randomised defense, odd.
         eot_samples: draws of a randomised pipeline that one gradient averages over.
         caps: upper bounds on attack parameters.
-        eps_255: L-inf budgets kept; None for all.
+        eps_255: budgets kept in the norm that ranks; None for all.
         severities, corruption_images: bounds on the corruption track; None for the matrix's own.
     """
 
@@ -136,18 +55,16 @@ class Profile(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> "Profile":
-        wrong = next(filter(None, (wrong_budget("linf", eps) for eps in self.eps_255 or ())), "")
-        if wrong:
-            raise ValueError(f"a profile's eps_255: {wrong}")
         if self.judge_draws % 2 == 0:
             raise ValueError(f"judge_draws is {self.judge_draws}; an odd number leaves no tie")
         return self
 
 
-class Matrix(Strict):
+class Matrix(Rules):
     """The whole matrix file.
 
     Attributes:
+        track, ranking: tracks, and by what entries are ranked; those in force where the file has none.
         version: raised when a cell changes.
         chunk: images of a unit of work.
         descend: below its largest budget an expensive cell tries every image not yet misclassified there, or only what
@@ -155,6 +72,8 @@ class Matrix(Strict):
             1 of the file calls these standing and felled.)
     """
 
+    track: list[Track] = Field(default_factory=lambda: rules().track)
+    ranking: Ranking = Field(default_factory=lambda: rules().ranking)
     version: PlainName
     chunk: Positive
     descend: Literal["robust", "own"] = "robust"
@@ -169,6 +88,8 @@ class Matrix(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Matrix":
+        self._check_tracks()
+        self._check_budgets()
         names = [(cell.track, cell.name) for cell in self.cell]
         for track, name in names:
             if names.count((track, name)) > 1:
@@ -181,14 +102,36 @@ class Matrix(Strict):
                 self._check_source(cell)
         return self
 
+    def _check_tracks(self) -> None:
+        attacked = super().attack_tracks
+        for cell in self.cell:
+            if cell.track not in attacked:
+                raise ValueError(
+                    f"cell '{cell.track}/{cell.name}': '{cell.track}' is no track with an attacker."
+                    f"{did_you_mean(cell.track, attacked)}"
+                )
+
+    def _check_budgets(self) -> None:
+        """Every ranked cell of the norm that ranks has the budget that ranks; profiles name budgets of that norm."""
+        norm, eps = self.ranking.place
+        for cell in self.cell:
+            if cell.norm == norm and not cell.unranked and eps not in cell.eps_255:
+                raise ValueError(f"cell '{cell.track}/{cell.name}' lacks the budget that ranks, {self.ranking.text}")
+        for profile in self.profile.values():
+            wrong = next(filter(None, (wrong_budget(norm, value) for value in profile.eps_255 or ())), "")
+            if wrong:
+                raise ValueError(f"a profile's eps_255: {wrong}")
+
     def _check_source(self, cell: Cell) -> None:
         """The rows of ``same_as`` are taken over as they are, so that cell must make the same ones."""
         source = next(one for one in self.cell if f"{one.track}/{one.name}" == cell.same_as)
         told = f"cell '{cell.track}/{cell.name}' is the same as '{cell.same_as}', but"
         # Only the black box is seen alike from other tracks; a cell of the own track would wait for itself.
-        if source.track != "black-box" or cell.track not in ("white-box", "adaptive"):
+        lenders, borrowers = self.with_view("queries"), self.with_view("undefended", "everything")
+        if source.track not in lenders or cell.track not in borrowers:
             raise ValueError(
-                f"{told} only white-box and adaptive cells can be that of a black-box cell; remove same_as"
+                f"{told} only {' and '.join(borrowers)} cells can be that of a {' or '.join(lenders)} cell; "
+                "remove same_as"
             )
         for field in ("method", "norm", "params", "unranked"):
             if getattr(source, field) != getattr(cell, field):
@@ -200,7 +143,8 @@ class Matrix(Strict):
         """Cells of a track that a defense of this kind is evaluated with, cut down to a profile's budgets."""
         bounds = self.profile_named(profile)
         met = [cell for cell in self.cell if cell.track == track and cell.applies(stochastic, has)]
-        return [cut for cut in (_within(cell, bounds, stochastic) for cell in met) if cut.eps_255]
+        kept = (_within(cell, bounds, stochastic, self.ranking.norm) for cell in met)
+        return [cut for cut in kept if cut.eps_255]
 
     def profile_named(self, name: str) -> Profile:
         """Return a profile.
@@ -215,16 +159,21 @@ class Matrix(Strict):
     @property
     def tracks(self) -> tuple[str, ...]:
         """All tracks that the matrix has cells for, in order."""
-        return ("clean", "corruption", *self.attack_tracks)
+        held = self.attack_tracks
+        return tuple(track.name for track in self.track if not track.attacked or track.name in held)
 
     @property
     def attack_tracks(self) -> tuple[str, ...]:
         """The tracks among them that have an attacker."""
         held = {cell.track for cell in self.cell}
-        return tuple(track for track in ATTACK_TRACKS if track in held)
+        return tuple(track for track in super().attack_tracks if track in held)
+
+    def view_of(self, cell: Cell) -> View:
+        """What the attacker of a cell holds."""
+        return self.named(cell.track).view
 
 
-def _within(cell: Cell, profile: Profile, stochastic: bool) -> Cell:
+def _within(cell: Cell, profile: Profile, stochastic: bool, norm: str) -> Cell:
     """Apply a randomised defense's parameters, then the profile's caps."""
     params: Params = {
         name: min(value, profile.caps[name]) if name in profile.caps and isinstance(value, (int, float)) else value
@@ -232,8 +181,8 @@ def _within(cell: Cell, profile: Profile, stochastic: bool) -> Cell:
     }
     eps = cell.eps_255
     if profile.eps_255 is not None:
-        # A profile names L-inf radii; of the other norms' budgets it keeps the largest.
-        eps = [value for value in eps if value in profile.eps_255] if cell.norm == "linf" else eps[-1:]
+        # A profile names budgets of the norm that ranks; of the other norms' it keeps the largest.
+        eps = [value for value in eps if value in profile.eps_255] if cell.norm == norm else eps[-1:]
     return cell.model_copy(update={"params": params, "eps_255": eps, "stochastic": {}})
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmark.results.schema import ATTACK_TRACKS, DIAGNOSTIC, NORMS, REPEATED, SCHEMA
+from benchmark.results.schema import NORMS, REPEATED, SCHEMA, WITHOUT_ATTACKER
 
 DECIMALS = 3
 
@@ -19,7 +19,7 @@ def compacted(table: pa.Table) -> pa.Table:
     Probabilities of attack rows lose their last class, which has the rest, and get three decimals, like distances.
     Skipped and repeated rows leave costs, probabilities and scores to the row that they follow from.
     """
-    attacked = _is_in(table, "track", (*ATTACK_TRACKS, DIAGNOSTIC))
+    attacked = ~_is_in(table, "track", WITHOUT_ATTACKER)
     if not attacked.any():
         return table
     repeated = attacked & ~_empty(table, "same_as")

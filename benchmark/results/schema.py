@@ -9,14 +9,12 @@ import pyarrow as pa
 SCHEMA_VERSION = 4
 """Raised when a column is added or changes meaning; readers accept every version up to this one."""
 
-TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
-"""Tracks in the order in which pages show them."""
-
-ATTACK_TRACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
-"""Tracks whose cells enter the worst case over all tracks, knowledge rising; a matrix need not have cells in each."""
-
+CLEAN, CORRUPTION = "clean", "corruption"
 DIAGNOSTIC = "diagnostic"
 """``track`` of rows that tell whether gradients can be believed; they have a file of their own and rank nobody."""
+
+WITHOUT_ATTACKER = (CLEAN, CORRUPTION)
+"""``track`` of rows without an attacker. All others but the diagnostic one are attacked: the matrix names them."""
 
 NORMS = ("linf", "l2", "l0")
 """Norms of budgets, in the order in which pages show them.
@@ -43,9 +41,6 @@ PERTURBATIONS = (
 )
 """``attack`` in the corruption track, in the order in which pages show them."""
 
-HEADLINE_EPS = 8.0
-"""L-inf budget, in 1/255, at which entries are ranked."""
-
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
     return pa.field(name, kind, metadata={"description": meaning})
@@ -70,7 +65,7 @@ SCHEMA = pa.schema(
         _column("profile", _TEXT, "'official' or 'quick': which budgets of the matrix were used"),
         _column("official", pa.bool_(), "true when profile, subset and cells are the official ones"),
         _column("individual", pa.bool_(), "true when every cell attacked every image (--individual)"),
-        _column("track", _TEXT, "clean, corruption, no-box, black-box, gray-box, white-box, adaptive, diagnostic"),
+        _column("track", _TEXT, "clean, corruption, diagnostic, or a track of the matrix with an attacker"),
         _column(
             "attack", _TEXT, "cell of the matrix, or the perturbation's name in the corruption track; 'none' in clean"
         ),

@@ -25,7 +25,7 @@ class BuildContext:
         dataset: name of the data set card.
         num_classes: K.
         channels: 1 or 3.
-        size: height and width of the images in pixels.
+        size: height and width of the images in pixels, a pair (height, width) where they are not square.
         weights: the tensors of the weight file for this data set, float32; empty where the manifest names none.
         source: what to call the weights in a message.
     """
@@ -33,7 +33,7 @@ class BuildContext:
     dataset: str
     num_classes: int
     channels: int
-    size: int
+    size: int | tuple[int, int]
     weights: dict[str, Tensor]
     source: str
 
@@ -83,10 +83,14 @@ class BuildPlan:
     dataset: str
     num_classes: int
     channels: int
-    size: int
+    size: int | tuple[int, int]
     weights: str
     source: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, int):
+            object.__setattr__(self, "size", tuple(self.size))  # JSON knows no tuples
 
     @property
     def code(self) -> Path:

@@ -1,14 +1,15 @@
 """``submission.toml``: what an entry says about itself. Imports no torch, so the site can read it."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from benchmark.data.card import refuse_task_to_come
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.root import Root
+from benchmark.task.kinds import ENTRY_TASKS, known_task, refuse_task_to_come
 from benchmark.toml_model import Strict, as_model, parse_toml
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{1,47}$"
@@ -85,7 +86,7 @@ class Manifest(Strict):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str
     authors: Annotated[list[str], Field(min_length=1)]
-    task: Literal["classification"]
+    task: Annotated[str, AfterValidator(partial(known_task, among=ENTRY_TASKS))]
     datasets: Annotated[list[str], Field(min_length=1)]
     architecture: str
     defense_family: Literal[

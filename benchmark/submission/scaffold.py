@@ -17,6 +17,8 @@ from benchmark.randomness import content_seed
 from benchmark.submission.manifest import NAME_PATTERN
 from benchmark.submission.records import record_path, untrained_record
 from benchmark.submission.weights import save_weights
+from benchmark.task.build import task_of
+from benchmark.task.kinds import KINDS
 
 WIDTH = 8
 """Width of the scaffold's network: 0.4 MB of weights."""
@@ -92,6 +94,7 @@ def _fill(folder: Path, name: str, cards: Sequence[Card]) -> None:
         "datasets": ", ".join(f'"{card.name}"' for card in cards),
         "dataset_names": ", ".join(card.name for card in cards),
         "first_dataset": cards[0].name,
+        "task": KINDS[cards[0].task].entry,
         "weights": "".join(tables).rstrip("\n"),
     }
     for target in _TEMPLATES:
@@ -103,4 +106,4 @@ def _untrained(card: Card) -> NarrowResNet18:
     """A network whose random weights follow from the data set's name alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(content_seed("scaffold", card.name))
-        return NarrowResNet18(len(card.classes), card.channels, width=WIDTH).eval()
+        return NarrowResNet18(task_of(card).outputs, card.channels, width=WIDTH).eval()

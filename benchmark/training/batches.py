@@ -46,11 +46,11 @@ def balanced_batches(recipe: Recipe, split: Split, epoch: int, device: torch.dev
     """
     draw = torch.Generator().manual_seed(content_seed("batches", recipe.seed, epoch))
     more = torch.Generator().manual_seed(content_seed("augment", recipe.seed, epoch))
-    count = len(split) // recipe.batch_size * recipe.batch_size
+    count = images_an_epoch(recipe, split) // recipe.batch_size * recipe.batch_size
     chosen = balanced_places(split.labels, count, draw)
     for number, start in enumerate(range(0, count, recipe.batch_size)):
         places = chosen[start : start + recipe.batch_size]
-        images = shifted(split.images[places], recipe.shift, draw)
+        images = shifted(split.pixels[places], recipe.shift, draw)
         if recipe.flip:
             mirrored = torch.rand(len(images), generator=draw) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
@@ -65,6 +65,11 @@ def balanced_batches(recipe: Recipe, split: Split, epoch: int, device: torch.dev
             Randomness(seeds, device),
             content_seed("batch", recipe.seed, epoch, number),
         )
+
+
+def images_an_epoch(recipe: Recipe, split: Split) -> int:
+    """Images that an epoch draws: as many as there are, or fewer where the recipe says so."""
+    return min(len(split), recipe.epoch_images or len(split))
 
 
 def balanced_places(labels: Tensor, count: int, draw: torch.Generator) -> Tensor:

@@ -45,7 +45,7 @@ def deploys(entry: Entry, plan: Plan, card: Card, weights: Path) -> bool:
         BenchError: the entry cannot be built, or the file does not fit the recipe's network.
     """
     noise = torch.Generator().manual_seed(content_seed("deployed", card.name))
-    images = torch.rand((PROBES, card.channels, card.size, card.size), generator=noise)
+    images = torch.rand((PROBES, *card.shape), generator=noise)
     with torch.no_grad():
         ours = entry.build(card).classifier.eval()(images)
         recipes = trained_classifier(plan, card, weights).eval()(images)

@@ -12,6 +12,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from benchmark.data.card import Card
+from benchmark.data.images import ImageSource
 from benchmark.data.split import Split
 from benchmark.defense.stages import FilteredClassifier
 from benchmark.errors import BenchError
@@ -20,6 +21,7 @@ from benchmark.models.comdefend import ComDefend
 from benchmark.models.denoiser import DenoisingUNet
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import load_into, read_weights, sha256_of
+from benchmark.task.build import task_of
 from benchmark.training.batches import balanced_places, shifted
 from benchmark.training.filter_recipe import FilterRecipe, read_filter_recipe
 from benchmark.training.fit import Best, check_enough, check_finite, ended
@@ -197,7 +199,7 @@ class _Training:
         else:
             order = torch.randperm(len(self.training), generator=draw)[:count]
         for places in torch.split(order, self.recipe.batch_size):
-            images = shifted(self.training.images[places], self.recipe.shift, draw)
+            images = shifted(self.training.pixels[places], self.recipe.shift, draw)
             yield images.to(self.device), self.training.labels[places].to(self.device)
 
     def _loss(self, images: Tensor, labels: Tensor, draw: torch.Generator) -> Tensor:
@@ -223,9 +225,8 @@ class _Training:
             update={"eps_255": adversary.eps_255 * share, "alpha_255": adversary.alpha_255 * share}
         )
         seeds = torch.randint(2**62, (len(images),), generator=draw).tolist()
-        found = attacked(
-            self.classifier, weaker, images, labels, Randomness(seeds, self.device), len(self.card.classes)
-        )
+        draw_of = Randomness(seeds, self.device)
+        found = attacked(self.classifier, weaker, images, labels, draw_of, task_of(self.card))
         denoised = self.whole.filter(found)
         if self.recipe.guidance == "pixels":
             apart: Tensor = (denoised - images).abs().mean()
@@ -247,8 +248,9 @@ class _Training:
         """Clean and, with an adversary, robust accuracy of the networks as they would be stored."""
         stored = as_stored(self.whole)
 
-        def right(images: Tensor) -> float:
-            answers = torch.cat([stored(part.to(self.device)).argmax(dim=1) for part in torch.split(images, 256)])
+        def right(images: Tensor | ImageSource) -> float:
+            parts = (images[first : first + 256].to(self.device) for first in range(0, len(images), 256))
+            answers = torch.cat([stored(part).argmax(dim=1) for part in parts])
             return accuracy(answers, self.validation.labels, self.recipe.balanced)
 
-        return right(self.validation.images), None if attacked_images is None else right(attacked_images)
+        return right(self.validation.pixels), None if attacked_images is None else right(attacked_images)

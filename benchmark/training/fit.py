@@ -16,7 +16,7 @@ from benchmark.data.split import Split
 from benchmark.defense.surgery import statistics
 from benchmark.errors import BenchError
 from benchmark.training.awp import perturbed_weights
-from benchmark.training.batches import Batch, balanced_batches
+from benchmark.training.batches import Batch, balanced_batches, images_an_epoch
 from benchmark.training.ema import Average
 from benchmark.training.filter_recipe import FilterRecipe
 from benchmark.training.log import Epoch
@@ -90,7 +90,7 @@ class Fit:
     ) -> None:
         self.recipe, self.method, self.network, self.split, self.device = recipe, method, network, split, device
         self.first_stage = first_stage
-        self.steps = len(split) // recipe.batch_size
+        self.steps = images_an_epoch(recipe, split) // recipe.batch_size
         check_enough(split, recipe.batch_size)
         if recipe.adversary is not None:
             network.to(memory_format=torch.channels_last)

@@ -15,7 +15,7 @@ from benchmark.attacks.base import ascent_signs
 from benchmark.attacks.pgd import Pgd
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.goal import Task
 from benchmark.training.tables import Adversary
 
 Objective = Callable[[Tensor], Tensor]
@@ -26,16 +26,15 @@ NEAR = 0.001
 
 
 def attacked(
-    network: nn.Module, adversary: Adversary, images: Tensor, labels: Tensor, draw: Randomness, num_classes: int
+    network: nn.Module, adversary: Adversary, images: Tensor, labels: Tensor, draw: Randomness, task: Task
 ) -> Tensor:
     """The benchmark's PGD: the inner maximisation of Madry et al. 2018, equation 2.1, and of every validation.
 
     Of the iterates it returns one that fools the network, else the one of highest loss.
     """
     attack = Pgd(steps=adversary.steps, alpha_255=adversary.alpha_255)
-    defense = Defense(network, num_classes)
-    task = Classification(num_classes)
-    return attack(white_box(defense, draw.fork("view")), task, images, labels, adversary.eps_255, draw)
+    view = white_box(Defense(network, task.outputs), draw.fork("view"))
+    return attack(view, task.goal(labels), images, adversary.eps_255, draw)
 
 
 def ascend(

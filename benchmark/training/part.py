@@ -13,6 +13,7 @@ from benchmark.files import write_atomically
 from benchmark.randomness import content_seed
 from benchmark.toml_model import Strict
 from benchmark.training.filter_recipe import FilterRecipe
+from benchmark.training.recipe import Recipe
 
 
 def run_key(recipe: Strict, splits: tuple[Split, Split], stored: dict[str, str], device: torch.device) -> str:
@@ -29,6 +30,8 @@ def run_key(recipe: Strict, splits: tuple[Split, Split], stored: dict[str, str],
     if isinstance(recipe, FilterRecipe) and not recipe.balanced:
         # The field came later: recipes without it keep their key.
         beside_the_point.add("balanced")
+    if isinstance(recipe, Recipe) and recipe.epoch_images is None:
+        beside_the_point.add("epoch_images")
     facts = (
         recipe.model_dump_json(exclude=beside_the_point),
         training.dataset,

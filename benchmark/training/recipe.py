@@ -76,8 +76,9 @@ class Recipe(Strict):
 
     ``weights`` is the file to write, relative to the recipe, with ``{dataset}`` for the data set's name;
     ``start_from`` is a weight file to begin with, named in the same way; ``options`` are the architecture's,
-    ``dataset_options`` those that differ for a data set. ``patience`` epochs without a better validation end the
-    training early; the learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
+    ``dataset_options`` those that differ for a data set. ``epoch_images`` are drawn in an epoch, where that is to be
+    fewer than the training split has. ``patience`` epochs without a better validation end the training early; the
+    learning rate keeps the schedule of the full length. ``validation`` is the adversary that the
     checkpoint is chosen under, where it is not the one of training; with ``balanced`` balanced accuracy chooses it,
     which a network that knows only the commonest class cannot win. ``surgery`` alters the architecture inside. The
     other tables belong to methods, see :data:`TABLES`.
@@ -107,6 +108,7 @@ class Recipe(Strict):
     start_from: str | None = None
     seed: int
     epochs: Positive
+    epoch_images: Positive | None = None
     batch_size: Positive = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -141,6 +143,12 @@ class Recipe(Strict):
             raise ValueError(f"method '{self.method}' needs {article} {_bracketed(name)} table")
         for name in sorted(given - needs - takes):
             raise ValueError(f"method '{self.method}' takes no {_bracketed(name)} table")
+        return self
+
+    @model_validator(mode="after")
+    def _a_batch_an_epoch(self) -> "Recipe":
+        if self.epoch_images is not None and self.epoch_images < self.batch_size:
+            raise ValueError(f"epoch_images is {self.epoch_images}, less than one batch of {self.batch_size}; raise it")
         return self
 
     @model_validator(mode="after")
@@ -192,7 +200,7 @@ def untrained_network(recipe: Recipe, card: Card, **more: Any) -> nn.Module:
     """
     options = {**recipe.options, **recipe.dataset_options.get(card.name, {}), **more}
     network = build_network(recipe.architecture, len(card.classes), card.channels, **options)
-    return network if recipe.surgery is None else recipe.surgery.altered(network, (card.channels, card.size, card.size))
+    return network if recipe.surgery is None else recipe.surgery.altered(network, card.shape)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -255,5 +263,9 @@ def find_recipes(root: Root, name: str) -> list[Path]:
     recipes = sorted((root.submissions / name).glob("recipe*.toml")) if given.name == name else []
     if recipes:
         return recipes
+    if name == "surrogates":
+        raise BenchError(
+            f"no data set in {root.datasets} has recipes of surrogates; 'bench datasets import' writes some."
+        )
     known = sorted({path.parent.name for path in root.submissions.glob("*/recipe*.toml")})
     raise BenchError(f"there is no recipe '{name}'; give one of {', '.join([*known, 'surrogates'])} or a .toml file.")

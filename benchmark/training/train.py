@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.data.card import Card
+from benchmark.data.images import ImageSource
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
@@ -20,6 +21,9 @@ from benchmark.training.stored import hashes_of_stored
 from benchmark.training.target import Target, TrainingReport
 
 __all__ = ["TrainingReport", "train"]
+
+STATISTICS_BYTES = 2**29
+"""Images, as floats, from which mean and deviation of the pixels are taken."""
 
 
 def train(
@@ -149,10 +153,15 @@ class _Training:
         """The network that a stage begins with; seeds torch's own generator, from which it takes its weights."""
         parts = ("train", self.recipe.seed, self.card.name) if stage == "main" else ("train", stage, self.recipe.seed)
         torch.manual_seed(content_seed(*parts) % 2**63)
-        images = self.training.images
+        images = _for_statistics(self.training.pixels)
         statistics = {"mean": images.mean(dim=(0, 2, 3)).tolist(), "std": images.std(dim=(0, 2, 3)).tolist()}
         network = untrained_network(recipe, self.card, **statistics)
         if recipe.start_from is not None:
             start = self.beside / recipe.start_from.format(dataset=self.card.name)
             network = load_into(network, read_weights(start), str(start))
         return network if recipe.surgery is None else recipe.surgery.doubled(network)
+
+
+def _for_statistics(pixels: ImageSource) -> Tensor:
+    """All images, or of a set that is larger than :data:`STATISTICS_BYTES` as many of them, evenly spread."""
+    return pixels[:: -(-pixels.float_bytes // STATISTICS_BYTES) or 1]

@@ -1,14 +1,16 @@
 """Accuracy on the validation split, which decides the checkpoint and nothing else."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.images import ImageSource
 from benchmark.data.split import Split
 from benchmark.passes import images_per_pass
 from benchmark.randomness import Randomness, content_seed
+from benchmark.task.build import task_of
 from benchmark.training.inner import attacked
 from benchmark.training.recipe import Recipe
 from benchmark.training.tables import Adversary
@@ -26,11 +28,11 @@ def validate(network: nn.Module, recipe: Recipe, split: Split, device: torch.dev
     Where the recipe says ``balanced``, both are balanced accuracies: the mean of the classes' shares that are right.
     """
     stored = as_stored(network if recipe.surgery is None else recipe.surgery.stored(network))
-    clean = accuracy(_answers(stored, split.images, device), split.labels, recipe.balanced)
+    clean = accuracy(_answers(stored, clean_parts(split, device)), split.labels, recipe.balanced)
     if recipe.judge is None:
         return clean, None
-    found = attacked_split(stored, recipe.judge, split, recipe.seed, device)
-    return clean, accuracy(_answers(stored, found, device), split.labels, recipe.balanced)
+    found = attacked_parts(stored, recipe.judge, split, recipe.seed, device)
+    return clean, accuracy(_answers(stored, found), split.labels, recipe.balanced)
 
 
 def as_stored(network: nn.Module) -> nn.Module:
@@ -44,15 +46,25 @@ def as_stored(network: nn.Module) -> nn.Module:
 
 def attacked_split(network: nn.Module, adversary: Adversary, split: Split, seed: int, device: torch.device) -> Tensor:
     """Images of a split (N, C, H, W) under an adversary who draws the same for an image in every epoch."""
-    parts = []
-    for part in passes(split.images):
+    return torch.cat(list(attacked_parts(network, adversary, split, seed, device)))
+
+
+def attacked_parts(
+    network: nn.Module, adversary: Adversary, split: Split, seed: int, device: torch.device
+) -> Iterator[Tensor]:
+    """The same, one pass after another: a large split does not fit into memory."""
+    for part in passes(split.pixels):
         draw = Randomness((content_seed("validate", seed, name) for name in split.ids[part]), device)
-        images, labels = split.images[part].to(device), split.labels[part].to(device)
-        parts.append(attacked(network, adversary, images, labels, draw, len(split.classes)))
-    return torch.cat(parts)
+        images, labels = split.pixels[part].to(device), split.labels[part].to(device)
+        yield attacked(network, adversary, images, labels, draw, task_of(split))
 
 
-def passes(images: Tensor) -> Iterator[slice]:
+def clean_parts(split: Split, device: torch.device) -> Iterator[Tensor]:
+    """Images of a split as they are, one pass after another."""
+    return (split.pixels[part].to(device) for part in passes(split.pixels))
+
+
+def passes(images: Tensor | ImageSource) -> Iterator[slice]:
     """Parts of images (N, C, H, W) of at most :data:`PASS_PIXELS` pixels, and of one image at least."""
     size = images_per_pass(images, PASS_PIXELS)
     return (slice(first, first + size) for first in range(0, len(images), size))
@@ -67,6 +79,9 @@ def accuracy(answers: Tensor, labels: Tensor, balanced: bool) -> float:
     return float(torch.stack([right[places == label].mean() for label in set(labels.tolist())]).mean())
 
 
-@torch.no_grad()
-def _answers(network: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([network(images[part].to(device)).argmax(dim=1) for part in passes(images)])
+def _answers(network: nn.Module, parts: Iterable[Tensor]) -> Tensor:
+    answers = []
+    for images in parts:
+        with torch.no_grad():
+            answers.append(network(images).argmax(dim=1))
+    return torch.cat(answers)

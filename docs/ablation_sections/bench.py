@@ -20,7 +20,7 @@ from benchmark.judge import Judge, Judgement
 from benchmark.randomness import Randomness, content_seed
 from benchmark.root import Root
 from benchmark.submission import find_entry
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 from benchmark.verify import verify
 
 ROOT = Root(Path(__file__).resolve().parents[2])
@@ -79,7 +79,7 @@ class Bench:
     def _of_the_bare(self, entry: str, attack: GradientAttack, draw: Randomness) -> Tensor:
         images, labels = self.split.images, self.split.labels
         view = white_box(self.defense(entry), draw.fork("view"))
-        found = attack(view, self.task, images, labels, EPS_255, draw)
+        found = attack(view, self.task.goal(labels), images, EPS_255, draw)
         return verify(found, images, "linf", EPS_255).images
 
     def blind_to(self, entry: str, name: str, attack: GradientAttack) -> Tensor:
@@ -111,7 +111,7 @@ class Bench:
             part = self.split.subset(remaining.tolist())
             draw = self._draw(entry, AWARE, name, backward).take(remaining)
             view = adaptive(defense, draw.fork("view"), EOT, backward)
-            candidates = attack(view, self.task, part.images, part.labels, EPS_255, draw)
+            candidates = attack(view, self.task.goal(part.labels), part.images, EPS_255, draw)
             found[remaining] = verify(candidates, part.images, "linf", EPS_255).images
         return found
 

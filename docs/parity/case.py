@@ -17,7 +17,7 @@ from benchmark.attacks import build
 from benchmark.attacks.norms import distance, radius
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = ("fea", "hfc", "wb", "wb-d", "stress")
@@ -128,7 +128,7 @@ def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int =
         view = white_box(defense, draw.fork("view"))
     else:
         view = {"scores": black_box, "labels": black_box_labels}[attack.knowledge](defense, draw.fork("view"), BUDGET)
-    candidates = attack(view, task, toy.images, toy.labels, case.eps_255, draw.fork("attack"))
+    candidates = attack(view, task.goal(toy.labels), toy.images, case.eps_255, draw.fork("attack"))
     return Found(candidates, int(view.queries.max()) if attack.knowledge in ("scores", "labels") else None)
 
 

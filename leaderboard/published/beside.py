@@ -8,7 +8,7 @@ from itertools import groupby
 
 from benchmark.data.card import Card
 from benchmark.matrix import Matrix
-from benchmark.results.schema import TRACKS
+from benchmark.matrix.rules import rules
 from benchmark.submission.manifest import Manifest
 from leaderboard.published.background import Background, background
 from leaderboard.published.table import PublishedNumber, read_published
@@ -103,7 +103,7 @@ def _once(numbers: Iterable[PublishedNumber]) -> list[PublishedNumber]:
 
 def _order(pair: Pair) -> tuple[object, ...]:
     one = pair.published
-    track = TRACKS.index(one.track)
+    track = rules().place_of(one.track)
     return (
         *_experiment(pair), track, one.eps_255 or 0.0, one.attack, one.steps or 0, one.metric, one.table, one.value,
     )  # fmt: skip
@@ -226,7 +226,8 @@ def _data(number: PublishedNumber, ours: Record, card: Card | None) -> Iterable[
     if card is not None and classes is not None and classes != len(card.classes):
         yield f"{classes} classes there, {len(card.classes)} here"
     if card is not None and number.image_size != card.size:
-        yield f"image side {_told(number.image_size)} there, {card.size} here"
+        here = str(card.size) if isinstance(card.size, int) else card.pixels
+        yield f"image side {_told(number.image_size)} there, {here} here"
     if number.test_images != ours.n:
         yield f"number of images {_told(number.test_images)} there, {ours.n} here"
 

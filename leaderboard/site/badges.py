@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from benchmark.submission.manifest import Manifest
 from leaderboard.constant import BELOW_CHANCE, MISSES_A_CLASS, NEARLY_CONSTANT, NO_BETTER
 from leaderboard.indicators import (
@@ -131,7 +131,7 @@ def _lower(line: Line, lower: Mapping[str, Record]) -> str:
             continue
         sentences.append(
             f"{record.attack} ({TRACK_TEXT[record.track][0].lower()}, not counted): {100 * record.value:.1f} % at "
-            f"{HEADLINE_EPS:g}/255; counted worst case of the track: {100 * counted.value:.1f} %."
+            f"{rules().ranking.text}; counted worst case of the track: {100 * counted.value:.1f} %."
         )
     if ALL_TRACKS in lower and line.worst is not None:
         sentences.append(f"This is also below the worst case over all tracks, {100 * line.worst.value:.1f} %.")

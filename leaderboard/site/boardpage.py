@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from benchmark.data.card import Card
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from benchmark.submission.manifest import Manifest
 from leaderboard.board import Board
 from leaderboard.entries import EntryRows
@@ -142,7 +142,7 @@ def _board(dataset: str, rows: Sequence[Row], card: Card | None) -> BoardView:
         _takeaway(ranked),
         scatter(
             _points(rows),
-            f"Clean accuracy against the worst case at {HEADLINE_EPS:g}/255 of each entry on {title}. "
+            f"Clean accuracy against the worst case at {rules().ranking.text} of each entry on {title}. "
             "The table has the same figures.",
         ),
         legend(badge for row in rows for badge in row.badges),

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.ranking import Placement
 from leaderboard.record import ALL_TRACKS, HEADLINE, WORST_CASE, Record
 
@@ -45,9 +45,10 @@ class Book:
         """Return all records of an entry."""
         return list(self._of.get(entry, {}).values())
 
-    def worst(self, entry: EntryKey, track: str = ALL_TRACKS, eps: float = HEADLINE_EPS) -> Record | None:
-        """Return the worst-case robust accuracy of a track, or over all of them."""
-        return self.get(entry, track, HEADLINE, WORST_CASE, "linf", eps)
+    def worst(self, entry: EntryKey, track: str = ALL_TRACKS, eps: float | None = None) -> Record | None:
+        """Return the worst-case robust accuracy of a track or over all of them, by default at the budget that ranks."""
+        norm, ranked = rules().ranking.place
+        return self.get(entry, track, HEADLINE, WORST_CASE, norm, ranked if eps is None else eps)
 
     def cell(self, entry: EntryKey, track: str, attack: str, norm: str, eps: float) -> Record | None:
         """Return a cell's robust accuracy, alone or cumulative, whichever the run gives."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark.data.card import Card, sound_cards
 from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
+from benchmark.matrix.rules import rules
 from benchmark.root import Root
 from benchmark.submission.manifest import Manifest, read_manifest
 from leaderboard.board import Board
@@ -35,6 +36,7 @@ from leaderboard.site.uncounted import uncounted
 from leaderboard.verdicts import verdicts
 
 STATIC = Path(__file__).parent / "static"
+RECOMPUTE = "recompute.py"
 
 _SAFE_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
 
@@ -82,8 +84,9 @@ class Site:
     @property
     def sizes(self) -> str:
         """Sizes of the images on the boards, smallest to largest, as ``28×28 to 64×64``; empty without a card."""
-        found = sorted({self.cards[name].size for name in self.book.datasets() if name in self.cards})
-        return " to ".join(f"{size}×{size}" for size in dict.fromkeys((found[0], found[-1]))) if found else ""
+        cards = [self.cards[name] for name in self.book.datasets() if name in self.cards]
+        found = [card.pixels for card in sorted(cards, key=lambda card: card.height * card.width)]
+        return " to ".join(dict.fromkeys((found[0], found[-1]))) if found else ""
 
 
 def build_site(
@@ -133,8 +136,17 @@ def build_site(
         examples=_examples(found, cards, out_dir),
     )
     shutil.copytree(STATIC, out_dir / "assets", dirs_exist_ok=True)
+    (out_dir / "assets" / RECOMPUTE).write_text(_recompute(), encoding="utf-8")
     _pages(site, out_dir)
     return out_dir / "index.html"
+
+
+def _recompute() -> str:
+    """The script that recomputes the number that ranks, with the budget at which it does."""
+    before, unset, after = (STATIC / RECOMPUTE).read_text(encoding="utf-8").partition('NORM, EPS_255 = "", 0.0  #')
+    norm, eps = rules().ranking.place
+    assert unset
+    return f'{before}NORM, EPS_255 = "{norm}", {eps:g}  #{after}'.replace("filled in when the site is built: ", "")
 
 
 def _read_once(found: Sequence[EntryRows], asked: Required) -> Iterator[EntryRows]:
@@ -187,7 +199,7 @@ def _pages(site: Site, out_dir: Path) -> None:
         "datasets.html": {"cards": _cards(site)},
         "published.html": {"published": site.published, "sets": _published_sets(site)},
         "claims.html": {"claims": _claims(site)},
-        "read.html": {"recompute": (STATIC / "recompute.py").read_text(encoding="utf-8")},
+        "read.html": {"recompute": _recompute()},
         "submit.html": {"rules": next((file.path for file in site.downloads if file.path == RULES), "")},
         "downloads.html": {"downloads": site.downloads},
     }

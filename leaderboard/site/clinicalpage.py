@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.constant import Mark, badged_marks
 from leaderboard.record import ALL_TRACKS, WORST_CASE, Record
 from leaderboard.site.book import Book, EntryKey
@@ -53,7 +53,7 @@ def clinical(book: Book, key: EntryKey, classes: Sequence[str]) -> Clinical:
     """
     mine = book.of(key)
     clean = {record.metric: record for record in mine if record.track == "clean"}
-    place = (ALL_TRACKS, WORST_CASE, "linf", HEADLINE_EPS)
+    place = (ALL_TRACKS, WORST_CASE, *rules().ranking.place)
     worst = {r.metric: r for r in mine if (r.track, r.attack, r.norm, r.eps_255) == place}
     labels = sorted(
         {int(name.rsplit("_", 1)[1]) for name in (*clean, *worst) if "_class_" in name and name[-1].isdigit()}

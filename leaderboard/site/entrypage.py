@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from benchmark.results.schema import ATTACK_TRACKS, NORMS, PERTURBATIONS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import NORMS, PERTURBATIONS, WITHOUT_ATTACKER
 from benchmark.submission.manifest import ClaimedNumber
 from leaderboard.entries import EntryRows
 from leaderboard.queries import query_curves
@@ -190,7 +191,7 @@ def _claim(book: Book, key: EntryKey, claim: ClaimedNumber) -> ClaimLine:
     text = f"{claim.value * 100:.1f} %" if share else f"{claim.value:g}"
     if claim.eps_255 == 0:
         return ClaimLine(claim, text, book.get(key, "clean", "accuracy"), None)
-    same = book.cell(key, "white-box", claim.attack, "linf", claim.eps_255)
+    same = book.cell(key, rules().with_view("undefended")[0], claim.attack, "linf", claim.eps_255)
     return ClaimLine(claim, text, same, book.worst(key, eps=claim.eps_255))
 
 
@@ -203,7 +204,7 @@ def _blocks(book: Book, key: EntryKey, mine: list[Record], entry: EntryRows) -> 
     for norm in [norm for norm in NORMS if any(record.norm == norm for record in attacked)]:
         here = [record for record in attacked if record.norm == norm]
         eps = tuple(sorted({record.eps_255 for record in here if record.eps_255 is not None}))
-        for track in (*ATTACK_TRACKS, ALL_TRACKS):
+        for track in (*entry.attack_tracks, ALL_TRACKS):
             names = {record.attack for record in here if record.track == track}
             if names:
                 own = cells[track]
@@ -238,11 +239,12 @@ def _row(
 def _chart(book: Book, key: EntryKey, mine: list[Record], dataset: Dataset) -> Markup:
     series = []
     start = book.get(key, "clean", "accuracy_on_attacked_subset")
-    for track in (ALL_TRACKS, *ATTACK_TRACKS):
+    norm = rules().ranking.norm
+    for track in (ALL_TRACKS, *rules().attack_tracks):
         points = [
             (record.eps_255, record.value, record.low, record.high)
             for record in mine
-            if (record.track, record.attack, record.norm, record.metric) == (track, WORST_CASE, "linf", HEADLINE)
+            if (record.track, record.attack, record.norm, record.metric) == (track, WORST_CASE, norm, HEADLINE)
             and record.eps_255 is not None
             and record.known
         ]
@@ -255,7 +257,8 @@ def _chart(book: Book, key: EntryKey, mine: list[Record], dataset: Dataset) -> M
 
 def _query_chart(entry: EntryRows, dataset: Dataset) -> Markup:
     series = [Series(f"{curve.attack} (n = {curve.n})", curve.points) for curve in query_curves(entry)]
-    title = f"Robust accuracy of {entry.submission} on {dataset.title} against queries per image, at 8/255"
+    at = rules().ranking.text
+    title = f"Robust accuracy of {entry.submission} on {dataset.title} against queries per image, at {at}"
     return curves(series, title, "queries per image")
 
 
@@ -302,7 +305,7 @@ def _provenance(entry: EntryRows) -> tuple[tuple[str, str], ...]:
     draws = 1
     for track, rows in entry.everything():
         counts += len(rows)
-        if track in ATTACK_TRACKS:
+        if track not in WITHOUT_ATTACKER:
             images.update(rows["sample_id"].dropna().astype(str).unique())
             draws = max(draws, int(rows["draws"].max() if rows["draws"].notna().any() else 1))
     found.append(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from benchmark.matrix import Cell, Matrix
-from benchmark.results.schema import ATTACK_TRACKS
 from leaderboard.evidence import OfficialEvidence
 
 WHEN = {"always": "every defense", "deterministic": "deterministic ones", "stochastic": "randomised ones"}
@@ -26,8 +25,7 @@ class MatrixView:
     @property
     def by_track(self) -> list[tuple[str, list[Cell]]]:
         """Cells of each attack track."""
-        grouped = [(track, [cell for cell in self.matrix.cell if cell.track == track]) for track in ATTACK_TRACKS]
-        return [(track, cells) for track, cells in grouped if cells]
+        return [(track, [cell for cell in self.matrix.cell if cell.track == track]) for track in self.tracks]
 
     @property
     def skipped(self) -> list[tuple[str, list[str]]]:
@@ -68,7 +66,7 @@ def meets(cell: Cell) -> str:
 def parameters(cell: Cell) -> str:
     """Return a cell's parameters in words, with those that differ for randomised defenses."""
     params = dict(cell.params)
-    if cell.track == "no-box":
+    if cell.surrogate:
         params["surrogate"] = cell.surrogate
     if cell.backward != "declared":
         params["backward pass"] = cell.backward

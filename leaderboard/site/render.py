@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmark.matrix.markdown import idle_mark
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.claims import HOLLOW, HOLLOW_MEANS, VERDICTS
 from leaderboard.claims import TRACKS as CLAIM_TRACKS
 from leaderboard.constant import spread
@@ -53,7 +53,8 @@ def _environment() -> Environment:
         meets=meets,
         TRACK_TEXT=TRACK_TEXT,
         NORM_TEXT=NORM_TEXT,
-        HEADLINE_EPS=HEADLINE_EPS,
+        RANKED_AT=rules().ranking.text,
+        RANKED_NORM=NORM_TEXT[rules().ranking.norm],
         CLAIM_TRACKS=CLAIM_TRACKS,
         VERDICTS=VERDICTS,
         HOLLOW=HOLLOW,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from benchmark.results.schema import HEADLINE_EPS
+from benchmark.matrix.rules import rules
 from leaderboard.record import Record
 from leaderboard.summary import pareto
 
@@ -84,7 +84,7 @@ def _axes(x: _Scale, y: _Scale) -> Markup:
         f'<text class="tick" x="{(_LEFT + right) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">'
         "clean accuracy, %</text>"
         f'<text class="tick" transform="translate(11 {(_TOP + bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
-        f"worst case at {HEADLINE_EPS:g}/255, %</text>"
+        f"worst case at {rules().ranking.text}, %</text>"
     )
     return Markup("".join(parts))
 

@@ -1,21 +1,21 @@
 """Words for tracks, norms and metrics, used by every page."""
 
-TRACK_TEXT = {
-    "clean": ("Clean", "Unmodified images of the whole test split."),
-    "corruption": ("Corruption", "Fourteen natural perturbations at five severities, without an attacker."),
-    "no-box": ("No-box", "The attacker has no access to the target: images are crafted on a surrogate."),
-    "black-box": (
-        "Black-box",
-        "The attacker queries the deployed system for scores or labels, up to a query budget.",
-    ),
-    "gray-box": (
-        "Gray-box",
-        "The attacker had gradients on training images, and has no access at attack time.",
-    ),
-    "white-box": ("White-box", "The attacker has the gradients of the classifier, but ignores the defense around it."),
-    "adaptive": ("Adaptive", "The attacker knows everything and attacks through the whole defense (BPDA and EOT)."),
-    "all": ("All tracks", "Per image, the strongest counted attack of any track."),
-}
+from benchmark.matrix.budgets import in_words
+from benchmark.matrix.rules import rules
+from leaderboard.record import ALL_TRACKS
+
+
+class _TrackText(dict[str, tuple[str, str]]):
+    """Words for tracks; one of another matrix is called by its name."""
+
+    def __missing__(self, name: str) -> tuple[str, str]:
+        return (name.capitalize(), "")
+
+
+TRACK_TEXT = _TrackText(
+    {track.name: (track.title, track.about) for track in rules().track}
+    | {ALL_TRACKS: ("All tracks", "Per image, the strongest counted attack of any track.")}
+)
 """Track -> (title, one sentence)."""
 
 METRIC_TEXT = {
@@ -41,6 +41,4 @@ NORM_TEXT = {"linf": "L∞", "l2": "L2", "l0": "L0"}
 
 def budget(eps: float, norm: str) -> str:
     """Return a budget in the unit of its norm: ``8/255``, ``2/255 RMS``, ``4 pixels``."""
-    if norm == "l0":
-        return f"{eps:g} pixel{'' if eps == 1 else 's'}"
-    return f"{eps:g}/255" + (" RMS" if norm == "l2" else "")
+    return in_words(norm, eps)

@@ -10,7 +10,7 @@ from benchmark.access import QueryBudgetExceeded, adaptive, black_box, black_box
 from benchmark.defense import Defense, Stage
 from benchmark.defense.stages import BinomialVote, SaltAndPepper
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 TASK = Classification(3)
 

@@ -11,7 +11,7 @@ from benchmark.access import GradientView, LabelView, ScoreView, black_box, blac
 from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .problem import Problem, train
 
@@ -49,8 +49,8 @@ def run() -> Callable[..., Outcome]:
             }
             view = makers[attack.knowledge](defense, draw.fork("view"))
         task = Classification(defense.num_classes)
-        candidates = attack(view, task, images, labels, eps_255, draw.fork("attack"))
-        robust = task.right(defense.predict(candidates, draw.fork("judge")), labels)
+        candidates = attack(view, task.goal(labels), images, eps_255, draw.fork("attack"))
+        robust = task.score(defense.predict(candidates, draw.fork("judge")), labels) == 1
         return Outcome(candidates, view, robust)
 
     return _run

@@ -9,7 +9,7 @@ from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 
 class Mean(nn.Module):
@@ -48,7 +48,7 @@ def test_queries_that_others_spent_before_are_not_spent_again(method):
     view = black_box(Defense(Mean(), 2), Randomness([1, 2]), budget=60)
     attack = build(method, {})
     view.query(images[:1], torch.tensor([0]))
-    attack(view, Classification(2), images, labels, 4.0, Randomness([1, 2]))
+    attack(view, Classification(2).goal(labels), images, 4.0, Randomness([1, 2]))
     assert view.queries[0] in (59, 60)
 
 
@@ -97,5 +97,5 @@ def test_a_label_attack_leaves_alone_what_others_spent():
     images, labels = two_images()
     view = black_box_labels(Defense(Mean(), 2), Randomness([1, 2]), budget=60)
     view.query(images[:1], torch.tensor([0]))
-    build("rays", {})(view, Classification(2), images, labels, 4.0, Randomness([1, 2]))
+    build("rays", {})(view, Classification(2).goal(labels), images, 4.0, Randomness([1, 2]))
     assert view.queries[0] == 60

@@ -11,7 +11,7 @@ from benchmark.access import black_box, black_box_labels
 from benchmark.attacks import build
 from benchmark.defense import Defense, Stage
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 ATTACKS = [
     ("rays", {"queries": 150}),
@@ -51,7 +51,7 @@ def attacked(method, params, defense, images, labels, places) -> tuple[Tensor, T
     make = black_box_labels if attack.knowledge == "labels" else black_box
     view = make(defense, draw.fork("view"), budget=200)
     task = Classification(defense.num_classes)
-    found = attack(view, task, images[places], labels[places], BUDGET[attack.norm], draw.fork("attack"))
+    found = attack(view, task.goal(labels[places]), images[places], BUDGET[attack.norm], draw.fork("attack"))
     return found, view.queries
 
 

@@ -10,7 +10,7 @@ from benchmark.attacks.cw_l2 import BISECTIONS
 from benchmark.defense import Defense, Stage
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 STANDING, FALLING = 0, 1
 EPS_255 = 4.0
@@ -75,7 +75,7 @@ def test_a_stochastic_view_counts_its_samples_and_the_final_looks():
     images, labels = two_images()
     defense, draw = Defense(three_way(), 3, stages=[Jitter()]), Randomness([1, 2])
     view = adaptive(defense, draw, eot_samples=5)
-    build("apgd", {"iterations": 10})(view, Classification(3), images, labels, EPS_255, draw)
+    build("apgd", {"iterations": 10})(view, Classification(3).goal(labels), images, EPS_255, draw)
     assert view.queries.tolist() == [5 * (11 + 8)] * 2
     assert view.gradients.tolist() == [5 * 11] * 2
 
@@ -93,7 +93,7 @@ def test_square_never_exceeds_a_budget_partly_spent_before(stages):
     draw = Randomness([1, 2])
     view = ScoreView(Defense(three_way(), 3, stages=stages), draw, budget=50)
     view.query(images[:1], torch.tensor([0]))
-    build("square", {"queries": 5000})(view, Classification(3), images, labels, EPS_255, draw)
+    build("square", {"queries": 5000})(view, Classification(3).goal(labels), images, EPS_255, draw)
     assert view.queries.max() <= 50
     assert view.queries[STANDING] == 50
 
@@ -101,7 +101,7 @@ def test_square_never_exceeds_a_budget_partly_spent_before(stages):
 def test_square_asks_nothing_where_nothing_is_left():
     images, labels = two_images()
     view = ScoreView(Defense(three_way(), 3), Randomness([1, 2]), budget=0)
-    found = build("square", {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    found = build("square", {})(view, Classification(3).goal(labels), images, EPS_255, Randomness([1, 2]))
     assert torch.equal(found, images)
 
 
@@ -110,7 +110,7 @@ def test_square_confirms_a_success_against_a_stochastic_system_with_twenty_more_
     images, labels = two_images()
     view = ScoreView(Defense(three_way(), 3, stages=[Jitter()]), Randomness([1, 2]), budget=500)
     dark = images - 0.02
-    build("square", {"queries": 500})(view, Classification(3), dark, labels, 0.01, Randomness([1, 2]))
+    build("square", {"queries": 500})(view, Classification(3).goal(labels), dark, 0.01, Randomness([1, 2]))
     assert view.queries[FALLING] == 21
 
 
@@ -122,7 +122,7 @@ def test_square_counts_an_abstention_as_success():
 
     images, labels = two_images()
     view = ScoreView(Abstains(three_way(), 3), Randomness([1, 2]), budget=500)
-    build("square", {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    build("square", {})(view, Classification(3).goal(labels), images, EPS_255, Randomness([1, 2]))
     assert view.queries.tolist() == [1, 1]
 
 
@@ -133,13 +133,15 @@ def test_nearest_point_attacks_refuse_a_stochastic_target_and_say_what_to_use(me
     images, labels = two_images()
     view = adaptive(Defense(three_way(), 3, stages=[Jitter()]), Randomness([1, 2]), eot_samples=2)
     with pytest.raises(BenchError, match=f"{method} needs .* with {instead},"):
-        build(method, {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+        build(method, {})(view, Classification(3).goal(labels), images, EPS_255, Randomness([1, 2]))
 
 
 def test_cw_spends_nothing_more_on_an_image_that_lies_within_the_budget_already():
     images, labels = two_images()
     view = white_box(Defense(three_way(), 3), Randomness([1, 2]))
-    build("cw-l2", {"searches": 9, "steps": 40})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    build("cw-l2", {"searches": 9, "steps": 40})(
+        view, Classification(3).goal(labels), images, EPS_255, Randomness([1, 2])
+    )
     assert view.gradients[FALLING] <= 2 * 41
     assert view.gradients[STANDING] > 3 * 41
     beyond = view.queries - view.gradients
@@ -150,6 +152,6 @@ def test_cw_spends_nothing_more_on_an_image_that_lies_within_the_budget_already(
 def test_a_standing_image_is_returned_by_fab_unchanged():
     images, labels = two_images()
     view = white_box(Defense(three_way(), 3), Randomness([1, 2]))
-    found = build("fab-t", {})(view, Classification(3), images, labels, EPS_255, Randomness([1, 2]))
+    found = build("fab-t", {})(view, Classification(3).goal(labels), images, EPS_255, Randomness([1, 2]))
     assert torch.equal(found[STANDING], images[STANDING])
     assert not torch.equal(found[FALLING], images[FALLING])

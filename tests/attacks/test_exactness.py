@@ -13,7 +13,7 @@ from benchmark.attacks import build
 from benchmark.attacks.apgd import checkpoints
 from benchmark.defense import Defense, Stage
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 ATTACKS = [
     ("fgsm", {}),
@@ -70,7 +70,7 @@ def attacked(method, params, defense, images, labels, places) -> Tensor:
     else:
         view = white_box(defense, draw.fork("view"))
     task = Classification(defense.num_classes)
-    return attack(view, task, images[places], labels[places], 12.0, draw.fork("attack"))
+    return attack(view, task.goal(labels[places]), images[places], 12.0, draw.fork("attack"))
 
 
 def check_batches(method, params, defense):

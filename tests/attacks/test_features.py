@@ -16,7 +16,7 @@ from benchmark.attacks.follow import follow
 from benchmark.defense import Defense, Stage
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .problem import TwoModes
 
@@ -78,7 +78,7 @@ def attacked(method, params, defense, images, labels, *, given=None, places=None
     draw = Randomness([1000 + place for place in places])
     view = adaptive(defense, draw.fork("view"), eot, references=given or references(12, defense.num_classes))
     task = Classification(defense.num_classes)
-    found = build(method, params)(view, task, images[places], labels[places], eps_255, draw.fork("attack"))
+    found = build(method, params)(view, task.goal(labels[places]), images[places], eps_255, draw.fork("attack"))
     return found, view
 
 
@@ -239,7 +239,11 @@ def test_outside_the_adaptive_track_they_are_refused_with_the_mend(method):
     defense, draw = Bright(linear(3), 3), Randomness(range(4))
     with pytest.raises(BenchError, match="adaptive track"):
         build(method, {})(
-            white_box(defense, draw), Classification(3), some_images(4), torch.zeros(4, dtype=torch.int64), 8.0, draw
+            white_box(defense, draw),
+            Classification(3).goal(torch.zeros(4, dtype=torch.int64)),
+            some_images(4),
+            8.0,
+            draw,
         )
 
 
@@ -248,7 +252,7 @@ def test_without_references_they_are_refused_with_the_mend(method, message):
     draw = Randomness(range(4))
     view = adaptive(Defense(linear(3), 3), draw, 1)
     with pytest.raises(BenchError, match=message):
-        build(method, {})(view, Classification(3), some_images(4), torch.zeros(4, dtype=torch.int64), 8.0, draw)
+        build(method, {})(view, Classification(3).goal(torch.zeros(4, dtype=torch.int64)), some_images(4), 8.0, draw)
 
 
 @pytest.mark.parametrize("method", ["wb", "wb-d"])
@@ -294,6 +298,8 @@ def test_kept_is_the_best_iterate_that_fools_and_of_a_random_view_the_latest(sto
 
     images = torch.zeros(1, 1, 2, 2)
     labels = torch.zeros(1, dtype=torch.int64)
-    found, _, fooled = follow(look, Classification(2), images, images, labels, 255.0, [0.1] * 9, stochastic=stochastic)
+    found, _, fooled = follow(
+        look, Classification(2).goal(labels).lost, images, images, 255.0, [0.1] * 9, stochastic=stochastic
+    )
     assert fooled.tolist() == [True]
     torch.testing.assert_close(found, torch.full_like(found, kept))

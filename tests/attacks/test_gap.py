@@ -18,7 +18,7 @@ from benchmark.attacks.gap import scaled
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 EPS_255 = 48.0
 EPS = EPS_255 / 255

@@ -10,7 +10,7 @@ from benchmark.access import adaptive
 from benchmark.attacks import build
 from benchmark.defense import Defense, Stage
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 EPS_255 = 32.0
 
@@ -144,6 +144,6 @@ def test_averaging_over_draws_beats_one_draw(problem):
     for samples in (1, 16):
         draw = Randomness(range(len(toy.images)))
         view = adaptive(defense, draw.fork("view"), eot_samples=samples)
-        found = build("pgd", {})(view, task, toy.images, toy.labels, EPS_255, draw)
+        found = build("pgd", {})(view, task.goal(toy.labels), toy.images, EPS_255, draw)
         standing[samples] = majority_right(defense, found, toy.labels)
     assert standing[16] < standing[1]

@@ -11,7 +11,7 @@ from benchmark.attacks import build
 from benchmark.attacks.momentum import default_kernel, resize_and_pad, smooth
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .peers import leaving_no_trace, torchattacks_tim
 
@@ -64,7 +64,7 @@ def test_momentum_goes_on_where_the_gradient_turns_round():
 
         view.evaluate = noting
         params = {"steps": 8, "alpha_255": 4.0}
-        build(method, params)(view, Classification(2), images, labels, 30.0, Randomness([1]))
+        build(method, params)(view, Classification(2).goal(labels), images, 30.0, Randomness([1]))
     assert max(seen["bim"]) < 0.55 + 4.01 / 255
     assert max(seen["mim"]) > 0.55 + 8 / 255
 
@@ -226,7 +226,7 @@ def test_dim_steps_along_the_gradient_of_its_copy_brought_back_to_the_pixels_tha
 
     view.evaluate, view.logits = noting, noting_the_end
     params = {"steps": 2, "alpha_255": 8.0, "probability": 1.0, "decay": 0.0}
-    build("dim", params)(view, Classification(2), images, labels, EPS_255, Randomness(range(4)))
+    build("dim", params)(view, Classification(2).goal(labels), images, EPS_255, Randomness(range(4)))
     first = images + 8 / 255 * Leaning().slopes.sign()
     copies, gradient = looks[1]
     shows = (copies.flatten(2)[:, :, :, None] - first.flatten(2)[:, :, None, :]).abs() < 1e-6

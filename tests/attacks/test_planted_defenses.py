@@ -16,7 +16,7 @@ from benchmark.attacks import build
 from benchmark.defense import Defense, Stage
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 View = GradientView | ScoreView
 
@@ -127,7 +127,7 @@ class Scene:
         """Which of the images ``rows`` stand after an attack under a view."""
         draw = Randomness(rows.tolist())
         found = build(*cell)(
-            see(make(), draw), Classification(CLASSES), self.images[rows], self.labels[rows], EPS_255, draw
+            see(make(), draw), Classification(CLASSES).goal(self.labels[rows]), self.images[rows], EPS_255, draw
         )
         return self.judged(make, found, rows)
 

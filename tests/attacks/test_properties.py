@@ -14,7 +14,7 @@ from benchmark.attacks.norms import distance
 from benchmark.attacks.square import Square
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 SHORT = [
     ("fgsm", {}),
@@ -97,7 +97,7 @@ def test_an_image_seen_fooled_is_returned_fooled(method, params, case):
     draw, task = Randomness(range(5)), Classification(defense.num_classes)
     seen: list[tuple[Tensor, Tensor]] = []
     view = looking_on(defense, draw, seen)
-    found = build(method, params)(view, task, images, labels, eps_255, draw.fork("attack"))
+    found = build(method, params)(view, task.goal(labels), images, eps_255, draw.fork("attack"))
     ever = torch.zeros(5, dtype=torch.bool)
     on_candidates = seen[1:] if params.get("loss") == "targeted" else seen
     for rows, logits in on_candidates:
@@ -112,7 +112,7 @@ def test_apgd_returns_the_highest_margin_it_saw(case):
     draw, task = Randomness(range(5)), Classification(defense.num_classes)
     seen: list[tuple[Tensor, Tensor]] = []
     found = build("apgd", {"iterations": 8})(
-        looking_on(defense, draw, seen), task, images, labels, eps_255, draw.fork("attack")
+        looking_on(defense, draw, seen), task.goal(labels), images, eps_255, draw.fork("attack")
     )
     highest = torch.stack([task.margin(logits, labels) for _, logits in seen]).amax(dim=0)
     assert torch.allclose(task.margin(defense.classifier(found), labels), highest, atol=1e-4)
@@ -183,5 +183,5 @@ def test_square_stops_at_the_views_budget_even_when_it_was_built_for_more():
     images = torch.full((4, 1, 4, 4), 0.5)
     labels = defense.predict(images, Randomness(range(4))).label
     view = ScoreView(defense, Randomness(range(4)), 7)
-    build("square", {"queries": 5000})(view, Classification(2), images, labels, 0.01, Randomness(range(4)))
+    build("square", {"queries": 5000})(view, Classification(2).goal(labels), images, 0.01, Randomness(range(4)))
     assert view.queries.tolist() == [7, 7, 7, 7]

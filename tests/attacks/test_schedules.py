@@ -15,7 +15,7 @@ from benchmark.attacks.apgd import Apgd
 from benchmark.attacks.square import Square
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .peers import leaving_no_trace
 
@@ -55,7 +55,7 @@ def test_the_squares_that_are_asked_about_have_the_sides_of_the_schedule():
 
     view.query = noting
     images = torch.full((1, 1, 32, 32), 0.5)
-    Square(queries=400)(view, Classification(2), images, ZERO, 16.0, Randomness([1]))
+    Square(queries=400)(view, Classification(2).goal(ZERO), images, 16.0, Randomness([1]))
     rows = [int((image != asked[0]).any(dim=3).sum()) for image in asked[1:]]
     assert rows == sides_of_the_authors(400, 32 * 32)
     assert set(rows) == {20, 14, 10, 7, 5, 4, 3, 2, 1}
@@ -87,7 +87,7 @@ class Told:
 def places(losses: Sequence[float], at: int = 0, turn: int = -1, on: int = 1) -> list[float]:
     view = Told(losses, at, turn, on)
     attack = Apgd(iterations=len(losses) - 1)
-    attack(view, Classification(2), torch.full((1, 1, 1, 1), 0.5), ZERO, 64.0, Randomness([3]))
+    attack(view, Classification(2).goal(ZERO), torch.full((1, 1, 1, 1), 0.5), 64.0, Randomness([3]))
     return view.places
 
 
@@ -170,7 +170,7 @@ def test_apgd_looks_where_the_authors_code_looks_from_the_same_start():
     theirs: list[Tensor] = []
     hook = net.register_forward_pre_hook(lambda _, given: ours.append(given[0].detach().clone()))
     draw = Randomness(range(6))
-    Apgd(iterations=100)(white_box(Defense(net, 2), draw), task, images, labels, eps_255, draw)
+    Apgd(iterations=100)(white_box(Defense(net, 2), draw), task.goal(labels), images, eps_255, draw)
     hook.remove()
     net.register_forward_pre_hook(lambda _, given: theirs.append(given[0].detach().clone()))
     with leaving_no_trace():

@@ -10,7 +10,7 @@ from benchmark.attacks.stress import Stress, stress_table
 from benchmark.defense import Defense, Stage
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 
 class Rounded(Stage):
@@ -87,7 +87,7 @@ def test_as_an_attack_it_drives_the_layer_the_way_it_is_told_inside_ball_and_box
     labels = net(images).argmax(dim=1)
     view = view_of(defense)
     params = {"direction": direction, "layer": "1", "steps": 12}
-    found = build("stress", params)(view, Classification(3), images, labels, 8.0, Randomness(range(10)))
+    found = build("stress", params)(view, Classification(3).goal(labels), images, 8.0, Randomness(range(10)))
     before, after = (net[1](x.flatten(1)).mean(dim=1) for x in (images, found))
     moved = {"up": after - before, "down": before - after, "away": after.abs() - before.abs()}[direction]
     fooled = net(found).argmax(dim=1) != labels
@@ -101,7 +101,7 @@ def test_without_a_named_layer_it_drives_the_defenses_last_one():
     images, labels = some_images(), torch.zeros(10, dtype=torch.int64)
     defense = Defense(linear(), 3, feature_layers=("2", "1"))
     found = [
-        build("stress", params)(view_of(defense), Classification(3), images, labels, 8.0, Randomness(range(10)))
+        build("stress", params)(view_of(defense), Classification(3).goal(labels), images, 8.0, Randomness(range(10)))
         for params in ({}, {"layer": "1"})
     ]
     assert torch.equal(*found)
@@ -122,7 +122,7 @@ def test_an_images_result_does_not_depend_on_its_batch():
     def found(places):
         draw = Randomness(places)
         view = adaptive(Defense(Sums(), 3, feature_layers=("inner",)), draw, 1)
-        return build("stress", {})(view, Classification(3), images[places], labels[places], 8.0, draw)
+        return build("stress", {})(view, Classification(3).goal(labels[places]), images[places], 8.0, draw)
 
     whole = found(list(range(10)))
     for places in ([3], [9, 0, 4]):
@@ -146,4 +146,4 @@ def test_unknown_layers_other_views_and_no_images_are_refused():
         stress_table(view_of(defense, 0), images[:0])
     draw = Randomness(range(10))
     with pytest.raises(BenchError, match="adaptive track"):
-        build("stress", {})(white_box(defense, draw), Classification(3), images, labels, 8.0, draw)
+        build("stress", {})(white_box(defense, draw), Classification(3).goal(labels), images, 8.0, draw)

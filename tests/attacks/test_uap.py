@@ -18,7 +18,7 @@ from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .peers import art_uap, leaving_no_trace
 

@@ -17,7 +17,7 @@ from benchmark.access import black_box, white_box
 from benchmark.attacks import build
 from benchmark.defense import Defense
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 EPS_255 = 24.0
 EPS = EPS_255 / 255
@@ -69,7 +69,7 @@ def test_speed_beside_the_peer(benchmark, trained, name):
     def ours() -> Tensor:
         scores = attack.knowledge == "scores"
         view = black_box(defense, draw.fork("view"), 5000) if scores else white_box(defense, draw.fork("view"))
-        return attack(view, Classification(10), images, labels, EPS_255, draw.fork("attack"))
+        return attack(view, Classification(10).goal(labels), images, EPS_255, draw.fork("attack"))
 
     def standing(candidates: Tensor) -> float:
         return (net.eval()(candidates).argmax(dim=1) == labels).float().mean().item()

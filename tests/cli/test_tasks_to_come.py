@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from benchmark.data.card import TASKS_TO_COME
+from benchmark.task.kinds import TO_COME as TASKS_TO_COME
 
 
 class Answer(Protocol):

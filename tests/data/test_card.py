@@ -63,6 +63,13 @@ def test_cards_are_read_without_torch(root: Root) -> None:
         ('classes = ["no", "yes"]', 'classes = ["no", "no"]', "same name"),
         ('sha256 = ["' + "0" * 64 + '"]', "", "has no checksum"),
         ("0" * 64, "abc", "sha256"),
+        ("size = 8", "size = 7", "field 'size': must be the side of a square"),
+        ("size = 8", "size = [8, 1025]", "of 8 to 1024 pixels each"),
+        ("size = 8", "size = [8, 8, 8]", r"\[height, width\]"),
+        ("size = 8", 'size = "8"', "must be the side"),
+        ("val = 4", "val = 0", "no validation images"),
+        ('loader = "npz"', 'loader = "arrays"', r"the table \[arrays\] is missing"),
+        ('loader = "npz"', 'loader = "folder"', r"the table \[folder\] is missing"),
         ("count = 3", "count = 6", "lower it"),
         ("count = 3", 'count = 3\nids = ["a", "b"]', "make them agree"),
         ("count = 3", 'count = 3\nids_file = "gone.txt"', "gone.txt is missing"),
@@ -109,6 +116,15 @@ def test_an_ids_file_has_one_id_a_line_which_may_hold_spaces(make_card: Callable
     (tmp_path / "datasets" / "tiny" / "ids.txt").write_text("test/NORMAL/IM 1.jpeg\n\na\x0bb\n  c\n\n")
     card = make_card("0" * 64, ("count = 3", 'count = 3\nids_file = "ids.txt"'))
     assert card.official.ids == ["test/NORMAL/IM 1.jpeg", "a\x0bb", "  c"]
+
+
+@pytest.mark.parametrize(("told", "shape"), [("16", (1, 16, 16)), ("[9, 16]", (1, 9, 16)), ("[16, 16]", (1, 16, 16))])
+def test_a_size_is_a_side_or_height_and_width(
+    make_card: Callable[..., Card], told: str, shape: tuple[int, int, int]
+) -> None:
+    card = make_card("0" * 64, ("size = 8", f"size = {told}"))
+    assert card.shape == shape
+    assert isinstance(card.size, int) == (shape[1] == shape[2])
 
 
 def test_a_folder_without_card_is_refused(tmp_path: Path) -> None:

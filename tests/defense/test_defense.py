@@ -12,7 +12,7 @@ from benchmark.defense import Decision, Defense, Stage
 from benchmark.defense import defense as defense_module
 from benchmark.defense.stages import BinomialVote, Jpeg, MedianFilter, SaltAndPepper
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 
 class Shift(Stage):
@@ -220,8 +220,8 @@ def test_the_eot_gradient_is_the_mean_of_the_gradients_of_its_draws():
 
 def robust_share(defense, view, images, labels):
     task = Classification(2)
-    candidates = Pgd(steps=20)(view, task, images, labels, 16, Randomness(range(len(images))))
-    return float(task.right(defense.predict(candidates, Randomness(range(len(images)))), labels).float().mean())
+    candidates = Pgd(steps=20)(view, task.goal(labels), images, 16, Randomness(range(len(images))))
+    return float(task.score(defense.predict(candidates, Randomness(range(len(images)))), labels).float().mean())
 
 
 def bright_or_dark(count=24, size=8):

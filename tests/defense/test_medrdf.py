@@ -20,7 +20,7 @@ from benchmark.attacks.square import Square
 from benchmark.defense import Defense
 from benchmark.defense.stages import BinomialVote, MedianFilter, SaltAndPepper
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 SIZE, COUNT = 16, 64
 SMOOTH, ROUGH = 4 / 255, 8 / 255
@@ -55,19 +55,19 @@ class Problem:
     def right(self, defense: Defense, images: Tensor) -> float:
         """Share of right answers; an abstention is none."""
         answers = defense.predict(images, Randomness(range(COUNT)))
-        return float(TASK.right(answers, self.labels).float().mean())
+        return float(TASK.score(answers, self.labels).float().mean())
 
     def without_knowledge(self, eps_255: float = EPS_255) -> Tensor:
         """PGD on the bare network."""
         draw = Randomness(range(COUNT))
         view = white_box(self.bare, draw.fork("view"))
-        return Pgd(steps=20)(view, TASK, self.images, self.labels, eps_255, draw.fork("attack"))
+        return Pgd(steps=20)(view, TASK.goal(self.labels), self.images, eps_255, draw.fork("attack"))
 
     def through_all(self, attack: Pgd | Apgd, eot: int = 10, eps_255: float = EPS_255) -> Tensor:
         """An attack through noise and filter, gradients averaged over ``eot`` draws."""
         draw = Randomness(range(COUNT))
         view = adaptive(self.medrdf, draw.fork("view"), eot)
-        return attack(view, TASK, self.images, self.labels, eps_255, draw.fork("attack"))
+        return attack(view, TASK.goal(self.labels), self.images, eps_255, draw.fork("attack"))
 
 
 def make_images(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -133,12 +133,9 @@ def test_asking_200_copies_of_a_long_vote_fells_as_much_of_it_as_asking_it_whole
     fallen = []
     for copies in (views.COPIES_PER_QUERY, 2000):
         monkeypatch.setattr(views, "COPIES_PER_QUERY", copies)
-        if isinstance(attack, Rays):
-            found = attack(
-                black_box_labels(long, draw.fork("view"), 150), TASK, images, labels, eps_255, draw.fork("attack")
-            )
-        else:
-            found = attack(black_box(long, draw.fork("view"), 150), TASK, images, labels, eps_255, draw.fork("attack"))
-        fallen.append(int((~TASK.right(long.predict(found, Randomness(range(count))), labels)).sum()))
+        answers = black_box_labels if isinstance(attack, Rays) else black_box
+        view = answers(long, draw.fork("view"), 150)
+        found = attack(view, TASK.goal(labels), images, eps_255, draw.fork("attack"))
+        fallen.append(int((TASK.score(long.predict(found, Randomness(range(count))), labels) == 0).sum()))
     assert fallen[0] >= 4
     assert abs(fallen[0] - fallen[1]) <= 1

@@ -1,4 +1,4 @@
-"""A defense meets every question as if it had never been asked."""
+"""A defense whose process cannot be forked meets every question as if it had never been asked."""
 
 from collections import deque
 
@@ -7,12 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.access import adaptive, black_box, gray_box, white_box
-from benchmark.defense import Decision, Defense, Stage
+from benchmark.defense import Defense, Stage
 from benchmark.defense.rollback import Rollback
-from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
 
 
 class Memory(Stage):
@@ -134,47 +131,6 @@ def test_objects_that_refer_to_each_other_in_a_circle_are_followed_once():
     with Rollback(stage):
         stage(images(), draw())
     assert stage.number == 0
-
-
-def test_looks_queries_and_verdicts_leave_no_trace():
-    defense, rows = remembering(), torch.arange(3)
-    before = state(defense.stages[0])
-    view = adaptive(defense, draw(), 1)
-    view.evaluate(images(), lambda logits: logits[:, 0], rows)
-    view.logits(images(), rows)
-    view.differentiable(images())
-    black_box(defense, draw(), 5).query(images(), rows)
-    judge = Judge(defense, Classification(2), draws=1, device=torch.device("cpu"))
-    judge.judge(images(), torch.zeros(3, dtype=torch.int64), [("a",)] * 3)
-    assert state(defense.stages[0]) == before
-
-
-def test_looks_at_the_bare_classifier_leave_no_trace():
-    memory = Memory()
-    classifier = nn.Sequential(memory.as_module(), Brightness())
-    defense, rows, before = Defense(classifier, 2), torch.arange(3), state(memory)
-    view = white_box(defense, draw())
-    view.evaluate(images(), lambda logits: logits[:, 0], rows)
-    view.logits(images(), rows)
-    gray_box(defense, images(), torch.zeros(3, dtype=torch.int64)).differentiable(images())
-    assert state(memory) == before
-
-
-def test_a_defense_that_remembers_its_clean_answers_cannot_repeat_them_on_adversarial_images():
-    class Parrot(Defense):
-        answers: list[Decision]
-
-        def predict(self, images, draw):
-            self.answers.append(super().predict(images, draw))
-            return self.answers[0]
-
-    parrot = Parrot(Brightness(), 2)
-    parrot.answers = []
-    judge = Judge(parrot, Classification(2), draws=1, device=torch.device("cpu"))
-    labels = torch.zeros(3, dtype=torch.int64)
-    for brightness, right in ((0.2, True), (0.8, False)):
-        verdict = judge.judge(torch.full((3, 1, 4, 4), brightness), labels, [("a",)] * 3)
-        assert verdict.right.tolist() == [right] * 3
 
 
 def test_a_dictionary_that_counts_in_its_keys_is_restored():

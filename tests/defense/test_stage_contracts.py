@@ -20,7 +20,7 @@ from benchmark.defense.stages import (
     TotalVariation,
 )
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 RANDOM = [
     GaussianNoise(0.1),
@@ -91,10 +91,10 @@ def test_adaptive_pgd_leaves_no_more_than_the_undefended_twin_keeps(problem, sta
 
     def left(system, attacked):
         decision = system.predict(attacked, Randomness(range(900, 900 + len(images))))
-        return float(task.right(decision, labels).float().mean())
+        return float(task.score(decision, labels).float().mean())
 
     def attacked(view):
-        return Pgd(steps=10)(view, task, images, labels, EPS_255, draw.fork("attack"))
+        return Pgd(steps=10)(view, task.goal(labels), images, EPS_255, draw.fork("attack"))
 
     signs = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).sign()
     undefended = left(twin, attacked(white_box(twin, draw.fork("view"))))

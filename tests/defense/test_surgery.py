@@ -26,7 +26,7 @@ from benchmark.defense.surgery import (
 from benchmark.errors import BenchError
 from benchmark.models import ARCHITECTURES, NarrowResNet18, SmallDenseNet, SmallVgg, build_network
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from ..attacks.problem import digits
 
@@ -346,8 +346,8 @@ def trained():
 def standing(net: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Images (N,) that are right when clean, under white-box PGD, and under a search that sees no gradient."""
     defense, task, draw = Defense(net, 3), Classification(3), Randomness(range(len(images)))
-    climbed = Pgd(steps=20)(white_box(defense, draw), task, images, labels, EPS_255, draw)
-    searched = Square(queries=200)(black_box(defense, draw, 200), task, images, labels, EPS_255, draw)
+    climbed = Pgd(steps=20)(white_box(defense, draw), task.goal(labels), images, EPS_255, draw)
+    searched = Square(queries=200)(black_box(defense, draw, 200), task.goal(labels), images, EPS_255, draw)
     clean, white, black = (net(seen).argmax(dim=1) == labels for seen in (images, climbed, searched))
     return clean, white, black
 
@@ -376,7 +376,7 @@ def test_where_a_low_bound_hides_the_gradient_that_of_the_unbounded_twin_finds_t
     right = []
     for attacked in (bounded, twin):
         view = white_box(Defense(attacked, 2), draw)
-        found = Pgd(steps=20)(view, Classification(2), images, labels, 32.0, draw)
+        found = Pgd(steps=20)(view, Classification(2).goal(labels), images, 32.0, draw)
         right.append(int((bounded(found).argmax(dim=1) == labels).sum()))
     assert right == [6, 0]
 

@@ -17,7 +17,7 @@ from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .conftest import COUNTS, MATRIX
 
@@ -65,8 +65,8 @@ def plant_attack(monkeypatch):
             class Spoilt:
                 knowledge = honest.knowledge
 
-                def __call__(self, view, task, images, labels, eps_255, draw):
-                    return spoil(honest(view, task, images, labels, eps_255, draw), images)
+                def __call__(self, view, goal, images, eps_255, draw):
+                    return spoil(honest(view, goal, images, eps_255, draw), images)
 
             return Spoilt()
 

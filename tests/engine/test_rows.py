@@ -3,7 +3,8 @@
 import pytest
 
 from benchmark.corruption import PERTURBATIONS
-from benchmark.results.schema import NOT_IDENTITY, REPEATED, SCHEMA, TRACKS
+from benchmark.matrix.rules import rules
+from benchmark.results.schema import NOT_IDENTITY, REPEATED, SCHEMA
 from benchmark.results.store import read_table
 
 from .conftest import COUNTS, FILES, SHIPPED
@@ -30,7 +31,8 @@ def test_files_have_the_schema_and_say_where_rows_come_from(whole, submission, t
     always = ["submission_hash", "dataset_hash", "sample_id", "group_id", "matrix_version", "matrix_hash", "label"]
     assert rows[[*always, "made_by", "harness_version", "git_commit", "started_at"]].notna().all(axis=None)
     assert rows.submission_hash.str.fullmatch("[0-9a-f]{64}").all()
-    assert rows.made_by.nunique() == 1
+    assert rows.made_by.str.fullmatch("[0-9a-f]{16}").all()
+    assert (rows.groupby("attack").made_by.nunique() == 1).all()
     assert rows.label.isin([0, 1, 2]).all()
 
 
@@ -89,7 +91,7 @@ def test_every_row_names_the_patient_of_its_image(whole, submission, track):
 
 def test_every_track_starts_from_the_same_clean_verdict(whole, submission):
     clean = whole.rows(submission, "clean").set_index("sample_id").pred_clean
-    for track in TRACKS:
+    for track in rules().names:
         rows = whole.rows(submission, track)
         assert rows.pred_clean.tolist() == clean[rows.sample_id].tolist()
 

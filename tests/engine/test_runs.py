@@ -11,8 +11,9 @@ from pandas.testing import assert_frame_equal
 
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
-from benchmark.engine.graph import draws_on, rows_node
-from benchmark.engine.made_by import code_hash
+from benchmark.engine.coinciding import draws_on
+from benchmark.engine.graph import rows_node
+from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import PARTS
 from benchmark.engine.store import Store
 from benchmark.engine.workplace import Workplace
@@ -233,10 +234,10 @@ def test_a_part_made_by_other_code_of_the_harness_is_not_taken(run, tmp_path, co
     before = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
     computed.clear()
     for module in ("workplace", "rows"):
-        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda: "f" * 64)
+        monkeypatch.setattr(f"benchmark.engine.{module}.code_hash", lambda *_: "f" * 64)
     after = run(["plain"], ["clean"], tmp_path).rows("plain", "clean")
     assert len(computed) == 5
-    assert set(before.made_by) == {code_hash()[:16]}
+    assert set(before.made_by) == {code_hash(*code_of("clean"))[:16]}
     assert set(after.made_by) == {"f" * 16}
 
 

@@ -134,7 +134,9 @@ def build(write: Write, card: Card) -> Iterator[Build]:
     made: list[Residence] = []
 
     def built(code: str = PLAIN, limits: Limits | None = None, **files: str) -> RemoteDefense:
-        made.append(Residence(write(code, **files).plan(card), torch.device("cpu"), limits or SHORT))
+        entry = write(code, **files)
+        salt = entry.content_hash("toy")
+        made.append(Residence(entry.plan(card), torch.device("cpu"), limits or SHORT, salt))
         return RemoteDefense(made[-1])
 
     yield built

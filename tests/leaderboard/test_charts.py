@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-from benchmark.results.schema import ATTACK_TRACKS
+from benchmark.matrix.rules import rules
 from leaderboard import site
 from leaderboard.site.charts import Series, curves
 
@@ -39,7 +39,7 @@ def test_a_leader_joins_a_label_to_the_line_that_ends_before_the_margin():
 
 def test_each_track_has_a_line_a_mark_and_a_label_of_its_own_colour():
     style = (Path(site.__file__).parent / "static" / "style.css").read_text("utf-8")
-    for index in range(len(ATTACK_TRACKS) + 1):
+    for index in range(len(rules().attack_tracks) + 1):
         for part in ("line", "mark", "label"):
             assert f".curves .{part}.s{index}" in style
         # One colour for light, one for dark by choice and by the system's, and light again for print.

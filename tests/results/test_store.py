@@ -11,8 +11,8 @@ import pytest
 from benchmark import files
 from benchmark.engine.rows import to_table
 from benchmark.errors import BenchError
+from benchmark.matrix.rules import rules as rules_of_matrix
 from benchmark.results.schema import (
-    ATTACK_TRACKS,
     DIAGNOSTIC,
     EMPTY,
     ESSENTIAL,
@@ -20,7 +20,6 @@ from benchmark.results.schema import (
     OF_A_RUN,
     SCHEMA,
     SCHEMA_VERSION,
-    TRACKS,
 )
 from benchmark.results.store import read_table, refuse_to_replace_official, to_bytes, write_table
 
@@ -43,7 +42,7 @@ def columns_of(path):
     return set(pq.read_schema(path).names)
 
 
-@pytest.mark.parametrize("track", [*TRACKS, DIAGNOSTIC])
+@pytest.mark.parametrize("track", [*rules_of_matrix().names, DIAGNOSTIC])
 def test_what_is_written_is_read_back(tmp_path, track):
     falls = {(track, "pgd-20", image): 2.0 for image in range(10)}
     table = to_table(Pretend("one", falls=falls, wrong_clean=frozenset(range(12)), tracks=(track,)).rows())
@@ -196,9 +195,8 @@ def test_a_damaged_file_may_be_replaced(tmp_path, content):
     assert len(read_table(tmp_path / "rows.parquet")) == 1
 
 
-def test_the_schema_names_each_column_once_and_attack_tracks_are_tracks():
+def test_the_schema_names_each_column_once():
     assert len(set(SCHEMA.names)) == len(SCHEMA.names)
-    assert set(ATTACK_TRACKS) < set(TRACKS)
 
 
 def test_a_column_that_a_row_does_not_name_is_null():

@@ -17,7 +17,7 @@ from benchmark.defense import Defense
 from benchmark.models.normalise import Normalise
 from benchmark.randomness import Randomness
 from benchmark.submission.weights import load_into, read_weights
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 
 from .conftest import SIZE
 
@@ -63,6 +63,6 @@ def accuracies(
     """Clean and robust accuracy on test images, the latter under the benchmark's PGD."""
     task, draw, defense = Classification(2), Randomness(range(len(test))), Defense(network.eval(), 2)
     attack = attack or Pgd(steps=10)
-    found = attack(white_box(defense, draw), task, test.images, test.labels, eps_255, draw)
-    right = [task.right(defense.predict(images, draw), test.labels) for images in (test.images, found)]
+    found = attack(white_box(defense, draw), task.goal(test.labels), test.images, eps_255, draw)
+    right = [task.score(defense.predict(images, draw), test.labels) for images in (test.images, found)]
     return float(right[0].float().mean()), float(right[1].float().mean())

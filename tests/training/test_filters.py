@@ -14,7 +14,7 @@ from benchmark.errors import BenchError
 from benchmark.models.comdefend import ComDefend, _Step
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.weights import load_into, read_weights, sha256_of
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 from benchmark.training import Recipe, filters, train
 from benchmark.training.filters import FilterRecipe, filtered_classifier, read_filter_recipe, train_filter
 from benchmark.training.part import run_key
@@ -104,11 +104,11 @@ def bare(whole):
 
 
 def right(defense, images, labels=TEST.labels):
-    return float(TASK.right(defense.predict(images, Randomness(range(len(images)))), labels).float().mean())
+    return float(TASK.score(defense.predict(images, Randomness(range(len(images)))), labels).float().mean())
 
 
 def under_pgd(view, eps_255, draw):
-    return Pgd(steps=10)(view, TASK, TEST.images, TEST.labels, eps_255, draw.fork("attack"))
+    return Pgd(steps=10)(view, TASK.goal(TEST.labels), TEST.images, eps_255, draw.fork("attack"))
 
 
 def streams():

@@ -15,7 +15,7 @@ from benchmark.randomness import Randomness
 from benchmark.root import find_root
 from benchmark.submission import all_entries
 from benchmark.submission.weights import load_into, read_weights
-from benchmark.task import Classification
+from benchmark.task.classification import Classification
 from benchmark.training import fit, inner, validate
 from benchmark.training.batches import balanced_batches, shifted
 from benchmark.training.methods import plain
@@ -185,8 +185,8 @@ def test_adversarial_training_is_more_robust_than_natural_training_and_as_good_o
     def robust(report):
         defense = Defense(trained_network(report, **common), 2)
         draw = Randomness(range(len(test)))
-        attacked = Pgd(steps=10)(white_box(defense, draw), task, test.images, test.labels, 8, draw)
-        return float(task.right(defense.predict(attacked, draw), test.labels).float().mean())
+        attacked = Pgd(steps=10)(white_box(defense, draw), task.goal(test.labels), test.images, 8, draw)
+        return float(task.score(defense.predict(attacked, draw), test.labels).float().mean())
 
     adversary = {"eps_255": 8, "alpha_255": 4, "steps": 3}
     natural = run((training, validation), **common)

@@ -9,6 +9,7 @@ from benchmark.submission.checks.finding import Finding, failed, ok, skipped, wa
 from benchmark.submission.manifest import Manifest, weights_path
 from benchmark.submission.snapshot import snapshot
 from benchmark.submission.weights import MAX_BYTES, read_weights
+from benchmark.task.kinds import KINDS
 
 _PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".h5", ".npy", ".npz"}
 """Endings of weight files that are refused: most can run code when they are loaded."""
@@ -41,7 +42,7 @@ def contents(folder: Path, manifest: Manifest) -> Finding:
 def datasets(manifest: Manifest, cards: Sequence[Card]) -> Finding:
     """The manifest's task fits the data sets."""
     for card in cards:
-        expected = "classification" if card.task in ("binary", "multiclass") else card.task
+        expected = KINDS[card.task].entry
         if manifest.task != expected:
             return failed(
                 f"task is '{manifest.task}' but data set '{card.name}' is for {expected}; correct task or datasets."

@@ -19,6 +19,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import Randomness, content_seed
 from benchmark.root import Root
 from benchmark.submission.building import BuildPlan, build
+from benchmark.task.build import task_of
 
 IMAGES = 6
 """Images of the test split that a defense is tried on; a black and a white one are added."""
@@ -34,7 +35,7 @@ class Sample:
     Attributes:
         images: (N, C, H, W) float32 in [0, 1].
         source: what they are, in words.
-        labelled: validation images and labels, or None where the data is not here.
+        labelled: validation images and labels, or None where there are none here.
         why_unlabelled: the reason for None.
     """
 
@@ -46,23 +47,28 @@ class Sample:
 
 def sample(card: Card, root: Root, data_dir: Path | None) -> Sample:
     """Take real images where the data set is here, else random ones of the card's size."""
-    shape = (card.channels, card.size, card.size)
+    shape = card.shape
     corners = torch.stack([torch.zeros(shape), torch.ones(shape)])
     try:
-        test, validation = load_split(card, "test", root, data_dir), load_split(card, "val", root, data_dir)
+        test = load_split(card, "test", root, data_dir)
+        validation = load_split(card, "val", root, data_dir) if card.splits.val else None
     except BenchError as error:
         draw = Randomness(content_seed("contract", card.name, image) for image in range(IMAGES))
         source = f"{IMAGES} random images, because the data set cannot be loaded, one black and one white"
         return Sample(torch.cat([draw.uniform(shape), corners]), source, None, str(error))
     step = max(1, len(test) // IMAGES)
-    images = torch.cat([test.images[::step][:IMAGES], corners])
-    return Sample(images, f"{IMAGES} images of the test split, one black and one white", _balanced(validation))
+    images = torch.cat([test.pixels[::step][:IMAGES], corners])
+    labelled = None if validation is None else _balanced(validation)
+    why = "" if labelled else "the data set has no validation images"
+    return Sample(images, f"{IMAGES} images of the test split, one black and one white", labelled, why)
 
 
 def _balanced(split: Split) -> tuple[Tensor, Tensor]:
-    share = max(1, LABELLED // len(split.classes))
-    places = torch.cat([(split.labels == label).nonzero()[:share, 0] for label in range(len(split.classes))])
-    return split.images[places], split.labels[places]
+    strata = torch.tensor(task_of(split).strata(split.labels))
+    groups = sorted(set(strata.tolist()))
+    share = max(1, LABELLED // len(groups))
+    places = torch.cat([(strata == group).nonzero()[:share, 0] for group in groups])
+    return split.pixels[places], split.labels[places]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.randomness import Randomness, content_seed
+from benchmark.task.build import task_of
 from benchmark.training.batches import Batch
 from benchmark.training.inner import ascend, attacked, cross_entropy_of, input_gradient, one_step, uniform_start
 from benchmark.training.methods.base import Examples, Method, MethodContext, of_attacked, of_clean
@@ -28,7 +29,7 @@ class PgdAt(Natural):
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
         adversary = self.adversary(batch.epoch)
-        found = attacked(network, adversary, batch.images, batch.labels, batch.draw, len(self.context.card.classes))
+        found = attacked(network, adversary, batch.images, batch.labels, batch.draw, task_of(self.context.card))
         return Examples(batch.images, batch.labels, found)
 
     def loss(self, network: nn.Module, examples: Examples) -> Tensor:

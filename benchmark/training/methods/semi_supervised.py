@@ -1,7 +1,5 @@
 """Semi-supervised adversarial training."""
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +7,7 @@ from torch import Tensor, nn
 from benchmark.data.split import Split
 from benchmark.errors import BenchError
 from benchmark.randomness import content_seed
+from benchmark.task.build import task_of
 from benchmark.training.batches import Batch
 from benchmark.training.inner import attacked
 from benchmark.training.methods.base import Examples, FirstStage, Method, MethodContext
@@ -63,19 +62,20 @@ class SemiSupervised(Method):
         """Replace every hidden label by what the network says."""
         with torch.no_grad():
             said = [
-                network(images.to(self.context.device)).argmax(dim=1) for images in torch.split(split.images, CHUNK)
+                network(split.pixels[first : first + CHUNK].to(self.context.device)).argmax(dim=1)
+                for first in range(0, len(split), CHUNK)
             ]
         known = self.labelled(split)
         labels = torch.cat(said).cpu()
         labels[known] = split.labels[known]
         self.counts = torch.full((len(split),), self.settings.weight)
         self.counts[known] = 1.0
-        return replace(split, labels=labels)
+        return split.relabelled(labels)
 
     def examples(self, network: nn.Module, batch: Batch) -> Examples:
         """Attack with the benchmark's PGD."""
-        classes = len(self.context.card.classes)
-        found = attacked(network, self.adversary(batch.epoch), batch.images, batch.labels, batch.draw, classes)
+        task = task_of(self.context.card)
+        found = attacked(network, self.adversary(batch.epoch), batch.images, batch.labels, batch.draw, task)
         counts = self.counts[batch.places].to(batch.images.device)
         return Examples(batch.images, batch.labels, found, weights=counts)
 

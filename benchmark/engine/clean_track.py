@@ -1,6 +1,6 @@
-"""The judge of a unit, and its verdicts on clean images, which all tracks with these images share."""
+"""The clean track, the judge that every track makes, and verdicts on clean images, which tracks share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -9,11 +9,10 @@ from torch import Tensor
 from benchmark.data.split import Split
 from benchmark.engine.batches import Batches
 from benchmark.engine.graph import Find, clean_node
-from benchmark.engine.rows import Outcome, outcomes
+from benchmark.engine.rows import Outcome, RowBook, outcomes
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.judge import Judge
-from benchmark.task import Classification
 
 CLEAN = pa.schema(
     [
@@ -29,19 +28,27 @@ CLEAN = pa.schema(
 """Columns of verdicts, one row per image; floats keep every bit."""
 
 
+Progress = Callable[[float], None]
+"""Told the share of a unit that is done, in [0, 1]."""
+
+
 def make_judge(workplace: Workplace, unit: Unit) -> Judge:
     """A fresh copy of the deployed defense, on the bench."""
-    task = Classification(len(workplace.card(unit.dataset).classes))
-    return Judge(workplace.judged(unit), task, workplace.profile.judge_draws, workplace.device)
+    return Judge(workplace.judged(unit), workplace.task(unit.dataset), workplace.profile.judge_draws, workplace.device)
 
 
 def judged(
-    workplace: Workplace, judge: Judge, images: Tensor, labels: Tensor, purposes: Sequence[Sequence[object]]
+    workplace: Workplace,
+    judge: Judge,
+    images: Tensor,
+    labels: Tensor,
+    purposes: Sequence[Sequence[object]],
+    again: bool = True,
 ) -> list[Outcome]:
-    """What the deployed system says to images (N, C, H, W), as many at once as memory takes."""
+    """What the deployed system says to images (N, C, H, W), as many at once as memory takes; see :class:`Judge`."""
 
     def work(batch: list[int]) -> list[Outcome]:
-        return outcomes(judge.judge(images[batch], labels[batch], [purposes[image] for image in batch]))
+        return outcomes(judge.judge(images[batch], labels[batch], [purposes[image] for image in batch], again))
 
     return Batches(images[0, 0].numel(), workplace.settings.batch_pixels).over(range(len(images)), work)
 
@@ -72,3 +79,12 @@ def clean_outcomes(workplace: Workplace, unit: Unit, find: Find, judge: Judge | 
     if table is not None:
         return [Outcome(**row) for row in table.to_pylist()]
     return judge_clean(judge or make_judge(workplace, unit), workplace.images_of(unit), workplace)
+
+
+def run_clean(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
+    """Judge each clean image of the chunk."""
+    book = RowBook(workplace, unit, workplace.images_of(unit))
+    for image, outcome in enumerate(clean_outcomes(workplace, unit, find)):
+        book.add(image, outcome, outcome.pred, outcome.right, attack="none")
+    progress(1.0)
+    return book.table()

@@ -1,28 +1,14 @@
-"""Tracks without an attacker: clean images and corruption sequences."""
-
-from collections.abc import Callable
+"""The corruption track: sequences of ever more changed images, without an attacker."""
 
 import pyarrow as pa
 
 from benchmark.corruption import PERTURBATIONS, frames
+from benchmark.engine.clean_track import Progress, clean_outcomes, judged, make_judge
 from benchmark.engine.graph import Find
-from benchmark.engine.judging import clean_outcomes, judged, make_judge
 from benchmark.engine.rows import Outcome, RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.randomness import Randomness, content_seed
-
-Progress = Callable[[float], None]
-"""Told the share of a unit that is done, in [0, 1]."""
-
-
-def run_clean(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
-    """Judge each clean image of the chunk."""
-    book = RowBook(workplace, unit, workplace.images_of(unit))
-    for image, outcome in enumerate(clean_outcomes(workplace, unit, find)):
-        book.add(image, outcome, outcome.pred, outcome.right, attack="none")
-    progress(1.0)
-    return book.table()
 
 
 def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
@@ -42,7 +28,7 @@ def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progr
             answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]
-                answers.append(judged(workplace, judge, frame, labels, purposes))
+                answers.append(judged(workplace, judge, frame, labels, purposes, again=False))
             for image in range(len(split)):
                 sequence = [answer[image] for answer in answers]
                 book.add(image, None, clean[image].pred, None, attack=name, severity=severity, **_lists(sequence))

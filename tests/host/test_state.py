@@ -1,0 +1,202 @@
+"""Nothing that an entry remembers lasts: what one fork has seen, the next has not, and the judge's host never."""
+
+import itertools
+
+import pytest
+import torch
+
+from benchmark.defense.target import Target
+from benchmark.errors import BenchError
+from benchmark.host import sandbox
+from benchmark.host.client import MOST
+from benchmark.randomness import Randomness
+
+from .conftest import Build
+
+shut_in = pytest.mark.skipif(bool(sandbox.why_unavailable()), reason=sandbox.why_unavailable() or "available")
+
+COUNTING = """
+class Counting(Defense):
+    def predict(self, images, draw):
+        said = super().predict(images, draw)
+        return Decision(said.probs, said.label, torch.full((len(images),), float(count())))
+
+def build(context):
+    return Counting(linear(context), context.num_classes)
+"""
+"""A defense that tells in its score how often it believes to have been asked."""
+
+MEMORIES = {
+    "a global": "ASKED = [0]\ndef count():\n    ASKED[0] += 1\n    return ASKED[0]\n",
+    "a module of torch": """
+def count():
+    torch.asked = getattr(torch, "asked", 0) + 1
+    return torch.asked
+""",
+    "an attribute of a class": """
+def count():
+    Counting.asked = getattr(Counting, "asked", 0) + 1
+    return Counting.asked
+""",
+    "a closure": """
+def counter():
+    asked = 0
+    def count():
+        nonlocal asked
+        asked += 1
+        return asked
+    return count
+count = counter()
+""",
+    "the environment": """
+def count():
+    os.environ["ASKED"] = str(int(os.environ.get("ASKED", 0)) + 1)
+    return int(os.environ["ASKED"])
+""",
+    "a generator of random numbers": """
+import random
+LASTING = random.Random(0)
+FIRST = [LASTING.random() for _ in range(100)]
+LASTING = random.Random(0)
+def count():
+    return FIRST.index(LASTING.random()) + 1
+""",
+    "a file": """
+def count():
+    with open("/tmp/asked", "a+") as stream:
+        stream.write("x")
+        stream.seek(0)
+        return len(stream.read())
+""",
+    "a folder": """
+def count():
+    number = sum(name.startswith("asked") for name in os.listdir("/tmp")) + 1
+    os.mkdir(f"/tmp/asked{number}")
+    return number
+""",
+    "a parameter written behind autograd's back": """
+WEIGHT = nn.Parameter(torch.zeros(1))
+def count():
+    WEIGHT.data += 1
+    return float(WEIGHT)
+""",
+    "a thread": """
+import threading
+ASKED = []
+def count():
+    thread = threading.Thread(target=ASKED.append, args=(1,))
+    thread.start()
+    thread.join()
+    return len(ASKED)
+""",
+}
+
+
+def highest(target: Target, images: torch.Tensor, times: int = 80) -> float:
+    """The highest count that a target tells in so many calls."""
+    scores = [target.predict(images, Randomness(range(len(images)))).score for _ in range(times)]
+    return max(float(score[0]) for score in scores if score is not None)
+
+
+@shut_in
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_count_never_goes_beyond_the_calls_of_one_fork(build: Build, images: torch.Tensor, memory: str) -> None:
+    assert 1 < highest(build(MEMORIES[memory] + COUNTING), images) <= MOST
+
+
+def test_how_many_calls_a_fork_answers_is_not_known_beforehand(build: Build, images: torch.Tensor) -> None:
+    target = build(MEMORIES["a global"] + COUNTING)
+    scores = [target.predict(images[:1], Randomness([0])).score for _ in range(200)]
+    counts = [int(score[0]) for score in scores if score is not None]
+    ends = {before for before, after in itertools.pairwise(counts) if after == 1}
+    assert len(ends) > 1
+
+
+def test_gradients_are_of_the_calls_that_count(build: Build, images: torch.Tensor) -> None:
+    code = """
+ASKED = [0]
+
+class Net(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+    def forward(self, images):
+        ASKED[0] += 1
+        return self.net(images) if ASKED[0] <= 30 else self.net(0 * images)
+
+def build(context):
+    return Defense(Net(linear(context)), context.num_classes)
+"""
+    target = build(code)
+    for _ in range(60):
+        leaf = images.clone().requires_grad_()
+        assert bool(torch.autograd.grad(target.logits(leaf)[:, 0].sum(), leaf)[0].abs().sum() > 0)
+
+
+KEPT = {
+    "shared memory": "import mmap\nKEPT = mmap.mmap(-1, 8)\n",
+    "a tensor in shared memory": "KEPT = torch.zeros(2).share_memory_()\n",
+    "an open file": "KEPT = open(__file__)\n",
+    "a temporary file without a name": "import tempfile\nKEPT = tempfile.TemporaryFile()\n",
+    "a pipe": "KEPT = os.pipe()\n",
+    "a pair of sockets": "import socket\nKEPT = socket.socketpair()\n",
+    "an event": "KEPT = os.eventfd(0)\n",
+    "memory without a name": "KEPT = os.memfd_create('asked')\n",
+}
+
+
+@shut_in
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_all_forks_would_share_is_refused(build: Build, kept: str) -> None:
+    code = KEPT[kept] + "def build(context):\n    return Defense(linear(context), context.num_classes)\n"
+    with pytest.raises(BenchError, match=r"keeps|shares memory|Operation not permitted|Read-only file system"):
+        build(code)
+
+
+@shut_in
+@pytest.mark.parametrize(
+    "call",
+    [
+        "libc.shmget(77, 64, 0o1600)",
+        "libc.semget(77, 1, 0o1600)",
+        "libc.msgget(77, 0o1600)",
+        "libc.syscall({'x86_64': 250, 'aarch64': 219}[os.uname().machine], 0, -3, 1)",
+    ],
+    ids=["shared memory", "semaphore", "queue", "keys"],
+)
+def test_what_outlives_every_process_cannot_be_made(build: Build, call: str) -> None:
+    code = f"""
+import ctypes
+
+def build(context):
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert {call} == -1 and ctypes.get_errno() == 1, "made it"
+    return Defense(linear(context), context.num_classes)
+"""
+    build(code)
+
+
+@shut_in
+def test_a_fork_cannot_write_the_memory_that_all_forks_come_from(build: Build, images: torch.Tensor) -> None:
+    code = """
+class Reaching(Defense):
+    def predict(self, images, draw):
+        said = super().predict(images, draw)
+        try:
+            open(f"/proc/{os.getppid()}/mem", "r+b").close()
+            found = 1.0
+        except OSError:
+            found = 0.0
+        return Decision(said.probs, said.label, torch.full((len(images),), found))
+
+def build(context):
+    return Reaching(linear(context), context.num_classes)
+"""
+    assert highest(build(code), images, 1) == 0
+
+
+def test_target_and_judge_share_nothing(build: Build, images: torch.Tensor) -> None:
+    code = MEMORIES["a global"] + COUNTING
+    attacked, judge = build(code), build(code)
+    highest(attacked, images, 5)
+    assert highest(judge, images, 1) == 1
