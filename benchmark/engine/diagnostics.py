@@ -11,7 +11,7 @@ from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
 from benchmark.engine.batches import Batches
 from benchmark.engine.clean_track import Progress
-from benchmark.engine.graph import Find
+from benchmark.engine.graph import Find, Keep
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
@@ -26,9 +26,9 @@ MEASUREMENTS = 5
 """Times that a decision is clocked, to find what it takes at the least."""
 
 
-def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
+def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Progress, keep: Keep) -> pa.Table:
     """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions."""
-    attacked = AttackTrack(workplace, unit, find, lambda _cell: None).run(progress)
+    attacked = AttackTrack(workplace, unit, find, lambda _cell: None, keep).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
     measures: dict[str, Measure] = {GRADIENT: _gradient_sizes, INFERENCE: _decision_cost}

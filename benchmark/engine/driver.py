@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from benchmark.engine.executors import Executor, News, Task
 from benchmark.engine.graph import Graph
 from benchmark.engine.store import Store
+from benchmark.files import write_atomically
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +58,12 @@ def drive(
         return news
 
     def pass_on(news: News) -> None:
+        for path, content in news.kept:
+            try:
+                write_atomically(path, content)
+            except OSError as error:
+                # It only spares work later.
+                LOG.warning("%s is not kept: %s", path, error)
         hear(ended(news) if news.ended else news)
 
     while waiting or in_hand:

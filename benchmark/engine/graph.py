@@ -60,12 +60,20 @@ def nothing_found(_: Node) -> None:
     """For work outside a run: nothing was computed before."""
 
 
+Keep = Callable[[Path, bytes], None]
+"""Takes a file that is worth keeping before its node is done; whoever drives the run writes it."""
+
+
+def nothing_kept(_path: Path, _content: bytes) -> None:
+    """For work outside a run."""
+
+
 CODE = {"clean": "benchmark.engine.clean_track", "fit": FIT, "candidates": "benchmark.engine.candidates"}
 """Module that makes a kind of node."""
 
 
 def _key(workplace: Workplace, kind: Kind, cell: Cell | None, *content: object) -> str:
-    """Key of what is not a unit's rows, whose key is :meth:`Workplace.identity`; the code is that of kind and attack."""
+    """Key of what is no unit's rows, whose key is :meth:`Workplace.identity`; the code is that of kind and attack."""
     places = [CODE.get(kind, f"benchmark.engine.{kind}"), *([] if cell is None else [place_of(cell.method)])]
     return f"{content_seed(kind, code_hash(*places), workplace.device.type, *content):016x}"
 
@@ -95,15 +103,9 @@ def candidates_node(workplace: Workplace, unit: Unit, cell: Cell, eps: float) ->
     """Adversarial images that a surrogate alone decides: one node for all entries."""
     images = workplace.split(unit.dataset, unit.track).content_hash
     surrogate = surrogate_hash(workplace.root, unit.dataset, cell.surrogate or DEFAULT)
-    content = (
-        images,
-        workplace.matrix.chunk,
-        unit.chunk,
-        cell.surrogate or DEFAULT,
-        surrogate,
-        *_content(unit, cell, eps),
-    )
-    return Node("candidates", _key(workplace, "candidates", cell, *content), replace(unit, submission=""), cell, eps)
+    chunk = (images, workplace.matrix.chunk, unit.chunk)
+    key = _key(workplace, "candidates", cell, *chunk, surrogate, *_content(unit, cell, eps))
+    return Node("candidates", key, replace(unit, submission=""), cell, eps)
 
 
 def examples_node(workplace: Workplace, unit: Unit) -> Node:

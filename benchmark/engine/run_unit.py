@@ -12,7 +12,7 @@ from benchmark.engine.corruption_track import run_corruption
 from benchmark.engine.diagnostics import run_diagnostics
 from benchmark.engine.examples import examples_table
 from benchmark.engine.fitting import fit_table, fitted
-from benchmark.engine.graph import Find, Node, renewed, rows_node
+from benchmark.engine.graph import Find, Keep, Node, nothing_kept, renewed, rows_node
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
@@ -21,7 +21,13 @@ from benchmark.interpreter import restored
 from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 
 
-def run_node(workplace: Workplace, node: Node, find: Find, progress: Progress = lambda _: None) -> pa.Table:
+def run_node(
+    workplace: Workplace,
+    node: Node,
+    find: Find,
+    progress: Progress = lambda _: None,
+    keep: Keep = nothing_kept,
+) -> pa.Table:
     """Compute a node's table with one thread, so that sums are the same everywhere; nothing is stored.
 
     Args:
@@ -29,6 +35,7 @@ def run_node(workplace: Workplace, node: Node, find: Find, progress: Progress = 
         node: what to compute.
         find: finds the tables that it takes up.
         progress: told the share that is done.
+        keep: takes what finished cells did.
 
     Raises:
         BenchError: the node's files or code are others here than where the run began.
@@ -41,12 +48,12 @@ def run_node(workplace: Workplace, node: Node, find: Find, progress: Progress = 
         )
     with restored():
         torch.set_num_threads(1)
-        return _run(workplace, node, find, progress)
+        return _run(workplace, node, find, progress, keep)
 
 
-def _run(workplace: Workplace, node: Node, find: Find, progress: Progress) -> pa.Table:
+def _run(workplace: Workplace, node: Node, find: Find, progress: Progress, keep: Keep) -> pa.Table:
     if node.kind == "rows":
-        return _compute(workplace, node.unit, find, progress)
+        return _compute(workplace, node.unit, find, progress, keep)
     if node.kind == "clean":
         return clean_table(workplace, node.unit)
     if node.kind == "examples":
@@ -59,23 +66,23 @@ def _run(workplace: Workplace, node: Node, find: Find, progress: Progress) -> pa
     return fit_table(fitted(workplace, node.unit, node.cell, node.eps, attack, target))
 
 
-def _compute(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
+def _compute(workplace: Workplace, unit: Unit, find: Find, progress: Progress, keep: Keep) -> pa.Table:
     if unit.track == CLEAN:
         return run_clean(workplace, unit, find, progress)
     if unit.track == CORRUPTION:
         return run_corruption(workplace, unit, find, progress)
     if unit.track == DIAGNOSTIC:
-        return run_diagnostics(workplace, unit, find, progress)
+        return run_diagnostics(workplace, unit, find, progress, keep)
 
     def rows_of(source: Unit) -> pa.Table:
         """Rows of another unit, computed here where it failed: what goes wrong is then this unit's failure too."""
         table = find(rows_node(workplace, source))
-        return _compute(workplace, source, find, progress) if table is None else table
+        return _compute(workplace, source, find, progress, keep) if table is None else table
 
     if workplace.plain_as(unit):
         (lender,) = draws_on(workplace, unit)
         return taken_over(rows_of(lender), lender.track, unit.track)
-    return AttackTrack(workplace, unit, find, shared(workplace, unit, rows_of)).run(progress)
+    return AttackTrack(workplace, unit, find, shared(workplace, unit, rows_of), keep).run(progress)
 
 
 def gap_table(workplace: Workplace, unit: Unit, reason: str) -> pa.Table:

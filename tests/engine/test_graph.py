@@ -124,7 +124,7 @@ def test_candidates_differ_by_all_that_decides_them(place, monkeypatch):
     keys = [key(), key("pgd-ensemble"), key(eps=2), key(chunk=1), key(steps=5), key(workplace=place(limit=9))]
     monkeypatch.setattr("benchmark.engine.graph.surrogate_hash", lambda *_: "another")
     keys.append(key())
-    monkeypatch.setattr("benchmark.engine.graph.code_hash", lambda: "another")
+    monkeypatch.setattr("benchmark.engine.graph.code_hash", lambda *_: "another")
     keys.append(key())
     assert len(set(keys)) == len(keys)
 
@@ -269,6 +269,6 @@ def test_a_node_is_refused_where_its_files_are_not_those_of_the_run(place, monke
     workplace = place()
     node = rows_node(workplace, Unit("plain", "toy", "clean", 0))
     assert renewed(workplace, node).key == node.key
-    monkeypatch.setattr("benchmark.engine.workplace.code_hash", lambda: "another")
+    monkeypatch.setattr("benchmark.engine.workplace.code_hash", lambda *_: "another")
     with pytest.raises(BenchError, match="plain/toy/clean/0: entry, data or harness are not those"):
         run_node(place(), node, nothing_found)

@@ -31,12 +31,17 @@ class Task:
 
 @dataclass(frozen=True)
 class News:
-    """News of a node: a share done, the end with its table, or a failure with its reason."""
+    """News of a node: a share done, the end with its table, or a failure with its reason.
+
+    Attributes:
+        kept: files to write now, such as what a finished cell did; a unit that is broken off goes on from them.
+    """
 
     node: Node
     share: float = 0.0
     table: pa.Table | None = None
     failure: str = ""
+    kept: tuple[tuple[Path, bytes], ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -86,8 +91,18 @@ class Orphaned(BaseException):
 
 def attempt(workplace: Workplace, node: Node, find: Find, hear: Hear) -> News:
     """Compute a node; whatever goes wrong in it is its failure, and nobody else's."""
+    last = 0.0
+
+    def progress(share: float) -> None:
+        nonlocal last
+        last = share
+        hear(News(node, share))
+
+    def keep(path: Path, content: bytes) -> None:
+        hear(News(node, last, kept=((path, content),)))
+
     try:
-        table = run_node(workplace, node, find, lambda share: hear(News(node, share)))
+        table = run_node(workplace, node, find, progress, keep)
     except (BenchError, CallFailed, HostFailed) as error:
         return News(node, failure=str(error))
     except Orphaned:

@@ -7,6 +7,7 @@ Ray's object store: each is put there once, whoever takes it up. The results fol
 
 import os
 import socket
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -166,5 +167,7 @@ def _compute(settings: RunSettings, node: Node, held: dict[str, Any]) -> News:
     def find(wanted: Node) -> pa.Table | None:
         return ray.get(held[wanted.key]) if wanted.key in held else None
 
+    kept: list[tuple[Path, bytes]] = []
     with listening():
-        return attempt(_workplace(settings), node, find, lambda _: None)
+        news = attempt(_workplace(settings), node, find, lambda news: kept.extend(news.kept))
+    return replace(news, kept=tuple(kept))
