@@ -108,7 +108,10 @@ def _machine() -> Iterator[Line]:
 
 
 def _libraries() -> Iterator[Line]:
-    for module, serves, mend in OPTIONAL:
+    from benchmark.data.dicom import optional_libraries
+
+    of_data = [(one.name, one.needed_for, one.remedy) for one in optional_libraries()]
+    for module, serves, mend in (*OPTIONAL, *of_data):
         here = importlib.util.find_spec(module) is not None
         found = "installed" if here else "not installed"
         yield Line(module, "ok" if here else "optional", found, serves, "" if here else mend)

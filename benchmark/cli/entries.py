@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmark.cli.console import Console
-from benchmark.cli.evaluate import default_dataset
+from benchmark.cli.defaults import default_dataset
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, wide_console
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError

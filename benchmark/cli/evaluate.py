@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from benchmark.cli.console import Console
+from benchmark.cli.defaults import default_dataset, everyone
 from benchmark.cli.output import checked_data_dir, refuse_unwritable
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
@@ -27,9 +28,6 @@ from benchmark.root import Root
 if TYPE_CHECKING:
     from benchmark.engine import Engine, RunSettings
     from benchmark.matrix import Matrix
-
-DEFAULT_DATASET = "synthetic_cxr"
-"""The embedded data set, which needs no download."""
 
 
 def register(app: typer.Typer) -> None:
@@ -108,7 +106,7 @@ def evaluate_command(
         profile = "official" if submissions or dataset or track else "quick"
     matrix.profile_named(profile)
     datasets = dataset or [default_dataset(root)]
-    names = submissions or _everyone(root, datasets)
+    names = submissions or everyone(root, datasets)
     settings = RunSettings(
         root=root.path,
         results=results,
@@ -140,42 +138,6 @@ def _show(root: Root, results: Path, site: bool, console: Console) -> None:
         from benchmark.cli.board import build_and_tell
 
         build_and_tell(root, [results], root.site, console)
-
-
-def default_dataset(root: Root) -> str:
-    """The embedded data set, or a private board's only one.
-
-    Raises:
-        BenchError: the board has none, or several.
-    """
-    if not root.is_board:
-        return DEFAULT_DATASET
-    names = sorted(path.parent.name for path in root.datasets.glob("*/dataset.toml"))
-    if not names:
-        raise BenchError(f"board {root.path} has no data set; 'bench datasets import FOLDER --board' brings one in.")
-    if len(names) > 1:
-        raise BenchError(f"board {root.path} has several data sets; name one of {', '.join(names)} with --dataset.")
-    return names[0]
-
-
-def _everyone(root: Root, datasets: Collection[str]) -> list[str]:
-    """Names of the shipped baselines, on a private board of all entries, with any of these data sets.
-
-    Raises:
-        BenchError: the board has no such entry.
-    """
-    from benchmark.submission import all_entries
-
-    names = [
-        entry.name
-        for entry in all_entries(root)
-        if (root.is_board or entry.manifest.baseline) and not set(datasets).isdisjoint(entry.manifest.datasets)
-    ]
-    if root.is_board and not names:
-        raise BenchError(
-            f"board {root.path} has no entry for {', '.join(datasets)}; make one: bench new NAME --board {root.path}."
-        )
-    return names
 
 
 def _refuse_official_place(root: Root, settings: "RunSettings", matrix: "Matrix") -> None:

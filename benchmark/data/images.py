@@ -149,18 +149,35 @@ class StoredImages(ImageSource):
         return replace(self, put_on=device)
 
 
+@dataclass(frozen=True)
+class _FromArray:
+    """Reads places of an array; where that is mapped from a file, another process maps the file again."""
+
+    images: Array
+
+    def __call__(self, places: Array) -> Array:
+        # Neighbours are one stretch of the file; a list of places would be read image by image.
+        neighbours = len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places)))
+        found = np.array(self.images[places[0] : places[0] + len(places)] if neighbours else self.images[places])
+        _let_go(self.images)
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        images = self.images
+        if isinstance(images, np.memmap) and images.filename is not None:
+            order = "C" if images.flags.c_contiguous else "F"
+            return _mapped_again, (str(images.filename), images.dtype.str, images.offset, images.shape, order)
+        return _FromArray, (images,)
+
+
+def _mapped_again(path: str, dtype: str, offset: int, shape: tuple[int, ...], order: Any) -> _FromArray:
+    return _FromArray(np.memmap(path, dtype, "r", offset, shape, order))
+
+
 def stored_array(images: Array, origin: str = "") -> StoredImages:
     """Images from an array (N, H, W) or (N, H, W, C) of uint8 or uint16, which may be mapped from disk."""
     count, height, width, *channels = images.shape
-
-    def read(places: Array) -> Array:
-        # Neighbours are one stretch of the file; a list of places would be read image by image.
-        neighbours = len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places)))
-        found = np.array(images[places[0] : places[0] + len(places)] if neighbours else images[places])
-        _let_go(images)
-        return found
-
-    return StoredImages(read, (channels[0] if channels else 1, height, width), np.arange(count), origin)
+    return StoredImages(_FromArray(images), (channels[0] if channels else 1, height, width), np.arange(count), origin)
 
 
 def _let_go(images: Array) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,17 +108,26 @@ def image_files(card: Card, folder: Path, files: Sequence[tuple[str, str]], orig
         files: for each image its path below ``folder`` and its sha256.
         origin: as in :class:`~benchmark.data.images.StoredImages`.
     """
-    reading = card.reading or Reading()
+    return StoredImages(_FromFiles(card, folder, tuple(files)), card.shape, np.arange(len(files)), origin)
 
-    def read(places: Array) -> Array:
-        return np.stack([_checked(card, folder / files[place][0], files[place][1], reading) for place in places])
 
-    def nothing_or(places: Array) -> Array:
-        _, height, width = card.shape
-        channels = () if card.channels == 1 else (card.channels,)
-        return read(places) if len(places) else np.zeros((0, height, width, *channels), _DTYPES[reading.bits])
+@dataclass(frozen=True)
+class _FromFiles:
+    """Reads places of a list of files; arguments as :func:`image_files`."""
 
-    return StoredImages(nothing_or, card.shape, np.arange(len(files)), origin)
+    card: Card
+    folder: Path
+    files: tuple[tuple[str, str], ...]
+
+    def __call__(self, places: Array) -> Array:
+        reading = self.card.reading or Reading()
+        channels, height, width = self.card.shape
+        frame = (height, width) if channels == 1 else (height, width, channels)
+        found = np.empty((len(places), *frame), _DTYPES[reading.bits])
+        for number, place in enumerate(places):
+            name, sha256 = self.files[place]
+            found[number] = _checked(self.card, self.folder / name, sha256, reading)
+        return found
 
 
 def _checked(card: Card, path: Path, sha256: str, reading: Reading) -> Array:

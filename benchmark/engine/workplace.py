@@ -16,6 +16,8 @@ from benchmark.data.registry import find_card, load_split
 from benchmark.data.split import Split
 from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
+from benchmark.errors import BenchError
+from benchmark.host.client import HostFailed
 from benchmark.host.remote import RemoteDefense, Residence
 from benchmark.host.salt import salt_of
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
@@ -121,7 +123,12 @@ class Workplace:
         if wanted not in self._residences:
             plan = self.entry(submission).plan(self.card(dataset))
             salt = salt_of(self.entry_hash(submission, dataset))
-            self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt)
+            try:
+                self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt)
+            except HostFailed as error:
+                raise BenchError(
+                    f"submission '{submission}' cannot be built: {error}; 'bench validate {submission}' tells more."
+                ) from None
         found = self._residences.pop(wanted)
         if self._residences and next(reversed(self._residences))[:2] != wanted[:2]:
             for other in self._residences.values():

@@ -82,17 +82,18 @@ class Host:
         if "facts" not in told or not isinstance(told["facts"], dict):
             raise HostFailed("the defense's process told nothing of the defense that it built")
         self.facts = told["facts"]
-        kept = self._kept()
+        self.refuse_kept(plan)
+
+    def refuse_kept(self, plan: BuildPlan) -> None:
+        """Refuse what the defense keeps that its forks would share, and by which one could leave word for the next.
+
+        Raises:
+            BenchError: it keeps something.
+        """
+        left = self._sandbox.left_behind(self._process, 0) if self._sandbox else ""
+        kept = f"leaves {left}" if left else sandbox.shared_by_forks(self._process)
         if kept:
             raise BenchError(f"{plan.code}: the defense {kept}; close it before build returns.")
-
-    def _kept(self) -> str:
-        """What the defense keeps that its forks would share, and by which one could leave word for the next."""
-        if self._sandbox is not None:
-            left = self._sandbox.left_behind(self._process, 0)
-            if left:
-                return f"leaves {left}"
-        return sandbox.shared_by_forks(self._process) if self._forks else ""
 
     @property
     def alive(self) -> bool:

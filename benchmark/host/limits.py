@@ -13,6 +13,13 @@ _SET_DUMPABLE = 4
 _DROP_BOUNDING = 24
 
 
+PATIENCE = 200
+"""How many times slower than its fastest pass a defense may become before it is given up."""
+
+VOTES_A_PASS = 500
+"""Random copies of a vote that get the time of one pass: votes end early, and copies go in large batches."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of one host.
@@ -38,9 +45,15 @@ class Limits:
     image: float = 2.0
     most: float = 1800.0
 
-    def seconds(self, images: int, copies: int) -> float:
-        """Time for a call about some images, of which a vote takes so many copies each."""
-        return min(self.most, self.call + self.image * images * max(1.0, copies / 500))
+    def seconds(self, passes: float, pace: float | None = None) -> float:
+        """Time for a call.
+
+        Args:
+            passes: images that the call is about, times the random copies of each.
+            pace: seconds that a pass is known to take; a call gets :data:`PATIENCE` times that, if it is less.
+        """
+        allowed = min(self.most, self.call + self.image * passes)
+        return allowed if pace is None else min(allowed, max(self.call, PATIENCE * pace * passes))
 
 
 def restrain(limits: Limits, alone: bool) -> None:

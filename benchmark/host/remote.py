@@ -1,5 +1,7 @@
 """A defense that lives in a host, as attacks, views and judge ask it: forward and backward passes run there."""
 
+import secrets
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -13,13 +15,17 @@ from benchmark.defense.features import PENULTIMATE
 from benchmark.defense.stage import Backward
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.host.client import Host, HostFailed
-from benchmark.host.limits import Limits
+from benchmark.host.limits import VOTES_A_PASS, Limits
 from benchmark.host.sandbox import Isolation
 from benchmark.randomness import Randomness, content_seed
 from benchmark.submission.building import BuildPlan
 
 DEATHS = 3
 """Times that a defense may end its process before it is not started again."""
+
+
+FEWEST_UNFORKED = 500
+"""Calls, at least, that a host answers which cannot be forked; twice as many at most."""
 
 
 class Residence:
@@ -43,6 +49,8 @@ class Residence:
         self.device = device
         self._failures: list[str] = []
         self._number = 0
+        self._pace: float | None = None
+        self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
         self._held: set[int] = set()
         self._released: list[int] = []
         self._host = self._started()
@@ -59,7 +67,7 @@ class Residence:
         return self._host.isolation
 
     def call(
-        self, message: Mapping[str, Any], images: Tensor, copies: int = 1, graph: bool = False
+        self, message: Mapping[str, Any], images: Tensor, copies: float = 1, graph: bool = False
     ) -> tuple[dict[str, Tensor], list[str], int]:
         """Put a call about images to the host.
 
@@ -72,19 +80,35 @@ class Residence:
         """
         self._number += 1
         number = self._number
-        seconds = self._limits.seconds(len(images), copies)
+        self._move_on()
+        passes = len(images) * copies
+        seconds = self._limits.seconds(passes, self._pace)
+        started = time.monotonic()
         whole = {**message, "graph": number if graph else None}
         tensors, told = self._ask(whole, {"images": images}, seconds, goes_on=bool(self._held), counts=True)
+        if passes:
+            taken = (time.monotonic() - started) / passes
+            self._pace = taken if self._pace is None else min(self._pace, taken)
         if graph:
             self._held.add(number)
         differentiable = told.get("differentiable")
         return tensors, differentiable if isinstance(differentiable, list) else [], number
 
-    def gradient(self, number: int, cotangents: Mapping[str, Tensor], images: int, copies: int) -> Tensor:
+    def _move_on(self) -> None:
+        """Where a process cannot be forked, begin anew with a fresh import, at no time known beforehand."""
+        if self.device.type == "cpu" or self._held:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+            self._host.close()
+            self._host = self._started()
+
+    def gradient(self, number: int, cotangents: Mapping[str, Tensor], passes: float) -> Tensor:
         """Gradient at the images of a forward pass that is held; raises as :meth:`call`."""
         if number not in self._held:
             raise HostFailed("the defense's process ended between a forward pass and its gradient")
-        seconds = self._limits.seconds(images, copies)
+        seconds = self._limits.seconds(passes, self._pace)
         message = {"op": "backward", "graph": number}
         return self._ask(message, cotangents, seconds, goes_on=True, counts=False)[0]["gradient"]
 
@@ -202,7 +226,7 @@ class RemoteDefense:
             CallFailed, HostFailed: as :meth:`Residence.call`.
         """
         message = {"op": "decide", "seeds": self._seeds(draw), "foreseen": self._foreseen}
-        told = self._asked(message, images.detach(), copies=self._foreseen or self._facts.copies)
+        told = self._asked(message, images.detach(), copies=self._copies())
         missing = {"probs", "label"} - set(told)
         if missing:
             raise HostFailed(f"the defense's decision lacks {min(missing)}")
@@ -210,8 +234,12 @@ class RemoteDefense:
 
     def flops(self, images: Tensor, draw: Randomness) -> int:
         """Floating point operations of a decision on all these images; raises as :meth:`predict`."""
-        told = self._asked({"op": "flops", "seeds": self._seeds(draw)}, images, copies=self._facts.copies)
+        told = self._asked({"op": "flops", "seeds": self._seeds(draw)}, images, copies=self._copies())
         return int(told["flops"])
+
+    def _copies(self) -> float:
+        """What a decision takes of the time that a pass is given."""
+        return max(1.0, (self._foreseen or self._facts.copies) / VOTES_A_PASS)
 
     def logits(self, images: Tensor) -> Tensor:
         """Differentiable logits (N, K) of the bare classifier."""
@@ -254,7 +282,7 @@ class RemoteDefense:
     def _pipeline(self, op: str, draw: Randomness, copies: int, backward: Backward) -> dict[str, Any]:
         return {"op": op, "seeds": self._seeds(draw), "copies": copies, "backward": backward}
 
-    def _asked(self, message: Mapping[str, Any], images: Tensor, copies: int) -> dict[str, Tensor]:
+    def _asked(self, message: Mapping[str, Any], images: Tensor, copies: float) -> dict[str, Tensor]:
         told = self._residence.call({**message, "part": self._part}, images, copies)[0]
         return {name: value.to(images.device) for name, value in told.items()}
 
@@ -279,7 +307,7 @@ class _Pass(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         told, differentiable, number = residence.call(message, images, copies, graph=True)
         names += told
-        ctx.names, ctx.residence, ctx.number, ctx.size, ctx.copies = tuple(told), residence, number, len(images), copies
+        ctx.names, ctx.residence, ctx.number, ctx.passes = tuple(told), residence, number, len(images) * copies
         ctx.held = _Held()
         weakref.finalize(ctx.held, residence.let_go, number).atexit = False
         ctx.set_materialize_grads(False)
@@ -294,7 +322,7 @@ class _Pass(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
         given = {name: slope for name, slope in zip(ctx.names, slopes, strict=True) if slope is not None}
         device = next(iter(given.values())).device
-        gradient = ctx.residence.gradient(ctx.number, given, ctx.size, ctx.copies)
+        gradient = ctx.residence.gradient(ctx.number, given, ctx.passes)
         return gradient.to(device), None, None, None, None
 
 

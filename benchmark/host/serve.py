@@ -22,6 +22,7 @@ from benchmark.host.calls import Answer, Served
 from benchmark.host.limits import die_with_parent, show_memory
 from benchmark.host.trial import Trial
 from benchmark.host.wire import Arena, Garbled, receive, send
+from benchmark.interrupts import listening
 from benchmark.submission.building import BuildPlan, build
 
 
@@ -35,7 +36,9 @@ def zygote(line: socket.socket) -> NoReturn:
             _answer(line, arena, Trial(plan))
         else:
             try:
-                defense = build(plan)[0].to(device)
+                # No interrupt of the user's comes here: one that the entry raises is its own.
+                with listening():
+                    defense = build(plan)[0].to(device)
             except BenchError as error:
                 send(line, {"error": {"kind": "entry", "type": "BenchError", "message": str(error)}})
                 os._exit(0)

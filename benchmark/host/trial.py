@@ -1,5 +1,6 @@
 """The contract's checks of a defense, made where it lives: some look at what a call leaves behind in its process."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -14,7 +15,10 @@ from benchmark.submission.checks.probe import Declared, Probe, Sample
 from benchmark.submission.checks.steps import STEPS
 
 CHECK_SECONDS = 300.0
-"""Time for one check."""
+"""Most time for one check."""
+
+PATIENCE = 300
+"""How many times longer than the first, which decides on a few images, a check may take."""
 
 
 class Bench:
@@ -27,6 +31,7 @@ class Bench:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._host: Host | None = None
+        self._first: float | None = None
 
     def __enter__(self) -> "Bench":
         return self
@@ -58,7 +63,9 @@ class Bench:
         tensors = {"images": sample.images}
         if sample.labelled is not None:
             tensors |= {"labelled": sample.labelled[0], "labels": sample.labelled[1]}
-        return self._asked(message, tensors, self._limits.start)
+        found = self._asked(message, tensors, self._limits.start)
+        self._host.refuse_kept(plan)
+        return found
 
     def check(self, name: str) -> Finding:
         """Make one of :data:`~benchmark.submission.checks.steps.STEPS`.
@@ -67,7 +74,13 @@ class Bench:
             CallFailed: the defense raised an exception.
             HostFailed: it ended its process, or hangs.
         """
-        return self._asked({"op": "check", "check": name}, {}, min(CHECK_SECONDS, self._limits.most))
+        seconds = min(CHECK_SECONDS, self._limits.most)
+        if self._first is not None:
+            seconds = min(seconds, max(self._limits.call, PATIENCE * self._first))
+        started = time.monotonic()
+        found = self._asked({"op": "check", "check": name}, {}, seconds)
+        self._first = time.monotonic() - started if self._first is None else self._first
+        return found
 
     def _asked(self, message: Mapping[str, Any], tensors: Mapping[str, Tensor], seconds: float) -> Finding:
         assert self._host is not None

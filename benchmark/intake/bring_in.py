@@ -23,6 +23,7 @@ from benchmark.intake.leakage import Leakage, gate
 from benchmark.intake.recipes import write_recipes
 from benchmark.intake.splitting import torn_patients, with_splits
 from benchmark.root import Root
+from benchmark.task.kinds import kind_for
 from benchmark.toml_model import as_model
 
 OFFICIAL = 256
@@ -174,7 +175,7 @@ def _card_text(wish: Wish, name: str, work: Work, collected: Collection, made: s
         "name": name,
         "title": wish.title or name.replace("_", " "),
         "modality": wish.modality or "not stated",
-        "task": "binary" if len(classes) == 2 else "multiclass",
+        "task": kind_for(len(classes)).name,
         "classes": classes,
         "size": wish.size[0] if wish.size[0] == wish.size[1] else list(wish.size),
         "channels": work.shape[0],

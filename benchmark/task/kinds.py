@@ -33,6 +33,11 @@ ENTRY_TASKS = tuple(dict.fromkeys(kind.entry for kind in KINDS.values()))
 """What a manifest may call its task."""
 
 
+def kind_for(classes: int) -> Kind:
+    """The task of single classes for so many of them: the one of exactly that number, else that of any."""
+    return next(kind for wanted in (classes, None) for kind in KINDS.values() if kind.classes == wanted)
+
+
 def known_task(name: str, among: Iterable[str]) -> str:
     """Return a task's name.
 

@@ -1,6 +1,7 @@
 """Images stay whole numbers where they lie until a batch asks for them, and are the same floats from everywhere."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,15 @@ def test_the_hash_of_a_large_split_is_kept_until_its_file_changes(
     assert _mapped(path).subset([1, 0]).content_hash == "kept nothing"
     _saved(path, 255 - PIXELS, age=30)
     assert _mapped(path).content_hash == "kept nothing"
+
+
+def test_a_mapped_split_reaches_another_process_without_its_images(tmp_path: Path) -> None:
+    _saved(tmp_path / "a.npy", np.repeat(PIXELS, 40, axis=1), age=60)
+    source = stored_array(np.load(tmp_path / "a.npy", mmap_mode="r")).subset([5, 2])
+    sent = pickle.dumps(source)
+    assert len(sent) < 2000 < PIXELS.nbytes * 40
+    assert torch.equal(pickle.loads(sent)[:], source[:])
+    assert torch.equal(pickle.loads(pickle.dumps(stored_array(PIXELS)))[:], FLOATS)
 
 
 def test_the_hash_of_a_file_written_a_moment_ago_is_not_kept(tmp_path: Path) -> None:

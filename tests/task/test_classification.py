@@ -16,7 +16,7 @@ from benchmark.errors import BenchError
 from benchmark.randomness import Randomness
 from benchmark.task.build import task_of
 from benchmark.task.classification import Classification, of_classes
-from benchmark.task.kinds import KINDS, robust
+from benchmark.task.kinds import KINDS, kind_for, robust
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOGITS = torch.tensor([[3.0, 1.0, 2.0, 0.0], [0.0, 4.0, 1.0, 3.0], [1.0, 0.0, 2.0, 5.0]])
@@ -126,6 +126,10 @@ def test_an_image_is_robust_that_is_right_in_half_of_the_draws():
 def test_a_card_s_task_has_an_output_for_each_class(kind):
     card = Card.model_construct(task=kind.name, classes=["no", "yes"])
     assert task_of(card).outputs == 2
+
+
+def test_a_new_card_s_task_follows_from_the_number_of_its_classes():
+    assert [kind_for(count).name for count in (2, 3, 100)] == ["binary", "multiclass", "multiclass"]
 
 
 def test_nothing_outside_its_package_names_a_task():
