@@ -41,7 +41,7 @@ def attack_command(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Use at most this many images of the official subset.")] = 8,
     matrix_file: Annotated[Path | None, typer.Option("--matrix", help="Another matrix file.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
 ) -> None:
     """Run one attack, judge its images with the deployed defense, save clean, perturbation and adversarial images.
@@ -50,7 +50,7 @@ def attack_command(
     """
     import tempfile
 
-    from benchmark.cli.evaluate import check_device
+    from benchmark.cli.engines import check_device
     from benchmark.engine import RunSettings, Unit
     from benchmark.engine.cell_run import CellRun
     from benchmark.engine.workplace import Workplace

@@ -26,7 +26,7 @@ from benchmark.errors import BenchError
 from benchmark.root import Root
 
 if TYPE_CHECKING:
-    from benchmark.engine import RunSettings
+    from benchmark.engine import Engine, RunSettings
     from benchmark.matrix import Matrix
 
 
@@ -55,10 +55,29 @@ def evaluate_command(
         bool, typer.Option("--individual", help="Run every attack on every image; makes the run unofficial.")
     ] = False,
     results: Annotated[Path | None, typer.Option(help="Folder of the result rows. Default: results.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one for each core.")] = None,
-    engine: Annotated[str, typer.Option(help="Where the work runs; so far only 'local'.")] = "local",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images attacked at once; lower it if memory is short.")] = 64,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes. Default: one for each core, or for each of --devices.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="inline, processes or ray. Default: processes if there are several workers.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster. Default: start one on this machine.")
+    ] = None,
+    num_cpus: Annotated[
+        float | None, typer.Option(min=0.01, help="Cores that Ray sets aside for a piece of work. Default: 1.")
+    ] = None,
+    num_gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs likewise, also a fraction. Default: 1 with --device cuda.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    devices: Annotated[
+        str | None, typer.Option(help="'all' CUDA devices or some, such as 0,2: one worker for each.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images attacked at once, at most.")] = 64,
+    batch_pixels: Annotated[
+        int, typer.Option(min=1, help="Their pixels, at most; halved by itself when memory runs out.")
+    ] = 2**20,
     matrix_file: Annotated[
         Path | None, typer.Option("--matrix", help="Another matrix file; makes the run unofficial.")
     ] = None,
@@ -67,14 +86,18 @@ def evaluate_command(
     board: BoardDir = None,
 ) -> None:
     """Run attacks and corruptions on submissions, write rows, build the site. Run it again to resume."""
-    import os
-
+    from benchmark.cli.engines import check_device, devices_of, engine_of
     from benchmark.engine import RunSettings
     from benchmark.matrix import load_matrix
 
+    shared_out = devices_of(devices)
+    plan = engine_of(engine, workers, device, shared_out, address, num_cpus, num_gpus)
+    if plan.chosen != "ray":
+        # With Ray the machine that drives a run may have no GPU.
+        check_device(device)
     root = root_of(context, board, make=True)
     results = results or root.results
-    _check_options(engine, device, results)
+    refuse_unwritable(results, "--results")
     if site:
         refuse_unwritable(root.site, "the site's folder")
     checked_data_dir(data_dir)
@@ -91,15 +114,15 @@ def evaluate_command(
         profile=profile,
         individual=individual,
         limit=limit,
-        device=device,
+        device="cuda" if shared_out else device,
         batch_size=batch_size,
+        batch_pixels=batch_pixels,
         matrix=matrix_file,
     )
     _refuse_official_place(root, settings, matrix)
     _check_names(root, matrix, names, datasets, track or ())
     console = Console()
-    crew = workers or os.cpu_count() or 1
-    failures = _run(settings, names, datasets, track or list(matrix.tracks), crew, console)
+    failures = _run(settings, names, datasets, track or list(matrix.tracks), plan, console)
     _show(root, results, site, console)
     if failures:
         raise typer.Exit(1)
@@ -151,28 +174,6 @@ def _check_names(
         find_entry(root, name)
 
 
-def _check_options(engine: str, device: str, results: Path) -> None:
-    """Refuse what no run can be made with."""
-    if engine != "local":
-        raise BenchError(f"engine '{engine}' is unknown; this version runs 'local' only.")
-    check_device(device)
-    refuse_unwritable(results, "--results")
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        BenchError: neither cpu nor cuda, or cuda where torch sees none.
-    """
-    import torch
-
-    if device not in ("cpu", "cuda"):
-        raise BenchError(f"device '{device}' is unknown; choose cpu or cuda.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BenchError("device 'cuda' was asked for but torch sees no CUDA device; choose --device cpu.")
-
-
 class Remaining(ProgressColumn):
     """What is left of the time: what was estimated, then what the pace so far says, and never more than before."""
 
@@ -202,13 +203,13 @@ TRUSTED = 0.1
 
 
 def _run(
-    settings: "RunSettings", names: list[str], datasets: list[str], tracks: list[str], crew: int, console: Console
+    settings: "RunSettings", names: list[str], datasets: list[str], tracks: list[str], plan: "Engine", console: Console
 ) -> int:
     """Evaluate under a progress bar and return the number of failed units."""
-    from benchmark.engine import evaluate
+    from benchmark.cli.engines import engine_in_words
+    from benchmark.engine import Event, evaluate
     from benchmark.engine.estimate import in_words
     from benchmark.engine.evaluate import left_out
-    from benchmark.engine.pool import Event
     from benchmark.engine.workplace import Workplace
 
     whole = settings.limit is None and not settings.individual and settings.matrix is None
@@ -216,7 +217,7 @@ def _run(
     unranked = " (unofficial, never ranked)" if reduced else ""
     console.print(
         f"{settings.profile} profile{unranked}: {_count(len(names), 'submission')} on {', '.join(datasets)}, "
-        f"{_count(crew, 'worker')}",
+        f"{engine_in_words(plan)}",
         highlight=False,
         markup=False,
     )
@@ -234,7 +235,7 @@ def _run(
         task = progress.add_task("starting", total=1.0)
 
         def show(event: Event, share: float) -> None:
-            progress.update(task, completed=share, description=str(event.unit))
+            progress.update(task, completed=share, description=event.text)
             if event.failure:
                 progress.console.print(f"[red]failed[/red] {escape(f'{event.unit}: {event.failure}')}", highlight=False)
 
@@ -251,7 +252,7 @@ def _run(
                 )
                 progress.console.print(told, highlight=False)
 
-        report = evaluate(settings, names, datasets, tracks, crew, show, admit, announce)
+        report = evaluate(settings, names, datasets, tracks, 1, show, admit, announce, plan)
         progress.update(task, completed=1.0, description="evaluated")
     console.print(
         f"{_count(len(report.files), 'file')} of rows under {settings.results}/", highlight=False, markup=False

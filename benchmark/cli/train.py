@@ -104,7 +104,7 @@ def train_command(
     ] = False,
 ) -> None:
     """Train a network from a recipe and enter the weights' sha256 in the submission's manifest."""
-    from benchmark.cli.evaluate import check_device
+    from benchmark.cli.engines import check_device
     from benchmark.memory import keep_freed_memory
     from benchmark.training.plans import datasets_of, read_plan
     from benchmark.training.recipe import find_recipes

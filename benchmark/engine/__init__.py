@@ -1,6 +1,7 @@
 """The engine: small pure units of work, run by workers, resumed after an interruption."""
 
-from benchmark.engine.evaluate import RunReport, evaluate
+from benchmark.engine.evaluate import Event, RunReport, evaluate
+from benchmark.engine.executors import Engine
 from benchmark.engine.settings import RunSettings, Unit
 
-__all__ = ["RunReport", "RunSettings", "Unit", "evaluate"]
+__all__ = ["Engine", "Event", "RunReport", "RunSettings", "Unit", "evaluate"]

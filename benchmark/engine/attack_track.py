@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from benchmark.engine.cell_run import CellRun
 from benchmark.engine.cell_store import CellStore
-from benchmark.engine.clean_track import Progress, judge_clean
+from benchmark.engine.clean_track import Progress, clean_outcomes
+from benchmark.engine.graph import Find, Keep, nothing_kept
 from benchmark.engine.ladder import Break, Ladder
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
@@ -35,24 +36,28 @@ class AttackTrack:
     Args:
         workplace: the run.
         unit: the unit; its track decides the view.
+        find: finds what was computed before.
         shared: asked for the shots of a cell that another unit computes (``same_as``); None to compute it here.
+        keep: takes what finished cells did.
     """
 
     def __init__(
         self,
         workplace: Workplace,
         unit: Unit,
+        find: Find,
         shared: Callable[[Cell], dict[tuple[float, str], Shot] | None],
+        keep: Keep = nothing_kept,
     ) -> None:
         self._workplace = workplace
         self._unit = unit
         self._shared = shared
         self._split = workplace.images_of(unit)
-        self._run = CellRun(workplace, unit, self._hear)
-        self._store = CellStore(workplace, unit)
+        self._run = CellRun(workplace, unit, self._hear, find)
+        self._store = CellStore(workplace, unit, keep)
         self._tell: Callable[[float], None] = lambda _share_of_cell: None
         self._book = RowBook(workplace, unit, self._split)
-        self._clean = judge_clean(self._run.judge, self._split, workplace)
+        self._clean = clean_outcomes(workplace, unit, find, self._run.judge)
         # Balls of different norms are not nested, so each norm has ladders of its own.
         self._ladders = {norm: [Ladder(outcome) for outcome in self._clean] for norm in NORMS}
 
@@ -104,7 +109,7 @@ class AttackTrack:
         if missing:
             found = self._run.shots(cell, eps, missing)
             known |= {self._split.ids[image]: shot for image, shot in zip(missing, found, strict=True)}
-            self._store.write(cell, eps, known)
+            self._store.keep(cell, eps, known)
         return [known[self._split.ids[image]] for image in targets]
 
     def _record(self, cell: Cell, eps: float, shots: dict[int, Shot]) -> None:

@@ -3,9 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 from torch import Tensor
 
 from benchmark.access import (
@@ -16,22 +16,22 @@ from benchmark.access import (
     adaptive,
     black_box,
     black_box_labels,
-    no_box,
     white_box,
 )
 from benchmark.attacks.base import FittedAttack, Inside
 from benchmark.attacks.registry import build
 from benchmark.defense.target import Target
-from benchmark.engine.clean_track import make_judge
-from benchmark.engine.fitting import fitted
-from benchmark.engine.rows import outcomes
+from benchmark.engine.batches import Batches
+from benchmark.engine.candidates import Answer, answer_of, seed_of, transferred
+from benchmark.engine.clean_track import judged, make_judge
+from benchmark.engine.fitting import Fit, fit_of, fitted
+from benchmark.engine.graph import Find, candidates_node, fit_node, nothing_found
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
 from benchmark.host.client import reason_of
 from benchmark.matrix import Cell
-from benchmark.randomness import Randomness, content_seed
-from benchmark.surrogates import DEFAULT, load_surrogate
+from benchmark.randomness import Randomness
 from benchmark.verify import Verified, verify
 
 LOG = logging.getLogger(__name__)
@@ -57,16 +57,6 @@ def _now_and_then(listener: Listener, view: GradientView | QueryView) -> Callabl
     return on_look
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An attack's candidates (N, C, H, W), and the passes that each image cost."""
-
-    candidates: Tensor
-    queries: Sequence[int]
-    gradients: Sequence[int]
-    seconds: float
-
-
 class CellRun:
     """Cells of one unit: the same target, judge and images for all of them.
 
@@ -74,9 +64,15 @@ class CellRun:
         workplace: the run.
         unit: the unit.
         listener: told how far the attack in hand is.
+        find: finds fits and candidates that were computed before.
     """
 
-    def __init__(self, workplace: Workplace, unit: Unit, listener: Listener | None = None) -> None:
+    def __init__(
+        self, workplace: Workplace, unit: Unit, listener: Listener | None = None, find: Find = nothing_found
+    ) -> None:
+        self._find = find
+        self._fits: dict[str, Fit] = {}
+        self._crafted: tuple[str, pa.Table | None] = ("", None)
         self._listener = listener
         self._workplace = workplace
         self._unit = unit
@@ -84,26 +80,23 @@ class CellRun:
         self._task = workplace.task(unit.dataset)
         self.judge = make_judge(workplace, unit)
         self.target: Target = workplace.target(unit)
+        settings = workplace.settings
+        self._batches = Batches(self._split.images[0, 0].numel(), settings.batch_pixels, settings.batch_size)
 
     def seed(self, cell: Cell, eps: float, image: int) -> int:
-        """Seed of an image under a cell: the same wherever view and parameters are the same, whatever the track."""
-        params = sorted(cell.params.items())
-        return content_seed(self._split.dataset, self._split.ids[image], cell.method, params, cell.norm, f"{eps:g}")
+        """Seed of an image under a cell."""
+        return seed_of(self._split, cell, eps, image)
 
     def shots(self, cell: Cell, eps: float, targets: Sequence[int]) -> list[Shot]:
         """Attack the unit's images ``targets``, in batches; a batch whose attack failed becomes gaps that say why."""
-        size = self._workplace.settings.batch_size
-        found: list[Shot] = []
-        for start in range(0, len(targets), size):
-            batch = list(targets[start : start + size])
-            try:
-                found += self.shoot(cell, eps, batch)[0]
-            except (Exception, SystemExit) as error:
-                # A failed attack must never look like a strong defense.
-                reason = reason_of(error)
-                LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
-                found += [Shot(None, reason) for _ in batch]
-        return found
+
+        def failed(batch: list[int], error: BaseException) -> list[Shot]:
+            # A failed attack must never look like a strong defense.
+            reason = reason_of(error)
+            LOG.warning("%s %s@%g failed: %s", self._unit, cell.name, eps, reason)
+            return [Shot(None, reason) for _ in batch]
+
+        return self._batches.over(targets, lambda batch: self.shoot(cell, eps, batch)[0], failed)
 
     def answer(self, cell: Cell, eps: float, batch: list[int]) -> tuple[Answer, Verified]:
         """Attack images and verify the answer.
@@ -114,8 +107,11 @@ class CellRun:
         device = self._workplace.device
         part = self._split.subset(batch)
         images, labels = part.images.to(device), part.labels.to(device)
-        seeds = [self.seed(cell, eps, image) for image in batch]
-        answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
+        if self._workplace.view_of(self._unit, cell) == "surrogate":
+            answer = self._transferred(cell, eps, batch)
+        else:
+            seeds = [self.seed(cell, eps, image) for image in batch]
+            answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
         return answer, verify(answer.candidates, images, cell.norm, eps)
 
     def shoot(self, cell: Cell, eps: float, batch: list[int]) -> tuple[list[Shot], Verified]:
@@ -127,7 +123,7 @@ class CellRun:
         part = self._split.subset(batch)
         purposes = [(part.dataset, name, cell.method, f"{eps:g}", "adversarial") for name in part.ids]
         labels = part.labels.to(self._workplace.device)
-        judged = outcomes(self.judge.judge(checked.images, labels, purposes))
+        verdicts = judged(self._workplace, self.judge, checked.images, labels, purposes)
         shots = [
             Shot(
                 None if rejected else outcome,
@@ -140,7 +136,7 @@ class CellRun:
                 answer.seconds,
             )
             for outcome, rejected, note, linf, l2, pixels, queries, gradients in zip(
-                judged,
+                verdicts,
                 checked.rejected.tolist(),
                 checked.notes,
                 checked.linf.tolist(),
@@ -159,8 +155,7 @@ class CellRun:
         if attack.knowledge == "training":
             return self._apply(cell, eps, attack, images)
         view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
-        if self._listener is not None:
-            view.on_look = _now_and_then(self._listener, view)
+        self._listen(view)
         candidates = attack(view, self._task.goal(labels), images, eps, draw)
         seconds = (time.perf_counter() - started) / len(images)
         return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
@@ -181,9 +176,6 @@ class CellRun:
 
     def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
         workplace, view = self._workplace, self._workplace.view_of(self._unit, cell)
-        if view == "surrogate":
-            surrogate = load_surrogate(workplace.root, workplace.card(self._unit.dataset), cell.surrogate or DEFAULT)
-            return no_box(surrogate.to(workplace.device), self._task.outputs, look)
         # Only who imitates training images pays for loading them.
         references = workplace.references(self._unit.dataset) if knowledge == "references" else None
         if view == "undefended" and knowledge != "gradient":
@@ -196,7 +188,7 @@ class CellRun:
 
     def _apply(self, cell: Cell, eps: float, attack: FittedAttack, images: Tensor) -> Answer:
         """Apply a fitted attack; what fitting cost is spread over all images that the track may attack."""
-        fit = fitted(self._workplace, self._unit, cell, eps, attack, self.target)
+        fit = self._fit(cell, eps, attack)
         started = time.perf_counter()
         candidates = attack.apply(fit.state, images, eps)
         seconds = (time.perf_counter() - started) / len(images)
@@ -204,3 +196,28 @@ class CellRun:
         queries, gradients = -(-fit.queries // share), -(-fit.gradients // share)
         size = len(images)
         return Answer(candidates, [queries] * size, [gradients] * size, seconds + fit.seconds / share)
+
+    def _fit(self, cell: Cell, eps: float, attack: FittedAttack) -> Fit:
+        node = fit_node(self._workplace, self._unit, cell, eps)
+        if node.key not in self._fits:
+            table = self._find(node)
+            self._fits[node.key] = (
+                fitted(self._workplace, self._unit, cell, eps, attack, self.target)
+                if table is None
+                else fit_of(table, self._workplace)
+            )
+        return self._fits[node.key]
+
+    def _transferred(self, cell: Cell, eps: float, batch: list[int]) -> Answer:
+        """Candidates from their node; crafted for the batch alone where there is none."""
+        node = candidates_node(self._workplace, self._unit, cell, eps)
+        if self._crafted[0] != node.key:
+            self._crafted = (node.key, self._find(node))
+        table = self._crafted[1]
+        if table is not None:
+            return answer_of(table, self._workplace, self._unit, batch)
+        return transferred(self._workplace, self._unit, cell, eps, batch, self._listen)
+
+    def _listen(self, view: Any) -> None:
+        if self._listener is not None:
+            view.on_look = _now_and_then(self._listener, view)

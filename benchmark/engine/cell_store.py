@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.attacks.registry import ATTACKS, place_of
+from benchmark.engine.graph import Keep
 from benchmark.engine.made_by import CELL, code_hash
 from benchmark.engine.rows import Outcome
 from benchmark.engine.settings import CELLS, Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
-from benchmark.files import write_atomically
 from benchmark.host.sandbox import isolation
 from benchmark.matrix import Cell
 from benchmark.randomness import content_seed
@@ -52,10 +52,11 @@ class CellStore:
     Args:
         workplace: the run.
         unit: the unit.
+        keep: takes files to write.
     """
 
-    def __init__(self, workplace: Workplace, unit: Unit) -> None:
-        self._workplace, self._unit = workplace, unit
+    def __init__(self, workplace: Workplace, unit: Unit, keep: Keep) -> None:
+        self._workplace, self._unit, self._keep = workplace, unit, keep
 
     def path(self, cell: Cell, eps: float) -> Path:
         """File of a cell at a budget."""
@@ -71,8 +72,8 @@ class CellStore:
             return {}
         return {row["sample_id"]: Shot(Outcome(**_part(row, _OUTCOME)), **_part(row, _SHOT)) for row in rows}
 
-    def write(self, cell: Cell, eps: float, shots: Mapping[str, Shot]) -> None:
-        """Keep the shots that have an outcome: what failed is tried again."""
+    def keep(self, cell: Cell, eps: float, shots: Mapping[str, Shot]) -> None:
+        """Give away the shots that have an outcome: what failed is tried again."""
         rows = [
             {"sample_id": sample}
             | {name: getattr(shot.outcome, name) for name in _OUTCOME}
@@ -83,7 +84,7 @@ class CellStore:
         if rows:
             sink = io.BytesIO()
             pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), sink, compression="zstd")
-            write_atomically(self.path(cell, eps), sink.getvalue())
+            self._keep(self.path(cell, eps), sink.getvalue())
 
     def _identity(self, cell: Cell, eps: float) -> str:
         workplace, unit = self._workplace, self._unit
@@ -97,7 +98,7 @@ class CellStore:
             surrogate_hash(workplace.root, unit.dataset, cell.surrogate or DEFAULT) if view == "surrogate" else "",
             workplace.profile.judge_draws,
             workplace.profile.eot_samples,
-            workplace.settings.device,
+            workplace.device.type,
             # Rows say how the entry was shut in; what was done otherwise is not taken up.
             isolation(),
             unit.track,

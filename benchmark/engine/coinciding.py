@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pyarrow as pa
 
@@ -42,13 +43,14 @@ def taken_over(rows: pa.Table, lender: str, track: str) -> pa.Table:
 
 
 def shared(
-    workplace: Workplace, unit: Unit, run: Callable[[Workplace, Unit], pa.Table]
+    workplace: Workplace, unit: Unit, rows_of: Callable[[Unit], pa.Table]
 ) -> Callable[[Cell], dict[tuple[float, str], Shot] | None]:
     """Hand out, cell by cell, what the units that this one draws on computed; None where it draws on none."""
     sources = {source.track: source for source in draws_on(workplace, unit)}
+    rows = cache(rows_of)
 
     def shots(cell: Cell) -> dict[tuple[float, str], Shot] | None:
         track, name = cell.same_as.split("/")
-        return shots_of(run(workplace, sources[track]), name) if track in sources else None
+        return shots_of(rows(sources[track]), name) if track in sources else None
 
     return shots

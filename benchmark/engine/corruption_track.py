@@ -3,19 +3,20 @@
 import pyarrow as pa
 
 from benchmark.corruption import PERTURBATIONS, frames
-from benchmark.engine.clean_track import Progress, judge_clean, make_judge
-from benchmark.engine.rows import Outcome, RowBook, outcomes
+from benchmark.engine.clean_track import Progress, clean_outcomes, judged, make_judge
+from benchmark.engine.graph import Find
+from benchmark.engine.rows import Outcome, RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.randomness import Randomness, content_seed
 
 
-def run_corruption(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
+def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
     """Judge every frame of every sequence; one draw each, since 21 frames of one image repeat the question anyway."""
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
     judge = make_judge(workplace, unit)
-    clean = judge_clean(judge, split, workplace)
+    clean = clean_outcomes(workplace, unit, find, judge)
     judge.draws = 1
     corruption = workplace.matrix.corruption
     severities = workplace.profile.severities or corruption.severities
@@ -27,7 +28,7 @@ def run_corruption(workplace: Workplace, unit: Unit, progress: Progress) -> pa.T
             answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]
-                answers.append(outcomes(judge.judge(frame, labels, purposes, again=False)))
+                answers.append(judged(workplace, judge, frame, labels, purposes, again=False))
             for image in range(len(split)):
                 sequence = [answer[image] for answer in answers]
                 book.add(image, None, clean[image].pred, None, attack=name, severity=severity, **_lists(sequence))

@@ -1,6 +1,5 @@
 """The diagnostic track: attacks at a budget that nothing should survive, and the size of the gradient itself."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,16 +9,15 @@ import torch
 from benchmark.access import adaptive
 from benchmark.data.split import Split
 from benchmark.engine.attack_track import AttackTrack
+from benchmark.engine.batches import Batches
 from benchmark.engine.clean_track import Progress
-from benchmark.engine.examples import write_examples
+from benchmark.engine.graph import Find, Keep
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.host.client import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
-
-LOG = logging.getLogger(__name__)
 
 Measure = Callable[[Workplace, Unit, Split], Sequence[Mapping[str, float | None]]]
 """Gives the columns of each image's row."""
@@ -28,17 +26,9 @@ MEASUREMENTS = 5
 """Times that a decision is clocked, to find what it takes at the least."""
 
 
-def run_diagnostics(workplace: Workplace, unit: Unit, progress: Progress) -> pa.Table:
-    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions.
-
-    Example images are written beside the rows on the way.
-    """
-    if unit.chunk == 0:
-        try:
-            write_examples(workplace, unit)
-        except (Exception, SystemExit) as error:
-            LOG.warning("%s: no example images: %s", unit, reason_of(error))
-    attacked = AttackTrack(workplace, unit, lambda _cell: None).run(progress)
+def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Progress, keep: Keep) -> pa.Table:
+    """Run the diagnostic attacks, look at the adaptive gradient of every image of the chunk, and time decisions."""
+    attacked = AttackTrack(workplace, unit, find, lambda _cell: None, keep).run(progress)
     split = workplace.images_of(unit)
     book = RowBook(workplace, unit, split)
     measures: dict[str, Measure] = {GRADIENT: _gradient_sizes, INFERENCE: _decision_cost}
@@ -72,12 +62,18 @@ def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[
 
 def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float | None]]:
     """Largest absolute component of the margin's gradient at each image; None where one is not finite."""
-    images = split.images.to(workplace.device)
-    goal = workplace.task(unit.dataset).goal(split.labels.to(workplace.device))
-    seeds = [content_seed(split.dataset, name, "diagnostic", GRADIENT) for name in split.ids]
-    view = adaptive(workplace.target(unit), Randomness(seeds, workplace.device), workplace.profile.eot_samples)
-    rows = torch.arange(len(split))
-    seen = view.evaluate(images, goal.margin, rows).gradient.flatten(1).abs().cpu()
-    finite = seen.isfinite().all(dim=1).tolist()
-    sizes = seen.nan_to_num().amax(dim=1).tolist()
-    return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]
+    task = workplace.task(unit.dataset)
+    defense = workplace.target(unit)
+
+    def work(batch: list[int]) -> list[dict[str, float | None]]:
+        part = split.subset(batch)
+        images, goal = part.images.to(workplace.device), task.goal(part.labels.to(workplace.device))
+        seeds = [content_seed(part.dataset, name, "diagnostic", GRADIENT) for name in part.ids]
+        view = adaptive(defense, Randomness(seeds, workplace.device), workplace.profile.eot_samples)
+        rows = torch.arange(len(part))
+        seen = view.evaluate(images, goal.margin, rows).gradient.flatten(1).abs().cpu()
+        finite = seen.isfinite().all(dim=1).tolist()
+        sizes = seen.nan_to_num().amax(dim=1).tolist()
+        return [{"score": size if known else None} for size, known in zip(sizes, finite, strict=True)]
+
+    return Batches(split.images[0, 0].numel(), workplace.settings.batch_pixels).over(range(len(split)), work)

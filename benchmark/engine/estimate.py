@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.engine.graph import Graph
 from benchmark.engine.probe import Pace, paces
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Kind, Workplace
@@ -23,6 +24,12 @@ FITTED_ON = 32
 
 PER_BUDGET = 0.15
 """Seconds that an attack takes at a budget however few images are left to it: a small network is busy with steps."""
+
+BESIDE = {"fit": 0.9, "candidates": 0.7}
+"""Share of a unit's time that its nodes of a kind take."""
+
+LEAST = 0.1
+"""Seconds of a node of which nothing is known."""
 
 FRAMES = 21
 
@@ -127,6 +134,28 @@ def _nominal(cells: Sequence[Cell]) -> float:
             sizes.append(float(cell.params["epochs"]) * float(cell.params.get("images", FITTED_ON)) / FITTED_ON)
         total += len(cell.eps_255) * max(sizes, default=10.0) * float(cell.params.get("restarts", 1))
     return total
+
+
+def node_seconds(graph: Graph, seconds: Mapping[Unit, float]) -> dict[str, float]:
+    """Share out the seconds of each unit to compute between its rows and the nodes beside it; a shared node once.
+
+    Args:
+        graph: the run's.
+        seconds: of each of its units.
+    """
+    found = dict.fromkeys(graph.nodes, LEAST)
+    for key, node in graph.nodes.items():
+        if node.kind != "rows":
+            continue
+        whole = seconds[node.unit]
+        found[key] += whole
+        for kind, share in BESIDE.items():
+            beside = [one.key for one in graph.inputs[key] if one.kind == kind]
+            found[key] -= share * whole if beside else 0.0
+            for one in beside:
+                if one in found:
+                    found[one] = max(found[one], share * whole / len(beside))
+    return found
 
 
 def wall_seconds(units: Sequence[float], workers: int) -> float:

@@ -1,22 +1,37 @@
 """Evaluating submissions: plan the units, run them, join their rows."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
-from benchmark.engine.coinciding import draws_on
-from benchmark.engine.estimate import estimate, wall_seconds
-from benchmark.engine.pool import Event, work
-from benchmark.engine.run_unit import gap_table, part_path
+from benchmark.engine.driver import drive
+from benchmark.engine.estimate import LEAST, estimate, node_seconds, wall_seconds
+from benchmark.engine.examples import write_examples
+from benchmark.engine.executors import Engine, News, open_executor
+from benchmark.engine.graph import Node, examples_node, graph_of, rows_node
+from benchmark.engine.run_unit import gap_table
 from benchmark.engine.settings import RunSettings, Unit
+from benchmark.engine.store import Store
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.interrupts import listening
 from benchmark.matrix import Matrix
 from benchmark.results.schema import DIAGNOSTIC
-from benchmark.results.store import read_table, refuse_to_replace_official, write_table
+from benchmark.results.store import refuse_to_replace_official, write_table
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of a unit: a share done, the end (share 1), or a failure with its reason; ``text`` says what was at work."""
+
+    unit: Unit
+    share: float
+    failure: str = ""
+    finished: bool = False
+    text: str = ""
 
 
 @dataclass
@@ -125,60 +140,82 @@ def evaluate(
     on_event: Callable[[Event, float], None] = lambda _event, _share: None,
     admit: Callable[[str, str], None] = lambda _submission, _dataset: None,
     on_estimate: Callable[[float], None] = lambda _seconds: None,
+    engine: Engine | None = None,
 ) -> RunReport:
     """Run what is missing and write one file of rows per submission, data set and track.
 
-    Interrupted runs lose the unit in hand and nothing else: the same call goes on from there.
+    Interrupted runs lose the nodes in hand and nothing else: the same call goes on from there.
 
     Args:
         settings: how to run.
         submissions: names or folders.
         datasets: names of cards.
         tracks: names of tracks.
-        workers: processes.
+        workers: processes; one runs in this process.
         on_event: told each event and the share of the whole run that is done.
         admit: asked, before anything runs, about each submission on each data set with units to run; raises to refuse.
         on_estimate: told, before anything runs, how many seconds the run will take.
+        engine: another way to run than ``workers`` processes.
 
     Raises:
-        BenchError: bad names, missing data, a results folder that holds official rows this run must not replace, or
-            what ``admit`` raises.
+        BenchError: bad names, missing data, a results folder that holds official rows this run must not replace, an
+            engine that is not there, or what ``admit`` raises.
     """
     workplace = Workplace(settings)
+    store = Store(workplace)
     units = plan(workplace, submissions, datasets, tracks)
     for unit in units:
         refuse_to_replace_official(_file_of(workplace, unit), workplace.official)
     report = RunReport()
-    missing = [unit for unit in units if read_table(part_path(workplace, unit)) is None]
-    shares = dict.fromkeys(missing, 0.0)
-    for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing):
+    rows = [rows_node(workplace, unit) for unit in units]
+    pictures = [examples_node(workplace, unit) for unit in units if (unit.track, unit.chunk) == (DIAGNOSTIC, 0)]
+    graph = graph_of(workplace, [*rows, *pictures], store.holds)
+    missing = {node.key: node.unit for node in rows if node.key in graph.nodes}
+    for submission, dataset in dict.fromkeys((unit.submission, unit.dataset) for unit in missing.values()):
         admit(submission, dataset)
-    with listening():
-        seconds = estimate(workplace, missing, workers)
-    weight = {unit: taken + 0.1 for unit, taken in seconds.items()}
-    total = sum(weight.values())
-    on_estimate(wall_seconds(list(weight.values()), workers))
-    try:
-        settings.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(
-            f"results folder {settings.results} cannot be made ({error.strerror}); give another."
-        ) from None
-
-    def hear(event: Event) -> None:
-        shares[event.unit] = 1.0 if event.finished or event.failure else event.share
-        if event.failure:
-            report.failures[event.unit] = event.failure
-        on_event(event, sum(weight[unit] * share for unit, share in shares.items()) / max(0.1, total))
-
-    try:
+    with closing(open_executor(workplace, engine or Engine(workers=workers))) as executor:
         with listening():
-            work(settings, missing, workers, hear, lambda unit: draws_on(workplace, unit))
-    finally:
-        # Workers end in no fixed order; the report tells of failures in the order of the plan.
-        report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}
-        report.files += _join(workplace, units, report.failures)
+            weights = node_seconds(graph, estimate(workplace, graph.units, executor.width))
+        if executor.width > 1:
+            # Workers have hosts of their own.
+            workplace.close()
+        on_estimate(wall_seconds(list(weights.values()), executor.width))
+        _make_folder(settings.results)
+        shares = dict.fromkeys(graph.nodes, 0.0)
+        total = sum(weights.values())
+
+        def hear(news: News) -> None:
+            key = news.node.key
+            shares[key] = 1.0 if news.ended else news.share
+            share = sum(weights[key] * share for key, share in shares.items()) / max(LEAST, total)
+            # Who takes up what could not be computed says why in its own rows.
+            own = key in missing
+            failure = news.failure if own else ""
+            if failure:
+                report.failures[news.node.unit] = failure
+            finished = own and news.table is not None
+            on_event(Event(news.node.unit, news.share, failure, finished, str(news.node)), share)
+
+        try:
+            with listening():
+                drive(graph, store, executor, hear, weights if executor.width > 1 else None)
+        finally:
+            executor.close()
+            workplace.close()
+            # Nodes end in no fixed order; the report tells of failures in the order of the plan.
+            report.failures = {unit: report.failures[unit] for unit in units if unit in report.failures}
+            report.files += _join(workplace, store, rows, report.failures)
+            for node in pictures:
+                if (table := store.read(node)) is not None:
+                    write_examples(_file_of(workplace, node.unit).parent, table)
     return report
+
+
+def _make_folder(results: Path) -> None:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"results folder {results} cannot be made ({error.strerror}); give another.") from None
 
 
 def _file_of(workplace: Workplace, unit: Unit) -> Path:
@@ -186,16 +223,17 @@ def _file_of(workplace: Workplace, unit: Unit) -> Path:
     return workplace.settings.results / unit.dataset / name / f"{unit.track}.parquet"
 
 
-def _join(workplace: Workplace, units: Sequence[Unit], failures: dict[Unit, str]) -> list[Path]:
+def _join(workplace: Workplace, store: Store, rows: Sequence[Node], failures: dict[Unit, str]) -> list[Path]:
     """Write each track's rows in order of chunks; a unit without rows leaves a gap that says why.
 
     Where the run was broken off before a track was whole, an earlier file of that track is left as it is.
     """
     files: dict[Path, list[pa.Table]] = {}
     unfinished: set[Path] = set()
-    for unit in sorted(units, key=lambda unit: unit.chunk):
+    for node in sorted(rows, key=lambda node: node.unit.chunk):
+        unit = node.unit
         path = _file_of(workplace, unit)
-        table = read_table(part_path(workplace, unit))
+        table = store.read(node)
         if table is None:
             if unit not in failures:
                 unfinished.add(path)

@@ -3,7 +3,9 @@
 import io
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import pyarrow as pa
 import torch
 from PIL import Image
 from torch import Tensor
@@ -38,8 +40,8 @@ class Examples:
     pred: list[int]
 
 
-def write_examples(workplace: Workplace, unit: Unit) -> None:
-    """Attack six images of the official subset and write picture and words beside the entry's rows.
+def examples_table(workplace: Workplace, unit: Unit) -> pa.Table:
+    """Attack six images of the official subset; picture and words are one row.
 
     The attack is PGD with 20 steps on the margin through the whole defense, in L-inf: at the budget that ranks, where
     another norm ranks at that of the matrix in force.
@@ -47,9 +49,17 @@ def write_examples(workplace: Workplace, unit: Unit) -> None:
     ranking = workplace.matrix.ranking
     eps = (ranking if ranking.norm == Pgd.norm else rules().ranking).eps_255
     found = attacked_examples(workplace, unit, eps)
-    folder = workplace.settings.results / unit.dataset / workplace.entry(unit.submission).name
-    write_atomically(folder / PICTURE, picture(found))
-    write_atomically(folder / WORDS, (json.dumps(words(found, eps), indent=1) + "\n").encode())
+    told = (json.dumps(words(found, eps), indent=1) + "\n").encode()
+    return pa.table(
+        {PICTURE: pa.array([picture(found)], pa.large_binary()), WORDS: pa.array([told], pa.large_binary())}
+    )
+
+
+def write_examples(folder: Path, table: pa.Table) -> None:
+    """Write picture and words beside the entry's rows."""
+    (row,) = table.to_pylist()
+    for name, content in row.items():
+        write_atomically(folder / name, content)
 
 
 def attacked_examples(workplace: Workplace, unit: Unit, eps_255: float) -> Examples:

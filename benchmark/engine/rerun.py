@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.engine.evaluate import evaluate
-from benchmark.engine.pool import Event
+from benchmark.engine.evaluate import Event, evaluate
 from benchmark.engine.settings import RunSettings
 from benchmark.results.store import read_table
 

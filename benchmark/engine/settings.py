@@ -24,8 +24,10 @@ class RunSettings:
         profile: profile of the matrix.
         individual: every cell attacks every image.
         limit: at most so many images of the official subset; None for the profile's own number.
-        device: cpu or cuda.
-        batch_size: images attacked at once, a matter of memory.
+        device: cpu, cuda or one CUDA device such as cuda:1.
+        batch_size: images attacked at once at most, a matter of memory.
+        batch_pixels: pixels (height times width, summed over images) that pass through a defense at once at most; half
+            of it is tried when memory runs out.
         limits: what a defense may take of this machine.
         matrix: another matrix file than the one in force; its rows are never official.
     """
@@ -38,6 +40,7 @@ class RunSettings:
     limit: int | None = None
     device: str = "cpu"
     batch_size: int = 64
+    batch_pixels: int = 2**20
     matrix: Path | None = None
     limits: Limits = field(default_factory=Limits)
 

@@ -34,6 +34,9 @@ from benchmark.task.goal import Task
 REFERENCES = 512
 """Training images that attacks on features may imitate."""
 
+WHOLE = 0
+"""Bound that stands for the whole test split."""
+
 MOST_HOSTS = 16
 """Hosts that stay for units to come."""
 
@@ -58,7 +61,7 @@ class Workplace:
         self.matrix, self.matrix_hash = load_matrix(settings.matrix) if settings.matrix else load_matrix()
         self._residences: dict[tuple[str, str, str], Residence] = {}
         self.card = lru_cache(maxsize=None)(self._card)
-        self.split = lru_cache(maxsize=4)(self._split)
+        self._chosen = lru_cache(maxsize=4)(self._choose)
         self.entry = lru_cache(maxsize=None)(self._entry)
         self.entry_hash = lru_cache(maxsize=None)(self._entry_hash)
         self.kind = lru_cache(maxsize=None)(self._kind)
@@ -187,19 +190,26 @@ class Workplace:
         chosen = train.by_ids(reference_ids(train, REFERENCES))
         return References(chosen.images.to(self.device), chosen.labels.to(self.device))
 
-    def _split(self, dataset: str, track: str) -> Split:
-        card = self.card(dataset)
-        test = load_split(card, "test", self.root, self.settings.data_dir)
+    def split(self, dataset: str, track: str) -> Split:
+        """The images of a track: the whole test split, or so many of the official subset."""
         bounds = [self.settings.limit, self.profile.images]
         if track == CLEAN and not any(bounds):
-            return test
-        official = official_subset(card, test)
+            return self._chosen(dataset, WHOLE)
         if track == CORRUPTION:
             bounds += [self.matrix.corruption.images, self.profile.corruption_images]
         if track == DIAGNOSTIC:
             diagnostics = load_diagnostics()[0]
             bounds.append(diagnostics.images if self.profile.official else diagnostics.quick_images)
-        count = min([len(official), *(bound for bound in bounds if bound)])
+        return self._chosen(dataset, min((bound for bound in bounds if bound), default=None))
+
+    def _choose(self, dataset: str, bound: int | None) -> Split:
+        """At most ``bound`` images of the official subset, all of it for None; tracks of one bound share the images."""
+        card = self.card(dataset)
+        test = load_split(card, "test", self.root, self.settings.data_dir)
+        if bound == WHOLE:
+            return test
+        official = official_subset(card, test)
+        count = len(official) if bound is None else min(len(official), bound)
         return official.by_ids(stratified_ids(official, count, []))
 
     def chunks(self, dataset: str, track: str) -> int:
@@ -272,7 +282,7 @@ class Workplace:
             else "",
             self.split(unit.dataset, unit.track).content_hash,
             self.training_hash(unit.dataset) if "training" in needs and card.splits.trainable else "",
-            self.settings.device,
+            self.device.type,
             unit.track,
             *sorted({self.view_of(unit, cell) for cell in self._cells_behind(unit)}),
             unit.chunk,

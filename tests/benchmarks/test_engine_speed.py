@@ -1,8 +1,12 @@
 """What skipping saves: the default run beside ``--individual``, same verdicts; ratios stand in ``extra_info``."""
 
+import os
 import time
+from pathlib import Path
 
 import pytest
+
+from benchmark.engine import Engine, RunSettings, evaluate
 
 from ..engine.conftest import root, run  # noqa: F401  (fixtures)
 
@@ -37,3 +41,36 @@ def test_a_finished_run_costs_only_the_reading(benchmark, run, tmp_path):  # noq
     again = benchmark.pedantic(run, (["plain"], TRACKS, tmp_path), rounds=3)
     for track in TRACKS:
         assert again.rows("plain", track).equals(first.rows("plain", track))
+
+
+ENTRIES = ("natural", "pgd_at", "cushion_jpeg80", "medrdf_sp_mf")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CORES < 2, reason="two workers need two cores")
+def test_two_workers_take_at_most_as_long_as_one_divided_by_1_8(benchmark, tmp_path):
+    """As `make demo` runs it: the four entries, the quick profile, processes that start from nothing.
+
+    Both numbers are of processes, so that the start of a worker and the way of tables to the driver count. Another load
+    on this machine spoils the ratio.
+    """
+    settings = RunSettings(Path(__file__).parents[2], tmp_path, profile="quick")
+    tracks = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box", "adaptive")
+
+    def seconds(workers):
+        started = []
+        asked = RunSettings(**vars(settings) | {"results": tmp_path / str(workers)})
+        report = evaluate(
+            *(asked, ENTRIES, ["synthetic_cxr"], tracks),
+            on_estimate=lambda _: started.append(time.perf_counter()),
+            engine=Engine("processes", workers),
+        )
+        assert report.failures == {}
+        # The estimate before the run is no part of it.
+        return time.perf_counter() - started[0]
+
+    one = seconds(1)
+    two = benchmark.pedantic(seconds, (2,), rounds=1)
+    benchmark.extra_info["seconds of one worker per second of two"] = one / two
+    assert one / two >= 1.8

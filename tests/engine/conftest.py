@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.engine import RunReport, RunSettings, evaluate, pool, workplace
+from benchmark.engine import RunReport, RunSettings, evaluate, workplace
 from benchmark.matrix import load_matrix
 from benchmark.models import build_network
 from benchmark.results.schema import DIAGNOSTIC, NOT_IDENTITY
@@ -152,7 +152,7 @@ def small_matrix() -> Iterator[None]:
     fork = multiprocessing.get_context("fork")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workplace, "load_matrix", lambda path=MATRIX: load_matrix(path))
-        patch.setattr(pool.multiprocessing, "get_context", lambda _: fork)
+        patch.setattr(multiprocessing, "get_context", lambda _: fork)
         yield
 
 

@@ -10,9 +10,11 @@ import torch
 from pandas.testing import assert_frame_equal
 
 from benchmark.attacks import build
-from benchmark.engine import RunSettings, cell_run, pool
-from benchmark.engine.pool import Event
+from benchmark.engine import RunSettings, cell_run
+from benchmark.engine.executors import News, Task, processes
+from benchmark.engine.graph import rows_node
 from benchmark.engine.settings import Unit
+from benchmark.engine.workplace import Workplace
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task.classification import Classification
@@ -99,10 +101,11 @@ def test_every_worker_may_die_and_the_run_still_ends(run, plant):
 
 def test_a_worker_whose_run_was_killed_ends_in_silence_and_blames_no_attack(root, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(cell_run, "PATIENCE", 0)
+    settings = RunSettings(root=root, results=tmp_path, data_dir=root / "data")
     ours, theirs = multiprocessing.Pipe()
-    ours.send(Unit("plain", "toy", "black-box", 0))
+    ours.send(Task(rows_node(Workplace(settings), Unit("plain", "toy", "black-box", 0))))
     ours.close()
-    pool._serve(theirs, RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+    processes.serve(theirs, settings)
     assert "failed" not in caplog.text
     assert not list(tmp_path.rglob("*.parquet"))
 
@@ -220,11 +223,11 @@ def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
 
 
 def test_failures_are_told_in_the_order_of_the_plan_whichever_worker_ends_first(run, plant, monkeypatch):
-    def backwards(_settings, units, _workers, hear, _needs):
-        for unit in reversed(units):
-            hear(Event(unit, 0, failure="out of luck"))
+    def backwards(graph, _store, _executor, hear, _weights):
+        for node in reversed(graph.nodes.values()):
+            hear(News(node, failure="out of luck"))
 
-    monkeypatch.setattr(sys.modules["benchmark.engine.evaluate"], "work", backwards)
+    monkeypatch.setattr(sys.modules["benchmark.engine.evaluate"], "drive", backwards)
     result = run(["plain"], ["white-box"])
     chunks = [unit.chunk for unit in result.report.failures]
     assert chunks == sorted(chunks) != chunks[::-1]

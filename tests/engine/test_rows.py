@@ -204,7 +204,7 @@ def test_a_fitted_attack_gives_every_chunk_the_same_perturbation(whole):
     """Fitted once per entry and budget, its cost is spread evenly over the images."""
     fired = whole.rows("plain", "gray-box").query("not skipped")
     assert fired.groupby("eps_255").queries.nunique().tolist() == [1, 1]
-    assert len(list((whole.results / ".parts" / "toy" / "plain").glob("fit-uap-*.safetensors"))) == 2
+    assert len(list((whole.results / ".parts" / "toy" / "plain").glob("fit-uap-*.arrow"))) == 2
 
 
 def test_eot_costs_as_many_passes_as_it_averages(whole):

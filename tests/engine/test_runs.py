@@ -12,8 +12,10 @@ from pandas.testing import assert_frame_equal
 from benchmark.engine import RunReport, RunSettings, Unit
 from benchmark.engine import run_unit as run_unit_module
 from benchmark.engine.coinciding import draws_on
+from benchmark.engine.graph import rows_node
 from benchmark.engine.made_by import code_hash, code_of
-from benchmark.engine.run_unit import PARTS, part_path
+from benchmark.engine.settings import PARTS
+from benchmark.engine.store import Store
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 from benchmark.results.schema import DIAGNOSTIC
@@ -26,7 +28,7 @@ ATTACKS = ("black-box", "white-box", "adaptive")
 def assert_same_rows(one, other, submissions=SHIPPED, tracks=FILES):
     for submission in submissions:
         for track in tracks:
-            assert_frame_equal(one.identity(submission, track), other.identity(submission, track))
+            assert_frame_equal(one.identity(submission, track), other.identity(submission, track), check_exact=True)
 
 
 def finished_parts(results):
@@ -39,9 +41,9 @@ def computed(monkeypatch):
     names = []
     honest = run_unit_module._compute
 
-    def spy(workplace, unit, progress):
+    def spy(workplace, unit, *rest):
         names.append(str(unit))
-        return honest(workplace, unit, progress)
+        return honest(workplace, unit, *rest)
 
     monkeypatch.setattr(run_unit_module, "_compute", spy)
     return names
@@ -52,7 +54,7 @@ def test_a_whole_run_fails_nowhere_and_writes_a_file_per_submission_and_track(wh
     assert len(whole.report.files) == len(SHIPPED) * len(FILES)
 
 
-def test_four_workers_make_the_rows_of_one(whole, run):
+def test_four_workers_make_the_rows_of_one_to_the_last_bit(whole, run):
     submissions = ["plain", "voting"]
     assert_same_rows(whole, run(submissions, TRACKS, workers=4), submissions)
 
@@ -62,10 +64,10 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
     log = tmp_path / "computed.txt"
     honest = run_unit_module._compute
 
-    def spy(workplace, unit, progress):
+    def spy(workplace, unit, *rest):
         with log.open("a") as file:
             print(unit, file=file)
-        return honest(workplace, unit, progress)
+        return honest(workplace, unit, *rest)
 
     monkeypatch.setattr(run_unit_module, "_compute", spy)
     run([submission], ATTACKS, workers=4)
@@ -169,7 +171,7 @@ def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heal
     killed = []
 
     def kill(event, _share):
-        if not killed and not event.finished:
+        if not killed and event.text == str(event.unit) and not event.finished:
             killed.append(event.unit)
             for child in multiprocessing.active_children():
                 os.kill(child.pid, signal.SIGKILL)
@@ -257,7 +259,7 @@ def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypa
 def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
     def path_of(submission="plain", track="no-box", chunk=0, **settings):
         place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", **settings))
-        return part_path(place, Unit(submission, "toy", track, chunk))
+        return Store(place).path(rows_node(place, Unit(submission, "toy", track, chunk)))
 
     paths = [
         path_of(),
@@ -275,7 +277,7 @@ def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
 def part_names(root, results):
     """File names of the plain entry's first unit of each track."""
     place = Workplace(RunSettings(root=root, results=results, data_dir=root / "data"))
-    return {track: part_path(place, Unit("plain", "toy", track, 0)).name for track in TRACKS}
+    return {track: Store(place).path(rows_node(place, Unit("plain", "toy", track, 0))).name for track in TRACKS}
 
 
 def test_other_training_images_renew_the_tracks_whose_attacks_fit_on_them(root, tmp_path, monkeypatch):
