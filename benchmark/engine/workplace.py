@@ -18,7 +18,8 @@ from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.errors import BenchError
 from benchmark.host.client import HostFailed
-from benchmark.host.remote import RemoteDefense, Residence
+from benchmark.host.remote import RemoteDefense
+from benchmark.host.residence import Residence
 from benchmark.host.salt import salt_of
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics

@@ -12,7 +12,8 @@ from benchmark.attacks.pgd import Pgd
 from benchmark.data.registry import find_card, load_split
 from benchmark.defense.target import Target
 from benchmark.errors import BenchError
-from benchmark.host.remote import RemoteDefense, Residence
+from benchmark.host.remote import RemoteDefense
+from benchmark.host.residence import Residence
 from benchmark.memory import keep_freed_memory
 from benchmark.randomness import Randomness
 from benchmark.root import find_root

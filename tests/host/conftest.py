@@ -12,7 +12,8 @@ from benchmark.data.card import Card
 from benchmark.data.registry import find_card
 from benchmark.host.client import Host
 from benchmark.host.limits import Limits
-from benchmark.host.remote import RemoteDefense, Residence
+from benchmark.host.remote import RemoteDefense
+from benchmark.host.residence import Residence
 from benchmark.root import Root, find_root
 from benchmark.submission import Entry, find_entry
 from benchmark.submission.weights import save_weights

@@ -1,0 +1,158 @@
+"""Where a defense lives: its host, started anew where it has ended, and what the harness holds of its passes."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.host.client import Host, HostFailed
+from benchmark.host.limits import Limits
+from benchmark.host.sandbox import Isolation
+from benchmark.submission.building import BuildPlan
+
+DEATHS = 3
+"""Times that a defense may end its process before it is not started again."""
+
+
+FEWEST_UNFORKED = 500
+"""Calls, at least, that a host answers which cannot be forked; twice as many at most."""
+
+
+class Residence:
+    """Keeps a host of one defense, starting it anew where it has ended.
+
+    Args:
+        plan: what it builds.
+        device: where the defense runs.
+        limits: what it may take.
+        salt: what seeds are hashed with before the host sees them; with none it sees them as they are.
+
+    Raises:
+        BenchError: as :class:`~benchmark.host.client.Host`.
+        HostFailed: likewise.
+    """
+
+    def __init__(self, plan: BuildPlan, device: torch.device, limits: Limits | None = None, salt: str = "") -> None:
+        self._plan = plan
+        self.salt = salt
+        self._limits = limits or Limits()
+        self.device = device
+        self._failures: list[str] = []
+        self._number = 0
+        self._pace: float | None = None
+        self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+        self._held: set[int] = set()
+        self._released: list[int] = []
+        self._host = self._started()
+        self.facts = Facts(self._host.facts, plan.num_classes)
+
+    def _started(self) -> Host:
+        self._held.clear()
+        self._released.clear()
+        return Host(self._plan, str(self.device), self._limits)
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the defense is shut in."""
+        return self._host.isolation
+
+    def call(
+        self, message: Mapping[str, Any], images: Tensor, copies: float = 1, graph: bool = False
+    ) -> tuple[dict[str, Tensor], list[str], int]:
+        """Put a call about images to the host.
+
+        Returns:
+            The answer's tensors, the names of those that have a gradient, and the number of the forward pass, if held.
+
+        Raises:
+            CallFailed, HostFailed: as :meth:`~benchmark.host.client.Host.ask`; the second at once where the defense has
+                ended its process too often, or ever took too long.
+        """
+        self._number += 1
+        number = self._number
+        self._move_on()
+        passes = len(images) * copies
+        seconds = self._limits.seconds(passes, self._pace)
+        started = time.monotonic()
+        whole = {**message, "graph": number if graph else None}
+        tensors, told = self._ask(whole, {"images": images}, seconds, goes_on=bool(self._held), counts=True)
+        if passes:
+            taken = (time.monotonic() - started) / passes
+            self._pace = taken if self._pace is None else min(self._pace, taken)
+        if graph:
+            self._held.add(number)
+        differentiable = told.get("differentiable")
+        return tensors, differentiable if isinstance(differentiable, list) else [], number
+
+    def _move_on(self) -> None:
+        """Where a process cannot be forked, begin anew with a fresh import, at no time known beforehand."""
+        if self.device.type == "cpu" or self._held:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+            self._host.close()
+            self._host = self._started()
+
+    def gradient(self, number: int, cotangents: Mapping[str, Tensor], passes: float) -> Tensor:
+        """Gradient at the images of a forward pass that is held; raises as :meth:`call`."""
+        if number not in self._held:
+            raise HostFailed("the defense's process ended between a forward pass and its gradient")
+        seconds = self._limits.seconds(passes, self._pace)
+        message = {"op": "backward", "graph": number}
+        return self._ask(message, cotangents, seconds, goes_on=True, counts=False)[0]["gradient"]
+
+    def let_go(self, number: int) -> None:
+        """The forward pass will not be asked about again."""
+        if number in self._held:
+            self._held.discard(number)
+            self._released.append(number)
+
+    def renew(self) -> None:
+        """Let a pristine fork answer the next call."""
+        if not self._held:
+            self._host.renew()
+
+    def _ask(
+        self, message: Mapping[str, Any], tensors: Mapping[str, Tensor], seconds: float, goes_on: bool, counts: bool
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if not self._host.alive:
+            if not self._failures or len(self._failures) >= DEATHS or "took more than" in self._failures[-1]:
+                raise HostFailed(self._failures[-1] if self._failures else "the defense's process has ended")
+            self._host = self._started()
+        released, self._released = self._released, []
+        try:
+            return self._host.ask(message, tensors, seconds=seconds, release=released, goes_on=goes_on, counts=counts)
+        except HostFailed as error:
+            self._held.clear()
+            self._failures.append(str(error))
+            raise
+
+    def rest(self) -> None:
+        """Free what memory calls have taken, while others are asked."""
+        if not self._held:
+            self._host.rest()
+
+    def close(self) -> None:
+        """End the host."""
+        self._host.close()
+
+
+class Facts:
+    """What a host has told of its defense, taken as data."""
+
+    def __init__(self, told: Mapping[str, Any], classes: int) -> None:
+        layers = told.get("feature_layers")
+        if not isinstance(layers, list) or not all(isinstance(layer, str) for layer in layers):
+            raise HostFailed("the defense's process told nothing of its feature layers")
+        copies = told.get("copies")
+        self.num_classes = classes
+        self.stochastic = told.get("stochastic") is True
+        self.plain = told.get("plain") is True
+        self.alternative_backward = told.get("alternative_backward") is True
+        self.detects = told.get("detects") is True
+        self.feature_layers: tuple[str, ...] = tuple(layers)
+        self.copies = copies if type(copies) is int and copies > 0 else 1
