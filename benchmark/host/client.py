@@ -19,14 +19,14 @@ from benchmark.host.sandbox import Isolation, Sandbox
 from benchmark.host.wire import Arena, Garbled, receive, send
 from benchmark.submission.building import BuildPlan
 
-FEWEST, MOST = 12, 20
-"""Calls that one fork answers, at least and at most; how many is drawn anew each time and told to nobody."""
+SPREAD = 9
+"""How many numbers of calls a fork may have to answer."""
 
 WORTH = 0.06
 """Seconds of work for which a fork is made: a small network's goes on for so long, a fork costing it several calls."""
 
 MOST_OF_SMALL = 64
-"""Calls after which a small network's fork is replaced all the same, or up to :data:`FEWEST` before."""
+"""Calls after which a small network's fork is replaced all the same, or a few before."""
 
 AHEAD = 8
 """Calls before its end at which a fork's successor is made, while it works."""
@@ -168,8 +168,8 @@ class Host:
             if self._fork is not None:
                 self._end_forks(keep=int(self._spare is not None))
             self._fork, self._spare = self._spare or self._forked(), None
-            self._left = FEWEST + secrets.randbelow(MOST - FEWEST + 1)
-            self._at_most = self._left - MOST_OF_SMALL + secrets.randbelow(FEWEST)
+            self._left = self._limits.calls + secrets.randbelow(SPREAD)
+            self._at_most = min(0, self._left - MOST_OF_SMALL + secrets.randbelow(SPREAD))
             self._worked = 0.0
         self._left -= int(counts)
         if self._spare is None and self._left == AHEAD:

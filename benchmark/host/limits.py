@@ -34,6 +34,7 @@ class Limits:
         call: seconds for a call, before those for its images.
         image: further seconds for each image of a call.
         most: seconds that no call may exceed.
+        calls: calls that one fork answers at least, and up to eight more; how many is drawn anew and told to nobody.
     """
 
     memory: int = 3 << 30
@@ -44,6 +45,7 @@ class Limits:
     call: float = 30.0
     image: float = 2.0
     most: float = 1800.0
+    calls: int = 12
 
     def seconds(self, passes: float, pace: float | None = None) -> float:
         """Time for a call.

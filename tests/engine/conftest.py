@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmark.engine import RunReport, RunSettings, evaluate, workplace
+from benchmark.host.limits import Limits
 from benchmark.matrix import load_matrix
 from benchmark.models import build_network
 from benchmark.results.schema import DIAGNOSTIC, NOT_IDENTITY
@@ -32,6 +33,9 @@ TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box",
 FILES = (*TRACKS, DIAGNOSTIC)
 """Tracks that a run of all of them has files of: diagnostics come with the adaptive one."""
 MATRIX = Path(__file__).parent / "matrix.toml"
+STEADY = Limits(calls=2000)
+"""A fork of these networks, which answer at once, is kept for long; ``tests/host`` has those that are replaced."""
+
 SHIPPED = ("plain", "jpeg", "voting")
 
 CARD = f"""
@@ -211,7 +215,9 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., R
 
     def _run(submissions, tracks, results=None, workers=1, on_event=lambda *_: None, **settings):
         results = results or tmp_path_factory.mktemp("results")
-        asked = RunSettings(root=root, results=results, data_dir=root / "data", **settings)
+        asked = RunSettings(
+            **{"root": root, "results": results, "data_dir": root / "data", "limits": STEADY, **settings}
+        )
         names = [str(name) for name in submissions]
         with small_matrix():
             return Run(evaluate(asked, names, ["toy"], list(tracks), workers, on_event), results)

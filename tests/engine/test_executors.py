@@ -19,12 +19,14 @@ from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 from benchmark.results.schema import NOT_IDENTITY
 
+from .conftest import STEADY
+
 ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
 
 
 @pytest.fixture
 def settings(root, tmp_path):
-    return RunSettings(root=root, results=tmp_path / "results", data_dir=root / "data")
+    return RunSettings(root=root, results=tmp_path / "results", data_dir=root / "data", limits=STEADY)
 
 
 def tables(settings, engine):

@@ -19,7 +19,7 @@ from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task.classification import Classification
 
-from .conftest import COUNTS, MATRIX
+from .conftest import COUNTS, MATRIX, STEADY
 
 MARKED = "bool((images[:, 0, 0, 0] > 0.9).any())"
 """True of batches with an image of the last chunk."""
@@ -101,7 +101,7 @@ def test_every_worker_may_die_and_the_run_still_ends(run, plant):
 
 def test_a_worker_whose_run_was_killed_ends_in_silence_and_blames_no_attack(root, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(cell_run, "PATIENCE", 0)
-    settings = RunSettings(root=root, results=tmp_path, data_dir=root / "data")
+    settings = RunSettings(root=root, results=tmp_path, data_dir=root / "data", limits=STEADY)
     ours, theirs = multiprocessing.Pipe()
     ours.send(Task(rows_node(Workplace(settings), Unit("plain", "toy", "black-box", 0))))
     ours.close()

@@ -26,7 +26,7 @@ from benchmark.engine.store import Store
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 
-from .conftest import SHIPPED
+from .conftest import SHIPPED, STEADY
 
 ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
 
@@ -35,7 +35,7 @@ ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
 def place(root, tmp_path):
     """Make a run: ``place(**settings)``."""
     return lambda **settings: Workplace(
-        RunSettings(root=root, results=tmp_path / "results", data_dir=root / "data", **settings)
+        RunSettings(root=root, results=tmp_path / "results", data_dir=root / "data", limits=STEADY, **settings)
     )
 
 

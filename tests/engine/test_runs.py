@@ -20,7 +20,7 @@ from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
 from benchmark.results.schema import DIAGNOSTIC
 
-from .conftest import FILES, SHIPPED, TRACKS, Run
+from .conftest import FILES, SHIPPED, STEADY, TRACKS, Run
 
 ATTACKS = ("black-box", "white-box", "adaptive")
 
@@ -89,7 +89,7 @@ def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypat
 )
 def test_a_unit_waits_only_for_those_whose_rows_it_takes_over(root, tmp_path, unit, sources):
     submission, track = unit.split("/")
-    place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+    place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", limits=STEADY))
     found = draws_on(place, Unit(submission, "toy", track, 1))
     assert found == {Unit(submission, "toy", source, 1) for source in sources}
 
@@ -103,7 +103,7 @@ from benchmark.engine import RunSettings, evaluate
 if __name__ == "__main__":
     for workers in (1, 2):
         root, results = Path({str(root)!r}), Path({str(tmp_path)!r}) / str(workers)
-        settings = RunSettings(root=root, results=results, data_dir=root / "data")
+        settings = RunSettings(root=root, results=results, data_dir=root / "data", limits=STEADY)
         report = evaluate(settings, ["voting", "plain"], ["toy"], ["clean"], workers)
         assert report.failures == {{}}, report
 """
@@ -258,7 +258,7 @@ def test_a_part_of_another_matrix_is_not_taken(run, tmp_path, computed, monkeypa
 
 def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
     def path_of(submission="plain", track="no-box", chunk=0, **settings):
-        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", **settings))
+        place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", limits=STEADY, **settings))
         return Store(place).path(rows_node(place, Unit(submission, "toy", track, chunk)))
 
     paths = [
@@ -276,7 +276,7 @@ def test_parts_differ_by_everything_that_can_alter_a_row(root, tmp_path):
 
 def part_names(root, results):
     """File names of the plain entry's first unit of each track."""
-    place = Workplace(RunSettings(root=root, results=results, data_dir=root / "data"))
+    place = Workplace(RunSettings(root=root, results=results, data_dir=root / "data", limits=STEADY))
     return {track: Store(place).path(rows_node(place, Unit("plain", "toy", track, 0))).name for track in TRACKS}
 
 

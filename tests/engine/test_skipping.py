@@ -10,7 +10,7 @@ from benchmark.engine.cell_run import CellRun
 from benchmark.engine.workplace import Workplace
 from benchmark.results.schema import REPEATED
 
-from .conftest import MATRIX, SHIPPED
+from .conftest import MATRIX, SHIPPED, STEADY
 
 ATTACKS = ("no-box", "black-box", "gray-box", "white-box", "adaptive")
 
@@ -174,7 +174,7 @@ def test_the_white_box_square_of_a_defended_system_asks_its_undefended_classifie
 
 
 def test_same_seed_wherever_method_parameters_and_budget_are_the_same(root, tmp_path):
-    place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data"))
+    place = Workplace(RunSettings(root=root, results=tmp_path, data_dir=root / "data", limits=STEADY))
 
     def seeds(submission, track):
         unit = Unit(submission, "toy", track, 0)
