@@ -59,7 +59,12 @@ class Judge:
         self.draws = draws if defense.stochastic else 1
 
     def judge(
-        self, images: Tensor, labels: Tensor, purpose: Sequence[Sequence[object]], again: bool = True
+        self,
+        images: Tensor,
+        labels: Tensor,
+        purpose: Sequence[Sequence[object]],
+        again: bool = True,
+        fresh: bool = True,
     ) -> Judgement:
         """Decide, then compare.
 
@@ -68,11 +73,14 @@ class Judge:
             labels: (N,) int64; used after the defense has decided.
             purpose: per image what its randomness derives from (data set, sample, cell ...).
             again: whether a deterministic defense is asked a second time, in other batches.
+            fresh: whether the defense's process must not have been asked before; a memory could serve it again.
 
         Raises:
             RuntimeError: the defense's answer has the wrong shape, is not finite, or is another one when the images
                 come in another batch; such images have no verdict.
         """
+        if fresh:
+            self._defense.renew()
         decisions = [self._decide(images, purpose, draw) for draw in range(self.draws)]
         if again and not self._defense.stochastic:
             self._ask_again(images, purpose, decisions[0])
@@ -84,6 +92,7 @@ class Judge:
 
         Rounding may tip single images of a defense that rounds inside, never most of them.
         """
+        self._defense.renew()
         order = list(range(len(images)))[::-1]
         parts = [order[: len(order) // 3], order[len(order) // 3 :]]
         changed = 0

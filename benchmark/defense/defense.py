@@ -208,6 +208,9 @@ class Defense(nn.Module):
         logits: Tensor = self.classifier(images)
         return logits
 
+    def renew(self) -> None:
+        """As :meth:`~benchmark.defense.target.Target.renew`; this process is the only one."""
+
     def check_layers(self, layers: Sequence[str]) -> None:
         """Make sure that the classifier has these feature layers; raises as :func:`check_layers`."""
         check_layers(self.classifier, layers)

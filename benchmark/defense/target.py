@@ -68,6 +68,10 @@ class Target(Protocol):
         """Differentiable acceptance score (S, N) of a detector."""
         ...
 
+    def renew(self) -> None:
+        """Let the next call meet a process that has not been asked, where there is one."""
+        ...
+
     def check_layers(self, layers: Sequence[str]) -> None:
         """Raise BenchError where the classifier has no such feature layer."""
         ...

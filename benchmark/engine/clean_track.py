@@ -44,11 +44,12 @@ def judged(
     labels: Tensor,
     purposes: Sequence[Sequence[object]],
     again: bool = True,
+    fresh: bool = True,
 ) -> list[Outcome]:
     """What the deployed system says to images (N, C, H, W), as many at once as memory takes; see :class:`Judge`."""
 
     def work(batch: list[int]) -> list[Outcome]:
-        return outcomes(judge.judge(images[batch], labels[batch], [purposes[image] for image in batch], again))
+        return outcomes(judge.judge(images[batch], labels[batch], [purposes[image] for image in batch], again, fresh))
 
     return Batches(images[0, 0].numel(), workplace.settings.batch_pixels).over(range(len(images)), work)
 

@@ -28,7 +28,7 @@ def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progr
             answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]
-                answers.append(judged(workplace, judge, frame, labels, purposes, again=False))
+                answers.append(judged(workplace, judge, frame, labels, purposes, again=False, fresh=number == 0))
             for image in range(len(split)):
                 sequence = [answer[image] for answer in answers]
                 book.add(image, None, clean[image].pred, None, attack=name, severity=severity, **_lists(sequence))

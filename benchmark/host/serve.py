@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 import torch
 
-from benchmark.defense import Defense
 from benchmark.defense.rollback import Rollback
 from benchmark.errors import BenchError
 from benchmark.host.calls import Answer, Served
@@ -42,19 +41,19 @@ def zygote(line: socket.socket) -> NoReturn:
             except BenchError as error:
                 send(line, {"error": {"kind": "entry", "type": "BenchError", "message": str(error)}})
                 os._exit(0)
-            served = Served(defense, device)
+            served = _Restoring(Served(defense, device))
             send(line, {"facts": served.facts()})
             if device.type == "cpu":
                 _fork_when_asked(line, arena, served)
             else:
                 # A process that has used a GPU cannot be forked.
-                _answer(line, arena, _Restoring(served, defense))
+                _answer(line, arena, served)
     except (EOFError, OSError, Garbled):
         pass
     os._exit(0)
 
 
-def _fork_when_asked(line: socket.socket, arena: Arena, served: Served) -> None:
+def _fork_when_asked(line: socket.socket, arena: Arena, served: "_Restoring") -> None:
     gc.collect()
     # A collection in a fork would write to every page that it shares with this process.
     gc.freeze()
@@ -87,7 +86,7 @@ def _end(process: int) -> None:
         os.waitpid(process, 0)
 
 
-def _answer(line: socket.socket, arena: Arena, asked: "Served | _Restoring | Trial") -> None:
+def _answer(line: socket.socket, arena: Arena, asked: "_Restoring | Trial") -> None:
     """Answer calls until the harness hangs up; what the defense raises is told, and is no end."""
     while True:
         try:
@@ -127,11 +126,15 @@ def _as_message(error: BaseException) -> dict[str, str]:
 
 
 class _Restoring:
-    """Restores what a call left behind in the defense, where the process cannot be forked."""
+    """Restores what a call left behind in the defense's own objects; the rest of a process is restored by forking.
 
-    def __init__(self, served: Served, defense: Defense) -> None:
+    Without it a defense could answer a fork's second question from what it remembers of the first.
+    """
+
+    def __init__(self, served: Served) -> None:
         self._served = served
-        self._guard = Rollback(defense)
+        self._guard = Rollback(served.defense)
+        self.facts = served.facts
 
     def release(self, numbers: list[int]) -> None:
         """As :meth:`Served.release`."""

@@ -76,18 +76,6 @@ class Cropped(Stage):
         return cropped + 0 * images
 
 
-class Tired(Stage):
-    """Answers truly three times and then about the negative of the image: attacks take far more looks than judges."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
-
-    def apply_true(self, images: Tensor, draw: Randomness) -> Tensor:
-        self.asked += 1
-        return images if self.asked <= 3 else 1 - images
-
-
 class Saturated(nn.Module):
     """Multiplies the logits by a thousand: a softmax that is 0 or 1, and a cross-entropy without gradient."""
 
@@ -182,7 +170,6 @@ PLANTS = {
     "stochastic dropout": staged(Dropout),
     "shattering noise": staged(Shattered),
     "random crop": staged(Cropped),
-    "stateful counter": staged(Tired),
 }
 
 

@@ -176,7 +176,7 @@ def test_a_matrix_file_whose_attack_has_another_norm_is_refused(here, tmp_path, 
         (("one-pixel", *NATURAL, "--eps", "1025"), "give a whole number from 1 to 1024, the pixels of an image."),
         (("pgd-20", *NATURAL, "--matrix", "none.toml"), "the matrix file none.toml is missing"),
         (("pgd-20", "-s", "natural", "-d", "dermamnist"), "does not name the data set 'dermamnist'; it names"),
-        (("pgd-20", *NATURAL, "--device", "tpu"), "device 'tpu' is unknown; choose cpu or cuda."),
+        (("pgd-20", *NATURAL, "--device", "tpu"), "device 'tpu' is unknown; choose cpu, cuda or cuda:N"),
     ],
 )
 def test_a_mistake_is_answered_by_one_sentence(here, arguments, told):

@@ -9,9 +9,11 @@ from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 from benchmark.host import sandbox
 from benchmark.host.client import MOST_OF_SMALL
+from benchmark.judge import Judge
 from benchmark.randomness import Randomness
+from benchmark.task.classification import Classification
 
-from .conftest import Build
+from .conftest import CLASSES, Build
 
 shut_in = pytest.mark.skipif(bool(sandbox.why_unavailable()), reason=sandbox.why_unavailable() or "available")
 
@@ -193,6 +195,61 @@ def build(context):
     return Reaching(linear(context), context.num_classes)
 """
     assert highest(build(code), images, 1) == 0
+
+
+REMEMBERING = """
+class Remembering(Defense):
+    def predict(self, images, draw):
+        said = super().predict(images, draw)
+        if not MEMORY:
+            MEMORY.append((images.clone(), said))
+        seen, first = MEMORY[0]
+        near = (images - seen).abs().amax() < 0.2 if images.shape == seen.shape else False
+        return first if near else said
+
+def build(context):
+    defense = Remembering(linear(context), context.num_classes)
+    PLACE
+    return defense
+"""
+"""A defense that repeats what it said of the first images that it saw, on all that are near."""
+
+PLACES = {
+    "the defense": ("self.memory", "defense.memory = []"),
+    "a module": ("MEMORY", "global MEMORY\n    MEMORY = []"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_judge_never_hears_of_attacked_images_what_was_said_of_clean_ones(
+    build: Build, images: torch.Tensor, place: str
+) -> None:
+    name, made = PLACES[place]
+    code = REMEMBERING.replace("MEMORY", name).replace("PLACE", made.replace("MEMORY", name))
+    target, honest = build(code), build()
+    judge = Judge(target, Classification(CLASSES), 1, torch.device("cpu"))
+    for step in range(4):
+        attacked = (images + 0.04 * step * torch.ones_like(images).cumsum(dim=3) / 8).clamp(0, 1)
+        truth = honest.predict(attacked, Randomness(range(5)))
+        purposes = [("toy", f"{image}", step) for image in range(5)]
+        assert torch.equal(judge.judge(attacked, truth.label, purposes).first.probs, truth.probs)
+
+
+def test_what_a_defense_remembers_in_its_own_objects_is_gone_after_each_call(
+    build: Build, images: torch.Tensor
+) -> None:
+    code = """
+class Counting(Defense):
+    asked = 0
+    def predict(self, images, draw):
+        self.asked += 1
+        said = super().predict(images, draw)
+        return Decision(said.probs, said.label, torch.full((len(images),), float(self.asked)))
+
+def build(context):
+    return Counting(linear(context), context.num_classes)
+"""
+    assert highest(build(code), images, 30) == 1
 
 
 def test_target_and_judge_share_nothing(build: Build, images: torch.Tensor) -> None:
