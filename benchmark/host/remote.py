@@ -24,6 +24,9 @@ DEATHS = 3
 """Times that a defense may end its process before it is not started again."""
 
 
+MOST_COPIES = 1_000_000
+"""Random copies of a vote that are believed."""
+
 FEWEST_UNFORKED = 500
 """Calls, at least, that a host answers which cannot be forked; twice as many at most."""
 
@@ -129,7 +132,11 @@ class Residence:
         if not self._host.alive:
             if not self._failures or len(self._failures) >= DEATHS or "took more than" in self._failures[-1]:
                 raise HostFailed(self._failures[-1] if self._failures else "the defense's process has ended")
-            self._host = self._started()
+            try:
+                self._host = self._started()
+            except HostFailed as error:
+                self._failures.append(str(error))
+                raise
         released, self._released = self._released, []
         try:
             return self._host.ask(message, tensors, seconds=seconds, release=released, goes_on=goes_on, counts=counts)
@@ -162,7 +169,7 @@ class _Facts:
         self.alternative_backward = told.get("alternative_backward") is True
         self.detects = told.get("detects") is True
         self.feature_layers: tuple[str, ...] = tuple(layers)
-        self.copies = copies if type(copies) is int and copies > 0 else 1
+        self.copies = copies if type(copies) is int and 0 < copies <= MOST_COPIES else 1
 
 
 class RemoteDefense:

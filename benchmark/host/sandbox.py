@@ -58,8 +58,12 @@ class Sandbox:
             host: its process.
             forks: how many forks of it are meant to be there.
         """
-        for name in os.listdir(self.scratch):  # noqa: PTH208 (a descriptor)
-            _remove(name, self.scratch)
+        try:
+            for name in os.listdir(self.scratch):  # noqa: PTH208 (a descriptor)
+                _remove(name, self.scratch)
+        except (OSError, RecursionError):
+            # Folders in folders without end, or somebody who still writes there.
+            return "files that cannot be removed"
         # Who has lost its parent is given to the first process, which has one child of its own: what keeps the place.
         return "processes running" if len(_descendants([self.inside, host])) > 1 + forks else ""
 
@@ -143,6 +147,8 @@ def _arguments(folder: Path, limits: Limits) -> list[str]:
         *hidden,
         *("--ro-bind", str(folder), ENTRY),
         *("--proc", "/proc", "--dev", "/dev", *_devices(), "--remount-ro", "/dev"),
+        # Root outside is root inside: the system's settings below /proc/sys would be its to write.
+        *("--remount-ro", "/proc"),
         *("--perms", "0700", "--size", str(limits.scratch), "--tmpfs", "/tmp"),
         *("--remount-ro", "/", "--chdir", "/"),
     ]
