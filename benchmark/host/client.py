@@ -32,6 +32,10 @@ AHEAD = 8
 """Calls before its end at which a fork's successor is made, while it works."""
 
 
+LONGEST_TEXT = 4000
+"""Characters of what a host tells of an error."""
+
+
 class HostFailed(RuntimeError):
     """A host has ended, does not answer, or answers nonsense: a gap, and no success of its defense."""
 
@@ -52,6 +56,7 @@ class Host:
     Attributes:
         facts: what the host tells of the defense that it has built; empty on trial.
         isolation: how it is shut in.
+        forks: how many forks have been made of it.
 
     Raises:
         BenchError: the entry cannot be built.
@@ -69,11 +74,16 @@ class Host:
         self._left = 0
         self._at_most = 0
         self._worked = 0.0
-        self._forks = device == "cpu" and not trial
+        self._on_cpu = device == "cpu"
+        self._forks = self._on_cpu and not trial
         self.facts: dict[str, Any] = {}
+        self.forks = 0
         self.isolation: Isolation = "process"
         try:
             self._start(plan, device, trial)
+        except (Garbled, CallFailed) as error:
+            self.close()
+            raise HostFailed(f"the defense's process told nonsense while building the defense: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -100,7 +110,9 @@ class Host:
             BenchError: it keeps something.
         """
         left = self._sandbox.left_behind(self._process, 0) if self._sandbox else ""
-        kept = f"leaves {left}" if left else sandbox.shared_by_forks(self._process)
+        # A GPU's driver has files of its own, and what uses one is not forked.
+        shared = sandbox.shared_by_forks(self._process) if self._on_cpu and not left else ""
+        kept = f"leaves {left}" if left else shared
         if kept:
             raise BenchError(f"{plan.code}: the defense {kept}; close it before build returns.")
 
@@ -192,6 +204,7 @@ class Host:
             self._fork = None
         send(self._zygote, {"keep": keep})
         self._heard(self._zygote, self._limits.call, "ending a process of its own")
+        self._arena.empty()
         if self._sandbox is not None:
             left = self._sandbox.left_behind(self._process, keep)
             if left:
@@ -201,6 +214,7 @@ class Host:
     def _forked(self) -> socket.socket:
         """The line to a new fork, which may still be on its way."""
         assert self._zygote is not None
+        self.forks += 1
         ours, theirs = socket.socketpair()
         with theirs:
             send(self._zygote, {}, [theirs.fileno()])
@@ -244,11 +258,12 @@ class Host:
         if not isinstance(error, dict):
             raise Garbled("an error that is no table")
         if error.get("kind") == "entry":
-            raise BenchError(str(error.get("message")))
+            raise BenchError(_clipped(error.get("message")))
+        said = f"{_clipped(error.get('type'))}: {_clipped(error.get('message'))}"
         if error.get("kind") == "host":
             self.close()
-            raise HostFailed(f"no process for the defense: {error.get('type')}: {error.get('message')}")
-        raise CallFailed(f"{error.get('type')}: {error.get('message')}{error.get('place', '')}")
+            raise HostFailed(f"no process for the defense: {said}")
+        raise CallFailed(said + _clipped(error.get("place", "")))
 
     def close(self) -> None:
         """End the host and everything that it has started."""
@@ -266,6 +281,11 @@ class Host:
         if self._arena is not None:
             self._arena.close()
             self._arena = None  # type: ignore[assignment]
+
+
+def _clipped(told: object) -> str:
+    """What a host tells, no longer than anybody would read: it goes into every row of a gap."""
+    return str(told)[:LONGEST_TEXT]
 
 
 def reason_of(error: BaseException) -> str:

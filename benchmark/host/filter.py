@@ -29,7 +29,31 @@ REFUSED = {
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
+    # Locks and watches on files that all hosts see, and what tells which of their pages are in memory.
+    "flock": (73, 32),
+    "inotify_init": (253, 26),
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
+    "mincore": (27, 232),
+    "fadvise64": (221, 223),
+    "preadv2": (327, 286),
+    "cachestat": (451, 451),
+    # A user's own namespace would let it mount folders of no bounded size.
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "mount_setattr": (442, 442),
 }
+
+FCNTL = (72, 25)
+"""Number of the call, as in :data:`REFUSED`, of which only some commands are refused."""
+
+LOCKS = (5, 6, 7, 36, 37, 38, 1024, 1026)
+"""Those commands: to ask for, set and wait for a lock, of either kind; to lease; to watch a folder."""
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 """Column above, and the kernel's own number of the architecture (linux/audit.h)."""
@@ -61,8 +85,14 @@ def refuse() -> bool:
 
 def _filter(column: int, architecture: int) -> bytes:
     """The filter's instructions (linux/filter.h): fail the refused calls, and every call of another architecture."""
-    numbers = sorted(row[column] for row in REFUSED.values())
+    numbers = sorted({row[column] for row in REFUSED.values()})
     steps = [(_LOAD, 0, 0, 4), (_JUMP_IF_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _FAIL), (_LOAD, 0, 0, 0)]
+    # Of fcntl, locks and leases are refused: the command is the second argument.
+    steps.append((_JUMP_IF_EQUAL, 0, len(LOCKS) + 3, FCNTL[column]))
+    steps.append((_LOAD, 0, 0, 24))
+    for place, command in enumerate(LOCKS):
+        steps.append((_JUMP_IF_EQUAL, len(LOCKS) - place, 0, command))
+    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _FAIL)]
     for place, number in enumerate(numbers):
         steps.append((_JUMP_IF_EQUAL, len(numbers) - place + 1, 0, number))
     # The other way to number the calls of x86_64.

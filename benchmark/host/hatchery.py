@@ -5,11 +5,13 @@ hosts. It is started with a bare environment, imports no entry, and ends when th
 """
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import socket
 import sys
+import tempfile
 from typing import Any, NoReturn
 
 import torch
@@ -30,6 +32,9 @@ def main(number: int) -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     _warm_up()
+    gc.collect()
+    # A host then looks through its own entry's objects only, and writes to no page that it shares with this process.
+    gc.freeze()
     listener = socket.socket(fileno=number)
     lines: list[socket.socket] = []
     while True:
@@ -111,6 +116,8 @@ def _live(request: dict[str, Any], host_line: int) -> NoReturn:
         os.setsid()
         if request["inside"] is None:
             die_with_parent()
+        if request["inside"] is not None:
+            os.environ["TMPDIR"], tempfile.tempdir = sandbox.SCRATCH, None
         _quiet(request["output"])
         restrain(Limits(**request["limits"]), alone=request["inside"] is not None)
         # Until its entry is built the harness may look at what it holds.

@@ -18,6 +18,9 @@ from benchmark.host.residence import Residence
 from benchmark.host.sandbox import Isolation
 from benchmark.randomness import Randomness, content_seed
 
+_DECIDED = {"probs": torch.float32, "label": torch.int64, "score": torch.float32, "copies": torch.int64}
+"""Parts of a decision and their types."""
+
 
 class RemoteDefense:
     """A :class:`~benchmark.defense.target.Target` whose passes run in a host.
@@ -84,6 +87,14 @@ class RemoteDefense:
         missing = {"probs", "label"} - set(told)
         if missing:
             raise HostFailed(f"the defense's decision lacks {min(missing)}")
+        for name, value in told.items():
+            wanted = _DECIDED.get(name)
+            if wanted != value.dtype or len(value) != len(images):
+                raise HostFailed(
+                    f"the defense's decision has {name} of type {value.dtype} and shape {tuple(value.shape)}"
+                )
+        if bool(((told["label"] < -1) | (told["label"] >= self.num_classes)).any()):
+            raise HostFailed("the defense's decision has a label that is no class")
         return Decision(told["probs"], told["label"], told.get("score"), told.get("copies"))
 
     def flops(self, images: Tensor, draw: Randomness) -> int:

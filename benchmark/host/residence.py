@@ -17,6 +17,12 @@ DEATHS = 3
 """Times that a defense may end its process before it is not started again."""
 
 
+MOST_COPIES = 1_000_000
+"""Random copies of a vote that are believed."""
+
+FEWEST_FORKS = 24
+"""Forks, at least, that come from one process before another is built; twice as many at most."""
+
 FEWEST_UNFORKED = 500
 """Calls, at least, that a host answers which cannot be forked; twice as many at most."""
 
@@ -43,7 +49,7 @@ class Residence:
         self._failures: list[str] = []
         self._number = 0
         self._pace: float | None = None
-        self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+        self._left = self._most_forks = 0
         self._held: set[int] = set()
         self._released: list[int] = []
         self._host = self._started()
@@ -52,6 +58,8 @@ class Residence:
     def _started(self) -> Host:
         self._held.clear()
         self._released.clear()
+        self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+        self._most_forks = FEWEST_FORKS + secrets.randbelow(FEWEST_FORKS)
         return Host(self._plan, str(self.device), self._limits)
 
     @property
@@ -88,12 +96,15 @@ class Residence:
         return tensors, differentiable if isinstance(differentiable, list) else [], number
 
     def _move_on(self) -> None:
-        """Where a process cannot be forked, begin anew with a fresh import, at no time known beforehand."""
-        if self.device.type == "cpu" or self._held:
+        """Now and then, at no time known beforehand, build the defense anew, with a fresh import.
+
+        Forks could learn from the process that they come from how many there were, and a process on a GPU has none.
+        """
+        if self._held or not self._host.alive:
             return
         self._left -= 1
-        if self._left < 0:
-            self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
+        due = self._host.forks > self._most_forks if self.device.type == "cpu" else self._left < 0
+        if due:
             self._host.close()
             self._host = self._started()
 
@@ -122,7 +133,11 @@ class Residence:
         if not self._host.alive:
             if not self._failures or len(self._failures) >= DEATHS or "took more than" in self._failures[-1]:
                 raise HostFailed(self._failures[-1] if self._failures else "the defense's process has ended")
-            self._host = self._started()
+            try:
+                self._host = self._started()
+            except HostFailed as error:
+                self._failures.append(str(error))
+                raise
         released, self._released = self._released, []
         try:
             return self._host.ask(message, tensors, seconds=seconds, release=released, goes_on=goes_on, counts=counts)
@@ -155,4 +170,4 @@ class Facts:
         self.alternative_backward = told.get("alternative_backward") is True
         self.detects = told.get("detects") is True
         self.feature_layers: tuple[str, ...] = tuple(layers)
-        self.copies = copies if type(copies) is int and copies > 0 else 1
+        self.copies = copies if type(copies) is int and 0 < copies <= MOST_COPIES else 1

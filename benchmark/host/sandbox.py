@@ -25,6 +25,9 @@ Isolation = Literal["bwrap", "process", "none"]
 ENTRY = "/entry"
 """Where a host finds its entry's folder."""
 
+SCRATCH = "/scratch"
+"""Its temporary folder, which ``/tmp`` is another name for."""
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
@@ -58,8 +61,12 @@ class Sandbox:
             host: its process.
             forks: how many forks of it are meant to be there.
         """
-        for name in os.listdir(self.scratch):  # noqa: PTH208 (a descriptor)
-            _remove(name, self.scratch)
+        try:
+            for name in os.listdir(self.scratch):  # noqa: PTH208 (a descriptor)
+                _remove(name, self.scratch)
+        except (OSError, RecursionError):
+            # Folders in folders without end, or somebody who still writes there.
+            return "files that cannot be removed"
         # Who has lost its parent is given to the first process, which has one child of its own: what keeps the place.
         return "processes running" if len(_descendants([self.inside, host])) > 1 + forks else ""
 
@@ -104,7 +111,9 @@ def make(folder: Path, limits: Limits) -> Sandbox:
         raise Unavailable(f"bubblewrap makes no sandbox here ({reason or 'it says nothing'})")
     keeper.stderr.close()
     inside = int(json.loads(facts)["child-pid"])
-    return Sandbox(keeper, inside, os.open(f"/proc/{inside}/root/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    return Sandbox(
+        keeper, inside, os.open(f"/proc/{inside}/root{SCRATCH}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    )
 
 
 def _remove(name: str, folder: int) -> None:
@@ -139,13 +148,23 @@ def _arguments(folder: Path, limits: Limits) -> list[str]:
     return [
         *("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin"),
+        *_temporary(limits),
         *shown,
         *hidden,
         *("--ro-bind", str(folder), ENTRY),
         *("--proc", "/proc", "--dev", "/dev", *_devices(), "--remount-ro", "/dev"),
-        *("--perms", "0700", "--size", str(limits.scratch), "--tmpfs", "/tmp"),
+        # Root outside is root inside: the system's settings below /proc/sys would be its to write.
+        *("--remount-ro", "/proc"),
         *("--remount-ro", "/", "--chdir", "/"),
     ]
+
+
+def _temporary(limits: Limits) -> list[str]:
+    """The temporary folder; where packages lie below the real one, its name must keep on leading to them."""
+    scratch = ["--perms", "0700", "--size", str(limits.scratch), "--tmpfs", SCRATCH]
+    if any(path.is_relative_to("/tmp") for path in _packages()):
+        return scratch
+    return [*scratch, "--symlink", SCRATCH.lstrip("/"), "/tmp"]
 
 
 def _devices() -> list[str]:

@@ -25,6 +25,9 @@ CAPACITY = 4 << 30
 LONGEST = 64 << 20
 """Bytes of the longest message."""
 
+MOST_TENSORS = 1024
+"""Tensors in a message."""
+
 _LENGTH = struct.Struct("!I")
 
 _DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
@@ -83,8 +86,9 @@ class Arena:
             Garbled: the description is none of :meth:`put`.
         """
         found: dict[str, Tensor] = {}
-        if not isinstance(told, list):
-            raise Garbled("tensors are not described by a list")
+        if not isinstance(told, list) or len(told) > MOST_TENSORS:
+            raise Garbled(f"tensors are not described by a list of at most {MOST_TENSORS}")
+        free = 0
         for one in told:
             if not isinstance(one, list) or len(one) != 4:
                 raise Garbled("a tensor is not described by four facts")
@@ -92,14 +96,22 @@ class Arena:
             if not isinstance(name, str) or not isinstance(kind, str) or kind not in _DTYPES:
                 raise Garbled(f"a tensor has type {kind!r}")
             sizes = [place, *shape] if isinstance(shape, list) else [-1]
-            if any(type(size) is not int or size < 0 for size in sizes) or len(sizes) > 9:
+            if any(type(size) is not int or not 0 <= size <= CAPACITY for size in sizes) or len(sizes) > 9:
+                raise Garbled(f"tensor {name!r} has shape {str(shape)[:200]}")
+            if math.prod(max(size, 1) for size in shape) > CAPACITY:
                 raise Garbled(f"tensor {name!r} has shape {shape!r}")
             dtype = _DTYPES[kind]
             size = math.prod(shape) * dtype.itemsize
-            if place % 64 or place + size > CAPACITY:
-                raise Garbled(f"tensor {name!r} lies outside the shared memory")
+            # One after another: tensors that lie over each other would be copied into more memory than there is.
+            if place % 64 or place < free or place + size > CAPACITY:
+                raise Garbled(f"tensor {name!r} lies outside the shared memory, or in another")
+            free = place + size
             found[name] = self._seen(place, dtype, tuple(shape)).clone() if size else torch.empty(shape, dtype=dtype)
         return found
+
+    def empty(self) -> None:
+        """Forget whatever is written there, and give its memory back to the system."""
+        self._memory.madvise(mmap.MADV_REMOVE)
 
     def _seen(self, place: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         size = math.prod(shape) * dtype.itemsize

@@ -171,3 +171,92 @@ serve.send = send
 """
     with pytest.raises(HostFailed):
         build(code, limits=HASTY).predict(images, draw())
+
+
+SAY = """
+import json, socket, stat, struct
+
+def say(told):
+    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            number = int(name)
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as line:
+                    line.sendall(struct.pack("!I", len(body)) + body)
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("told", ["b'no JSON'", "{'error': 3}", "{'error': {'kind': 'call'}}", "{'facts': 5}"])
+def test_nonsense_while_building_is_a_failure_of_the_host(build: Build, told: str) -> None:
+    with pytest.raises(HostFailed):
+        build(f"{SAY}\ndef build(context):\n    say({told})\n    time.sleep(60)\n")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        [["probs", "bool", [1 << 20], 0], ["label", "bool", [1 << 20], 0]],
+        [["probs", "float32", [0, 1 << 70], 0]],
+        [["probs", "float32", [0, 1 << 31, 1 << 31], 0]],
+        [[f"{number}", "bool", [0], 0] for number in range(2000)],
+    ],
+    ids=["one over the other", "a size beyond numbers", "sizes beyond numbers", "very many"],
+)
+def test_tensors_that_would_take_all_memory_are_nonsense(
+    build: Build, images: torch.Tensor, tensors: list[object]
+) -> None:
+    body = f"say({{'tensors': {tensors!r}}}); time.sleep(60)"
+    with pytest.raises(HostFailed, match="answered nonsense"):
+        build(SAY + CLASS.format(body=body)).predict(images, draw())
+
+
+def test_an_error_without_end_is_cut(build: Build, images: torch.Tensor) -> None:
+    body = "say({'error': {'kind': 'call', 'type': 'T', 'message': 'x' * 1000000}})"
+    remote = build(SAY + CLASS.format(body=body))
+    with pytest.raises(CallFailed) as caught:
+        remote.predict(images, draw())
+    assert len(str(caught.value)) < 20_000
+
+
+def test_a_vote_without_end_is_not_believed(build: Build, images: torch.Tensor) -> None:
+    code = """
+import benchmark.host.calls as calls
+
+honest = calls.Served.facts
+calls.Served.facts = lambda served: {**honest(served), "copies": 10**400}
+"""
+    assert build(code + PLAIN).predict(images, draw()).label.shape == (5,)
+
+
+def test_folders_without_end_are_refused(build: Build) -> None:
+    code = """
+def build(context):
+    os.chdir("/tmp")
+    for _ in range(3000):
+        os.mkdir("a")
+        os.chdir("a")
+    os.chdir("/")
+    return Defense(linear(context), context.num_classes)
+"""
+    with pytest.raises(BenchError, match="files that cannot be removed"):
+        build(code)
+
+
+def test_an_entry_that_hangs_when_it_is_built_anew_is_not_waited_for_again(
+    build: Build, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = build(CLASS.format(body="os._exit(1)"), limits=HASTY)
+    starts: list[int] = []
+
+    def hanging(*_: object) -> None:
+        starts.append(1)
+        raise HostFailed("the defense took more than 4 s for building the defense and was stopped")
+
+    monkeypatch.setattr("benchmark.host.residence.Host", hanging)
+    for _ in range(6):
+        with pytest.raises(HostFailed):
+            remote.predict(images, draw())
+    assert len(starts) == 1

@@ -251,3 +251,32 @@ def build(context):
     return defense
 """
     assert told(build, code, images) == 0
+
+
+def test_the_settings_of_the_system_cannot_be_written(build: Build, images: torch.Tensor) -> None:
+    code = """
+def build(context):
+    defense = Telling(linear(context), context.num_classes)
+    for folder, _, files in os.walk("/proc/sys"):
+        for file in files:
+            try:
+                # Opened, which asks for the right, and not written.
+                os.close(os.open(os.path.join(folder, file), os.O_WRONLY))
+                defense.found += 1
+            except OSError:
+                pass
+    return defense
+"""
+    assert told(build, code, images) == 0
+
+
+def test_no_further_namespace_is_entered(build: Build, images: torch.Tensor) -> None:
+    code = """
+import ctypes
+
+def build(context):
+    defense = Telling(linear(context), context.num_classes)
+    defense.found = float(ctypes.CDLL(None).unshare(0x10000000 | 0x00020000) == 0)
+    return defense
+"""
+    assert told(build, code, images) == 0

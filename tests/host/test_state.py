@@ -76,6 +76,15 @@ def count():
     os.mkdir(f"/tmp/asked{number}")
     return number
 """,
+    "the memory that it shares with the harness": """
+def count():
+    frame = sys._getframe()
+    while "arena" not in frame.f_locals:
+        frame = frame.f_back
+    memory = frame.f_locals["arena"]._memory
+    memory[3 << 30] += 1
+    return memory[3 << 30]
+""",
     "a parameter written behind autograd's back": """
 WEIGHT = nn.Parameter(torch.zeros(1))
 def count():
@@ -257,3 +266,38 @@ def test_target_and_judge_share_nothing(build: Build, images: torch.Tensor) -> N
     attacked, judge = build(code), build(code)
     highest(attacked, images, 5)
     assert highest(judge, images, 1) == 1
+
+
+@shut_in
+@pytest.mark.parametrize(
+    "step",
+    [
+        "fcntl.flock(file, fcntl.LOCK_SH)",
+        "fcntl.lockf(file, fcntl.LOCK_SH)",
+        "fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)",
+        "os.preadv(file, [bytearray(1)], 0, os.RWF_NOWAIT)",
+        "os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)",
+        "refused(libc.inotify_init1(0))",
+    ],
+    ids=["lock", "lock of a record", "lease", "pages in memory", "pages thrown out", "watch"],
+)
+def test_files_that_all_hosts_see_carry_no_word(build: Build, step: str) -> None:
+    code = f"""
+import ctypes, fcntl
+
+libc = ctypes.CDLL(None)
+
+def refused(answer):
+    if answer < 0:
+        raise PermissionError
+
+def build(context):
+    file = os.open(__file__, os.O_RDONLY)
+    try:
+        {step}
+    except PermissionError:
+        os.close(file)
+        return Defense(linear(context), context.num_classes)
+    raise AssertionError("it can")
+"""
+    build(code)
