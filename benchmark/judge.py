@@ -92,7 +92,6 @@ class Judge:
 
         Rounding may tip single images of a defense that rounds inside, never most of them.
         """
-        self._defense.renew()
         order = list(range(len(images)))[::-1]
         parts = [order[: len(order) // 3], order[len(order) // 3 :]]
         changed = 0

@@ -34,6 +34,7 @@ class Limits:
         call: seconds for a call, before those for its images.
         image: further seconds for each image of a call.
         most: seconds that no call may exceed.
+        pristine: whether a fork that has not been asked is made where one is wanted, as by the judge for each batch.
         calls: calls that one fork answers at least, and up to eight more; how many is drawn anew and told to nobody.
     """
 
@@ -45,6 +46,7 @@ class Limits:
     call: float = 30.0
     image: float = 2.0
     most: float = 1800.0
+    pristine: bool = True
     calls: int = 12
 
     def seconds(self, passes: float, pace: float | None = None) -> float:

@@ -124,7 +124,7 @@ class Residence:
 
     def renew(self) -> None:
         """Let a pristine fork answer the next call."""
-        if not self._held:
+        if self._limits.pristine and not self._held:
             self._host.renew()
 
     def _ask(

@@ -33,7 +33,7 @@ TRACKS = ("clean", "corruption", "no-box", "black-box", "gray-box", "white-box",
 FILES = (*TRACKS, DIAGNOSTIC)
 """Tracks that a run of all of them has files of: diagnostics come with the adaptive one."""
 MATRIX = Path(__file__).parent / "matrix.toml"
-STEADY = Limits(calls=2000)
+STEADY = Limits(calls=2000, pristine=False)
 """A fork of these networks, which answer at once, is kept for long; ``tests/host`` has those that are replaced."""
 
 SHIPPED = ("plain", "jpeg", "voting")
