@@ -34,6 +34,7 @@ def problem():  # type: ignore[no-untyped-def]
     return find_entry(root, "natural"), card, split
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [16, IMAGES])
 def test_an_attack_in_a_host_beside_one_in_this_process(benchmark, problem, images):  # type: ignore[no-untyped-def]
     entry, card, split = problem

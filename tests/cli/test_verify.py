@@ -96,6 +96,7 @@ def test_committed_rows_can_be_computed_again(own: Root, bench: Callable[..., An
     assert found == {"clean": (2, 0), "corruption": (140, 0)}
 
 
+@pytest.mark.slow
 def test_a_row_whose_verdict_was_changed_is_found_by_computing_it_again(own: Root, bench: Callable[..., Any]) -> None:
     path = own.official_results / "synthetic_cxr" / "natural" / "clean.parquet"
     rows = read_table(path)

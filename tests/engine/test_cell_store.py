@@ -53,6 +53,7 @@ def test_an_edited_attack_is_run_again_and_no_other(run, tmp_path, edit, attacke
         assert_frame_equal(after.identity("plain", track), stored)
 
 
+@pytest.mark.slow
 def test_an_edited_judge_runs_every_cell_again(run, tmp_path, edit, attacked):
     run(["plain"], ["white-box"], tmp_path)
     first = list(attacked)
@@ -62,6 +63,7 @@ def test_an_edited_judge_runs_every_cell_again(run, tmp_path, edit, attacked):
     assert attacked == first
 
 
+@pytest.mark.slow
 def test_an_edited_corruption_leaves_attacks_and_clean_rows_alone(run, tmp_path, edit):
     tracks = ("clean", "corruption", "black-box")
     before = {track: run(["plain"], [track], tmp_path).rows("plain", track).made_by.unique() for track in tracks}

@@ -341,6 +341,9 @@ def test_the_judges_labels_are_compared_after_the_decision():
     class Answers:
         stochastic = False
 
+        def renew(self):
+            pass
+
         def to(self, _):
             return self
 

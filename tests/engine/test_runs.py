@@ -54,11 +54,13 @@ def test_a_whole_run_fails_nowhere_and_writes_a_file_per_submission_and_track(wh
     assert len(whole.report.files) == len(SHIPPED) * len(FILES)
 
 
+@pytest.mark.slow
 def test_four_workers_make_the_rows_of_one_to_the_last_bit(whole, run):
     submissions = ["plain", "voting"]
     assert_same_rows(whole, run(submissions, TRACKS, workers=4), submissions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("submission", ["plain", "jpeg"])
 def test_workers_wait_for_rows_that_they_would_else_compute_twice(run, monkeypatch, tmp_path, submission):
     log = tmp_path / "computed.txt"
@@ -167,6 +169,7 @@ def test_a_run_broken_off_leaves_an_earlier_whole_file_as_it_was(run, tmp_path):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heals_it(whole, run, tmp_path):
     killed = []
 
@@ -185,6 +188,7 @@ def test_a_worker_killed_in_the_middle_costs_its_unit_only_and_the_next_run_heal
     assert_same_rows(whole, healed, tracks=ATTACKS)
 
 
+@pytest.mark.slow
 def test_another_batch_size_changes_no_verdict(whole, run):
     other = run(SHIPPED, ATTACKS, batch_size=3)
     verdict = ["sample_id", "attack", "eps_255", "correct", "pred", "skipped", "broken_by", "queries"]

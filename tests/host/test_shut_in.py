@@ -107,7 +107,7 @@ def test_the_temporary_folder_is_bounded(build: Build) -> None:
     code = """
 def build(context):
     for number in range(100):
-        with open(f"/tmp/{number}", "wb") as stream:
+        with open(os.environ["TMPDIR"] + f"/{number}", "wb") as stream:
             stream.write(bytes(4 << 20))
     return Defense(linear(context), context.num_classes)
 """

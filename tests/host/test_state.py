@@ -65,15 +65,15 @@ def count():
 """,
     "a file": """
 def count():
-    with open("/tmp/asked", "a+") as stream:
+    with open(os.environ["TMPDIR"] + "/asked", "a+") as stream:
         stream.write("x")
         stream.seek(0)
         return len(stream.read())
 """,
     "a folder": """
 def count():
-    number = sum(name.startswith("asked") for name in os.listdir("/tmp")) + 1
-    os.mkdir(f"/tmp/asked{number}")
+    number = sum(name.startswith("asked") for name in os.listdir(os.environ["TMPDIR"])) + 1
+    os.mkdir(os.environ["TMPDIR"] + f"/asked{number}")
     return number
 """,
     "the memory that it shares with the harness": """

@@ -75,6 +75,7 @@ def test_without_the_plug_in_its_attack_is_unknown_and_the_sentence_says_what_is
         load_matrix(matrix)
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_plug_in_runs_in_workers_and_is_shown_as_unofficial(
     striped, matrix, project, monkeypatch, capsys, tmp_path
 ):
