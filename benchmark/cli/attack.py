@@ -54,7 +54,7 @@ def attack_command(
     from benchmark.engine import RunSettings, Unit
     from benchmark.engine.cell_run import CellRun
     from benchmark.engine.workplace import Workplace
-    from benchmark.host.client import reason_of
+    from benchmark.host.line import reason_of
 
     check_device(device)
     checked_data_dir(data_dir)

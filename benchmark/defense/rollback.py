@@ -43,6 +43,10 @@ class Rollback:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Restore the state, also after an error."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Restore the state."""
         for undo in self._undo:
             undo()
 

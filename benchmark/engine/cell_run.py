@@ -29,7 +29,7 @@ from benchmark.engine.graph import Find, candidates_node, fit_node, nothing_foun
 from benchmark.engine.settings import Unit
 from benchmark.engine.shots import Shot
 from benchmark.engine.workplace import Workplace
-from benchmark.host.client import reason_of
+from benchmark.host.line import reason_of
 from benchmark.matrix import Cell
 from benchmark.randomness import Randomness
 from benchmark.verify import Verified, verify

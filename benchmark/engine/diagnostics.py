@@ -15,7 +15,7 @@ from benchmark.engine.graph import Find, Keep
 from benchmark.engine.rows import RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
-from benchmark.host.client import reason_of
+from benchmark.host.line import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.randomness import Randomness, content_seed
 

@@ -17,7 +17,7 @@ from benchmark.data.split import Split
 from benchmark.engine.made_by import code_hash, code_of
 from benchmark.engine.settings import RunSettings, Unit
 from benchmark.errors import BenchError
-from benchmark.host.client import HostFailed
+from benchmark.host.line import HostFailed
 from benchmark.host.remote import RemoteDefense
 from benchmark.host.residence import Residence
 from benchmark.host.salt import salt_of

@@ -35,7 +35,7 @@ class Limits:
         image: further seconds for each image of a call.
         most: seconds that no call may exceed.
         pristine: whether a fork that has not been asked is made where one is wanted, as by the judge for each batch.
-        calls: calls that one fork answers at least, and up to eight more; how many is drawn anew and told to nobody.
+        calls: calls that one fork answers at least; how many more is drawn anew and told to nobody.
     """
 
     memory: int = 3 << 30
@@ -47,7 +47,7 @@ class Limits:
     image: float = 2.0
     most: float = 1800.0
     pristine: bool = True
-    calls: int = 12
+    calls: int = 40
 
     def seconds(self, passes: float, pace: float | None = None) -> float:
         """Time for a call.

@@ -134,7 +134,6 @@ def _environment() -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **one,
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "PYTHONPATH": path,
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": "/tmp",

@@ -12,8 +12,8 @@ from benchmark.defense.decision import Decision
 from benchmark.defense.features import PENULTIMATE
 from benchmark.defense.stage import Backward
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.host.client import HostFailed
 from benchmark.host.limits import VOTES_A_PASS
+from benchmark.host.line import HostFailed
 from benchmark.host.residence import Residence
 from benchmark.host.sandbox import Isolation
 from benchmark.randomness import Randomness, content_seed

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.host.client import Host, HostFailed
+from benchmark.host.client import Host
 from benchmark.host.limits import Limits
+from benchmark.host.line import HostFailed
 from benchmark.host.sandbox import Isolation
 from benchmark.submission.building import BuildPlan
 

@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ SCRATCH = "/scratch"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+
+ENDING = 1.0
+"""Seconds that a killed process may take to end."""
+
+_PF_EXITING = 4
+"""Flag of a process that ends (linux/sched.h)."""
 
 _NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
 """Joined in this order: the first gives the right to join the others."""
@@ -68,7 +75,12 @@ class Sandbox:
             # Folders in folders without end, or somebody who still writes there.
             return "files that cannot be removed"
         # Who has lost its parent is given to the first process, which has one child of its own: what keeps the place.
-        return "processes running" if len(_descendants([self.inside, host])) > 1 + forks else ""
+        until = time.monotonic() + ENDING
+        while sum(map(_runs, _descendants([self.inside, host]))) > 1 + forks:
+            if time.monotonic() > until:
+                return "processes running"
+            time.sleep(0.0005)
+        return ""
 
     def close(self) -> None:
         """End the place and every process in it."""
@@ -243,6 +255,17 @@ def _descendants(processes: Sequence[int]) -> set[int]:
             found |= new
             waiting += new
     return found - set(processes)
+
+
+def _runs(process: int) -> bool:
+    """Whether any thread of a process may ever run the program's code again."""
+    try:
+        threads = [(path / "stat").read_text() for path in Path(f"/proc/{process}/task").iterdir()]
+    except OSError:
+        return Path(f"/proc/{process}").exists()
+    # proc(5): after the name, which may hold anything, come the state and, seventh, the flags.
+    told = [thread.rpartition(")")[2].split() for thread in threads]
+    return any(fields[0] not in "ZX" and not int(fields[6]) & _PF_EXITING for fields in told)
 
 
 def shared_by_forks(process: int) -> str:

@@ -41,10 +41,13 @@ def zygote(line: socket.socket) -> NoReturn:
             except BenchError as error:
                 send(line, {"error": {"kind": "entry", "type": "BenchError", "message": str(error)}})
                 os._exit(0)
-            served = _Restoring(Served(defense, device))
+            # Nobody asks for the gradient at a parameter, and torch would keep what it takes.
+            served = _Restoring(Served(defense.requires_grad_(False), device))
             send(line, {"facts": served.facts()})
             if device.type == "cpu":
-                _fork_when_asked(line, arena, served)
+                # Each fork has its own: no word passes from one to the next.
+                arena.close()
+                _fork_when_asked(line, served)
             else:
                 # A process that has used a GPU cannot be forked.
                 _answer(line, arena, served)
@@ -53,19 +56,22 @@ def zygote(line: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _fork_when_asked(line: socket.socket, arena: Arena, served: "_Restoring") -> None:
+def _fork_when_asked(line: socket.socket, served: "_Restoring") -> None:
     gc.collect()
     # A collection in a fork would write to every page that it shares with this process.
     gc.freeze()
     forks: list[int] = []
     while True:
-        message, held = receive(line, descriptors=1)
+        message, held = receive(line, descriptors=2)
         if not held:
             kept = int(message["keep"])
-            for ended in forks[: len(forks) - kept]:
-                _end(ended)
-            forks = forks[len(forks) - kept :]
+            ended, forks = forks[: len(forks) - kept], forks[len(forks) - kept :]
+            for fork in ended:
+                _kill(fork)
             send(line, {"ended": True})
+            # What their memory takes to be given back, nobody has to wait for.
+            for fork in ended:
+                _collect(fork)
             continue
         # Forks must not read or write this process's memory.
         show_memory(False)
@@ -74,15 +80,20 @@ def _fork_when_asked(line: socket.socket, arena: Arena, served: "_Restoring") ->
             line.close()
             die_with_parent()
             try:
-                _answer(socket.socket(fileno=held[0]), arena, served)
+                _answer(socket.socket(fileno=held[0]), Arena(held[1]), served)
             finally:
                 os._exit(0)
-        os.close(held[0])
+        for descriptor in held:
+            os.close(descriptor)
 
 
-def _end(process: int) -> None:
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
+
+
+def _collect(process: int) -> None:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(process, 0)
 
 
@@ -106,6 +117,8 @@ def _answer(line: socket.socket, arena: Arena, asked: "_Restoring | Trial") -> N
         except BaseException as error:
             told = {"error": _as_message(error)}
         send(line, told)
+        # While the harness goes on, so that its attack need not wait for it.
+        asked.rest(message)
 
 
 def _requires_grad(value: object) -> bool:
@@ -134,13 +147,24 @@ class _Restoring:
     def __init__(self, served: Served) -> None:
         self._served = served
         self._guard = Rollback(served.defense)
+        self._changed = False
         self.facts = served.facts
-
-    def release(self, numbers: list[int]) -> None:
-        """As :meth:`Served.release`."""
-        self._served.release(numbers)
+        self.release = served.release
 
     def answer(self, message: Mapping[str, Any], given: Mapping[str, torch.Tensor]) -> Answer:
         """As :meth:`Served.answer`."""
-        with self._guard:
-            return self._served.answer(message, given)
+        if message["op"] != "backward":
+            self.restore()
+        self._changed = True
+        return self._served.answer(message, given)
+
+    def rest(self, message: Mapping[str, Any]) -> None:
+        """Restore after a call has been answered, unless its backward pass is likely to follow at once."""
+        if message.get("graph") is None or message["op"] == "backward":
+            self.restore()
+
+    def restore(self) -> None:
+        """Restore what calls have left behind, if there was any since."""
+        if self._changed:
+            self._guard.restore()
+            self._changed = False

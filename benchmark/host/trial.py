@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from benchmark.host.client import Host, HostFailed
+from benchmark.host.client import Host
 from benchmark.host.limits import Limits
+from benchmark.host.line import HostFailed
 from benchmark.interpreter import restored
 from benchmark.submission.building import BuildPlan
 from benchmark.submission.checks.finding import Finding, Status, ok
@@ -103,6 +104,9 @@ class Trial:
 
     def release(self, numbers: list[int]) -> None:
         """Nothing is held."""
+
+    def rest(self, message: Mapping[str, Any]) -> None:
+        """Each check has restored what it changed."""
 
     def answer(self, message: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, str]:
         """Build, or make one check.

@@ -109,10 +109,6 @@ class Arena:
             found[name] = self._seen(place, dtype, tuple(shape)).clone() if size else torch.empty(shape, dtype=dtype)
         return found
 
-    def empty(self) -> None:
-        """Forget whatever is written there, and give its memory back to the system."""
-        self._memory.madvise(mmap.MADV_REMOVE)
-
     def _seen(self, place: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         size = math.prod(shape) * dtype.itemsize
         return self._bytes[place : place + size].view(dtype).reshape(shape)
@@ -126,10 +122,23 @@ class Arena:
         os.close(self.descriptor)
 
 
-def send(line: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-    """Send one message, and file descriptors with it."""
+def send(
+    line: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = (), seconds: float | None = None
+) -> None:
+    """Send one message, and file descriptors with it.
+
+    Args:
+        line: the socket.
+        message: plain values.
+        descriptors: of files.
+        seconds: that the other side may take to read it; None waits for ever.
+
+    Raises:
+        OSError: the other side has gone; TimeoutError where time is up.
+    """
     body = json.dumps(message, allow_nan=False).encode()
     content = _LENGTH.pack(len(body)) + body
+    line.settimeout(seconds)
     sent = socket.send_fds(line, [content], list(descriptors)) if descriptors else 0
     line.sendall(memoryview(content)[sent:])
 
@@ -150,6 +159,7 @@ def receive(
         TimeoutError: time is up.
     """
     until = None if seconds is None else time.monotonic() + seconds
+    line.settimeout(seconds)
     held: list[int] = []
     head = b""
     if descriptors:

@@ -9,8 +9,8 @@ from typing import Any
 from benchmark.data.availability import find_card
 from benchmark.data.card import Card
 from benchmark.errors import BenchError, did_you_mean
-from benchmark.host.client import CallFailed, HostFailed
 from benchmark.host.limits import Limits
+from benchmark.host.line import CallFailed, HostFailed
 from benchmark.host.trial import Bench
 from benchmark.root import Root
 from benchmark.submission.checks import folder

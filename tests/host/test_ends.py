@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from benchmark.errors import BenchError
-from benchmark.host.client import CallFailed, HostFailed
 from benchmark.host.limits import Limits
+from benchmark.host.line import CallFailed, HostFailed
 from benchmark.randomness import Randomness
 
 from .conftest import PLAIN, SHORT, Build

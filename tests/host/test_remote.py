@@ -12,7 +12,7 @@ from benchmark.access import adaptive, white_box
 from benchmark.data.card import Card
 from benchmark.defense import Defense
 from benchmark.errors import BenchError
-from benchmark.host.client import CallFailed
+from benchmark.host.line import CallFailed
 from benchmark.randomness import Randomness
 
 from .conftest import Build, Write

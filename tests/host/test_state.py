@@ -8,7 +8,8 @@ import torch
 from benchmark.defense.target import Target
 from benchmark.errors import BenchError
 from benchmark.host import sandbox
-from benchmark.host.client import MOST_OF_SMALL
+from benchmark.host.forks import MOST_OF_SMALL, SPREAD
+from benchmark.host.line import HostFailed
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task.classification import Classification
@@ -21,12 +22,17 @@ COUNTING = """
 class Counting(Defense):
     def predict(self, images, draw):
         said = super().predict(images, draw)
-        return Decision(said.probs, said.label, torch.full((len(images),), float(count())))
+        asked = count()
+        told = float(asked) if asked > SILENT else 0.0
+        return Decision(said.probs, said.label, torch.full((len(images),), told))
 
 def build(context):
     return Counting(linear(context), context.num_classes)
 """
-"""A defense that tells in its score how often it believes to have been asked."""
+"""A defense that tells in its score how often it believes to have been asked, once that is more than SILENT."""
+
+LONGEST = MOST_OF_SMALL + SPREAD
+"""Calls that no fork gets."""
 
 MEMORIES = {
     "a global": "ASKED = [0]\ndef count():\n    ASKED[0] += 1\n    return ASKED[0]\n",
@@ -58,7 +64,7 @@ def count():
     "a generator of random numbers": """
 import random
 LASTING = random.Random(0)
-FIRST = [LASTING.random() for _ in range(100)]
+FIRST = [LASTING.random() for _ in range(500)]
 LASTING = random.Random(0)
 def count():
     return FIRST.index(LASTING.random()) + 1
@@ -112,18 +118,36 @@ def highest(target: Target, images: torch.Tensor, times: int = 80) -> float:
 @shut_in
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_a_count_never_goes_beyond_the_calls_of_one_fork(build: Build, images: torch.Tensor, memory: str) -> None:
-    assert 1 < highest(build(MEMORIES[memory] + COUNTING), images, 200) <= MOST_OF_SMALL
+    code = f"SILENT = {LONGEST}\n" + MEMORIES[memory] + COUNTING
+    assert highest(build(code), images, 2 * LONGEST) == 0
+
+
+@shut_in
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_defense_that_answers_by_a_count_is_found_out(build: Build, images: torch.Tensor, memory: str) -> None:
+    target = build("SILENT = 5\n" + MEMORIES[memory] + COUNTING)
+    with pytest.raises(HostFailed, match="answers by what it was asked before"):
+        highest(target, images, 6 * LONGEST)
 
 
 def test_how_many_calls_a_fork_answers_is_not_known_beforehand(build: Build, images: torch.Tensor) -> None:
-    target = build(MEMORIES["a global"] + COUNTING)
-    scores = [target.predict(images[:1], Randomness([0])).score for _ in range(200)]
-    counts = [int(score[0]) for score in scores if score is not None]
-    ends = {before for before, after in itertools.pairwise(counts) if after == 1}
-    assert len(ends) > 1
+    target = build()
+    made = []
+    for _ in range(6 * LONGEST):
+        target.predict(images[:1], Randomness([0]))
+        made.append(target._residence._host.forks)
+    changes = [call for call, (before, after) in enumerate(itertools.pairwise(made)) if after != before]
+    assert len({after - before for before, after in itertools.pairwise(changes)}) > 1
 
 
-def test_gradients_are_of_the_calls_that_count(build: Build, images: torch.Tensor) -> None:
+WEARING_OUT = {
+    "the forward pass": "self.net(images) if worn_out() else self.net(images) + 1",
+    "the gradient alone": "self.net(images) if worn_out() else self.net(Lie.apply(images))",
+}
+
+
+@pytest.mark.parametrize("what", WEARING_OUT)
+def test_a_defense_that_wears_an_attack_out_is_found_out(build: Build, images: torch.Tensor, what: str) -> None:
     code = """
 ASKED = [0]
 
@@ -133,15 +157,49 @@ class Net(nn.Module):
         self.net = net
     def forward(self, images):
         ASKED[0] += 1
-        return self.net(images) if ASKED[0] <= 70 else self.net(0 * images)
+        return WHAT
+
+class Lie(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, images):
+        return images.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return -slope
+
+def worn_out():
+    return ASKED[0] > 10
 
 def build(context):
     return Defense(Net(linear(context)), context.num_classes)
+""".replace("WHAT", WEARING_OUT[what])
+    target = build(code)
+
+    def attack() -> None:
+        for _ in range(6 * LONGEST):
+            leaf = images.clone().requires_grad_()
+            torch.autograd.grad(target.logits(leaf)[:, 0].sum(), leaf)
+
+    with pytest.raises(HostFailed, match="answers by what it was asked before"):
+        attack()
+
+
+def test_a_random_defense_answers_a_call_alike_whatever_came_before(build: Build, images: torch.Tensor) -> None:
+    code = """
+class Noisy(Stage):
+    stochastic = True
+    def apply_true(self, images, draw):
+        return images + 0.1 * draw.normal(images.shape[1:])
+
+def build(context):
+    return Defense(linear(context), context.num_classes, [Noisy()])
 """
     target = build(code)
-    for _ in range(200):
+    for look in range(3 * LONGEST):
         leaf = images.clone().requires_grad_()
-        assert bool(torch.autograd.grad(target.logits(leaf)[:, 0].sum(), leaf)[0].abs().sum() > 0)
+        logits = target.adaptive_logits(leaf, Randomness(range(look, look + 5)), 2)
+        torch.autograd.grad(logits.sum(), leaf)
 
 
 KEPT = {
@@ -262,7 +320,7 @@ def build(context):
 
 
 def test_target_and_judge_share_nothing(build: Build, images: torch.Tensor) -> None:
-    code = MEMORIES["a global"] + COUNTING
+    code = "SILENT = 0\n" + MEMORIES["a global"] + COUNTING
     attacked, judge = build(code), build(code)
     highest(attacked, images, 5)
     assert highest(judge, images, 1) == 1

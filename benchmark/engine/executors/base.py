@@ -12,7 +12,7 @@ from benchmark.engine.graph import Find, Node
 from benchmark.engine.run_unit import run_node
 from benchmark.engine.workplace import Workplace
 from benchmark.errors import BenchError
-from benchmark.host.client import CallFailed, HostFailed
+from benchmark.host.line import CallFailed, HostFailed
 from benchmark.interrupts import is_the_users
 
 
