@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmark.defense import Decision
 from benchmark.defense.target import Target
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import Randomness, Streams, content_seed
 from benchmark.task.goal import Task
 from benchmark.task.kinds import robust
 
@@ -50,12 +50,16 @@ class Judge:
         task: says what a decision is worth.
         draws: repetitions for a stochastic defense.
         device: where the defense runs.
+        streams: what its random numbers come from.
     """
 
-    def __init__(self, defense: Target, task: Task, draws: int, device: torch.device) -> None:
+    def __init__(
+        self, defense: Target, task: Task, draws: int, device: torch.device, streams: Streams = "mersenne"
+    ) -> None:
         self._defense = defense
         self._task = task
         self._device = device
+        self._streams = streams
         self.draws = draws if defense.stochastic else 1
 
     def judge(
@@ -106,7 +110,7 @@ class Judge:
 
     def _decide(self, images: Tensor, purpose: Sequence[Sequence[object]], draw: int) -> Decision:
         seeds = (content_seed("judge", *parts, draw) for parts in purpose)
-        decision = self._defense.predict(images, Randomness(seeds, self._device))
+        decision = self._defense.predict(images, Randomness(seeds, self._device, streams=self._streams))
         _refuse_no_answer(decision, len(images), self._task.outputs)
         return decision
 

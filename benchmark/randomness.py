@@ -5,10 +5,17 @@ images over other batches, workers or orders therefore draw the same numbers for
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from benchmark import philox
+
+Streams = Literal["mersenne", "philox"]
+"""What numbers come from: a generator for each image, or for all images at once. A matrix says which it means."""
 
 
 def content_seed(*parts: object) -> int:
@@ -20,21 +27,31 @@ def content_seed(*parts: object) -> int:
 class Randomness:
     """One random stream per image of a batch.
 
-    Numbers are drawn on the CPU, image by image, and moved to ``device``: a CUDA run draws what a CPU run draws.
+    A CUDA run draws what a CPU run draws: from "mersenne" streams on the CPU, image by image, from "philox" streams on
+    the device, all at once.
     With ``copies`` = n each image stands for n neighbouring rows of the batch (rows ``i*n ... i*n+n-1``), as in a vote.
 
     Args:
         seeds: one seed per image, usually from :func:`content_seed`.
         device: where drawn tensors are put.
         copies: rows per image.
+        streams: what numbers come from.
     """
 
-    def __init__(self, seeds: Iterable[int], device: torch.device | str = "cpu", copies: int = 1) -> None:
+    def __init__(
+        self,
+        seeds: Iterable[int],
+        device: torch.device | str = "cpu",
+        copies: int = 1,
+        streams: Streams = "mersenne",
+    ) -> None:
         self.seeds = [int(seed) for seed in seeds]
         self.device = torch.device(device)
         self.copies = copies
+        self.streams = streams
         # One box per image, shared with the parts that take() hands out and filled at the first draw.
         self._boxes: list[list[torch.Generator]] = [[] for _ in self.seeds]
+        self._places: list[list[int]] = [[0] for _ in self.seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -50,8 +67,19 @@ class Randomness:
             box.append(torch.Generator().manual_seed(self.seeds[image]))
         return box[0]
 
+    def _words(self, count: int) -> Tensor:
+        """The next words (images, count) of the Philox streams."""
+        starts = []
+        for place in self._places:
+            starts.append(place[0])
+            place[0] += -(-count // philox.WORDS)
+        return philox.words(self.seeds, starts, count, self.device)
+
     def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> Tensor:
         """Draw U[low, high) of shape (rows, *shape), float32."""
+        if self.streams == "philox":
+            drawn = philox.as_uniform(self._words(self.copies * math.prod(shape)))
+            return (low + (high - low) * drawn).reshape(self.rows, *shape)
         drawn = torch.empty(len(self), self.copies, *shape)
         for image in range(len(self)):
             drawn[image].uniform_(low, high, generator=self._generator(image))
@@ -59,6 +87,10 @@ class Randomness:
 
     def normal(self, shape: Sequence[int], std: float = 1.0) -> Tensor:
         """Draw N(0, std**2) of shape (rows, *shape), float32."""
+        if self.streams == "philox":
+            count = self.copies * math.prod(shape)
+            drawn = philox.as_normal(self._words(count + count % 2))[:, :count]
+            return std * drawn.reshape(self.rows, *shape)
         drawn = torch.empty(len(self), self.copies, *shape)
         for image in range(len(self)):
             drawn[image].normal_(0.0, std, generator=self._generator(image))
@@ -66,6 +98,8 @@ class Randomness:
 
     def poisson(self, rates: Tensor) -> Tensor:
         """Draw Poisson counts for ``rates`` of shape (rows, ...), same shape."""
+        if self.streams == "philox":
+            return philox.as_poisson(self._words(rates.numel() // max(1, len(self))).reshape(rates.shape), rates)
         per_image = rates.cpu().reshape(len(self), self.copies, *rates.shape[1:])
         drawn = [torch.poisson(rate, generator=self._generator(i)) for i, rate in enumerate(per_image)]
         return (torch.stack(drawn) if drawn else per_image).flatten(0, 1).to(self.device)
@@ -73,17 +107,22 @@ class Randomness:
     def take(self, images: Tensor | Sequence[int]) -> "Randomness":
         """Return the streams of some images; they go on where they stand and stay shared with this object."""
         index = images.tolist() if isinstance(images, Tensor) else list(images)
-        part = Randomness([self.seeds[i] for i in index], self.device, self.copies)
+        part = Randomness([self.seeds[i] for i in index], self.device, self.copies, self.streams)
         part._boxes = [self._boxes[i] for i in index]
+        part._places = [self._places[i] for i in index]
         return part
 
     def fork(self, *purpose: object) -> "Randomness":
         """Return fresh streams for a purpose; they do not depend on what was drawn before."""
-        return Randomness([content_seed(seed, *purpose) for seed in self.seeds], self.device, self.copies)
+        return Randomness([content_seed(seed, *purpose) for seed in self.seeds], self.device, self.copies, self.streams)
 
     def restarted(self) -> "Randomness":
         """Return the same streams from their very start."""
-        return Randomness(self.seeds, self.device, self.copies)
+        return Randomness(self.seeds, self.device, self.copies, self.streams)
+
+    def seeded(self, seeds: Iterable[int]) -> "Randomness":
+        """Return streams of other seeds, of the same kind and on the same device."""
+        return Randomness(seeds, self.device, streams=self.streams)
 
     def copies_of(self, copies: Iterable[int]) -> "Randomness":
         """Return a fresh stream for each numbered copy of each image, copies of an image side by side.
@@ -92,7 +131,7 @@ class Randomness:
         """
         numbers = list(copies)
         seeds = (content_seed(seed, "copy", number) for seed in self.seeds for number in numbers)
-        return Randomness(seeds, self.device)
+        return self.seeded(seeds)
 
     def repeated(self, copies: int) -> "Randomness":
         """Return these streams, each serving ``copies`` neighbouring rows."""

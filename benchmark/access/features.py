@@ -142,7 +142,7 @@ class FeatureView(GradientView):
         for start in range(0, len(images), _ROWS):
             part = images[start : start + _ROWS].to(self._draw.device)
             seeds = [content_seed("reference", start + place) for place in range(len(part))]
-            features, _ = self._features(part, Randomness(seeds, self._draw.device), layers)
+            features, _ = self._features(part, self._draw.seeded(seeds), layers)
             for layer in layers:
                 copies = features[layer].transpose(0, 1)
                 pooled[layer].append(average_over_area(copies.flatten(0, 1)).reshape(*copies.shape[:2], -1))

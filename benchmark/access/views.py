@@ -61,7 +61,7 @@ class _Counting:
         if self.stochastic:
             looks = self.queries[rows].tolist()
             seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
-        return Randomness(seeds, self._draw.device)
+        return self._draw.seeded(seeds)
 
 
 def _nothing() -> None:
@@ -133,7 +133,7 @@ class GradientView(_Counting):
         self.queries += share
         if torch.is_grad_enabled() and images.requires_grad:
             self.gradients += share
-        return self._forward(images, Randomness([0] * len(images), self._draw.device))[0]
+        return self._forward(images, self._draw.seeded([0] * len(images)))[0]
 
 
 class QueryView(_Counting):
@@ -175,7 +175,7 @@ class QueryView(_Counting):
         if self.stochastic:
             looks = _numbered(rows, self.queries)
             seeds = [content_seed(seed, "look", look) for seed, look in zip(seeds, looks, strict=True)]
-        return Randomness(seeds, self._draw.device)
+        return self._draw.seeded(seeds)
 
 
 class ScoreView(QueryView):

@@ -18,15 +18,22 @@ from benchmark.matrix import Cell
 from benchmark.results.schema import NORMS
 
 
-def order(cells: list[Cell], individual: bool) -> Iterator[tuple[Cell, float]]:
-    """Per norm inexpensive cells at rising eps, then expensive ones at falling eps; last those that skip no image."""
+def order(cells: list[Cell], individual: bool, each: bool = False) -> Iterator[tuple[Cell, float]]:
+    """Per norm inexpensive cells at rising eps, then expensive ones at falling eps; last those that skip no image.
+
+    Where expensive ones are tried at each eps, they rise too: what they break is broken above.
+    """
     ranked = [] if individual else [cell for cell in cells if not cell.unranked]
     for norm in NORMS:
         inexpensive = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "inexpensive")]
         for eps in sorted({eps for cell in inexpensive for eps in cell.eps_255}):
             yield from ((cell, eps) for cell in inexpensive if eps in cell.eps_255)
         expensive = [cell for cell in ranked if (cell.norm, cell.cost) == (norm, "expensive")]
-        yield from ((cell, eps) for cell in expensive for eps in reversed(cell.eps_255))
+        if each:
+            for eps in sorted({eps for cell in expensive for eps in cell.eps_255}):
+                yield from ((cell, eps) for cell in expensive if eps in cell.eps_255)
+        else:
+            yield from ((cell, eps) for cell in expensive for eps in reversed(cell.eps_255))
     yield from ((cell, eps) for cell in cells if individual or cell.unranked for eps in cell.eps_255)
 
 
@@ -63,7 +70,8 @@ class AttackTrack:
 
     def run(self, progress: Progress) -> pa.Table:
         """Run every cell and return the unit's rows."""
-        plan = list(order(self._workplace.cells_of(self._unit), self._workplace.settings.individual))
+        settings, matrix = self._workplace.settings, self._workplace.matrix
+        plan = list(order(self._workplace.cells_of(self._unit), settings.individual, matrix.descend == "each"))
         for place, (cell, eps) in enumerate(plan):
             self._tell = lambda share, done=place: progress((done + share) / len(plan))  # type: ignore[misc]
             targets = [image for image in range(len(self._split)) if self._to_attack(image, cell, eps)]
@@ -84,9 +92,11 @@ class AttackTrack:
         if self._alone(cell):
             return self._clean[image].right
         ladder = self._ladders[cell.norm][image]
-        if ladder.broken_at(eps) is not None or ladder.survival_of(cell.name, eps) is not None:
+        if ladder.broken_at(eps) is not None:
             return False
-        return not self._left_to_others(ladder, cell, eps)
+        if self._workplace.matrix.descend == "each":
+            return True
+        return ladder.survival_of(cell.name, eps) is None and not self._left_to_others(ladder, cell, eps)
 
     def _left_to_others(self, ladder: Ladder, cell: Cell, eps: float) -> bool:
         """Whether an expensive cell leaves the image to those that broke it above and failed here.

@@ -17,7 +17,7 @@ from benchmark.engine.batches import Batches
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import content_seed
 from benchmark.surrogates import DEFAULT, load_surrogate
 from benchmark.verify import verify
 
@@ -59,7 +59,7 @@ def transferred(
     card, task = workplace.card(unit.dataset), workplace.task(unit.dataset)
     part = workplace.images_of(unit).subset(batch)
     images, labels = part.images.to(workplace.device), part.labels.to(workplace.device)
-    draw = Randomness([seed_of(part, cell, eps, image) for image in range(len(part))], workplace.device)
+    draw = workplace.randomness([seed_of(part, cell, eps, image) for image in range(len(part))])
     attack: Any = build(cell.method, cell.params)
     started = time.perf_counter()
     surrogate = load_surrogate(workplace.root, card, cell.surrogate or DEFAULT).to(workplace.device)

@@ -111,7 +111,7 @@ class CellRun:
             answer = self._transferred(cell, eps, batch)
         else:
             seeds = [self.seed(cell, eps, image) for image in batch]
-            answer = self._attack(cell, eps, images, labels, Randomness(seeds, device))
+            answer = self._attack(cell, eps, images, labels, self._workplace.randomness(seeds))
         return answer, verify(answer.candidates, images, cell.norm, eps)
 
     def shoot(self, cell: Cell, eps: float, batch: list[int]) -> tuple[list[Shot], Verified]:

@@ -99,6 +99,7 @@ class CellStore:
             workplace.profile.judge_draws,
             workplace.profile.eot_samples,
             workplace.device.type,
+            workplace.arithmetic,
             # Rows say how the entry was shut in; what was done otherwise is not taken up.
             isolation(),
             unit.track,

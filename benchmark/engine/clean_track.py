@@ -34,7 +34,13 @@ Progress = Callable[[float], None]
 
 def make_judge(workplace: Workplace, unit: Unit) -> Judge:
     """A fresh copy of the deployed defense, on the bench."""
-    return Judge(workplace.judged(unit), workplace.task(unit.dataset), workplace.profile.judge_draws, workplace.device)
+    return Judge(
+        workplace.judged(unit),
+        workplace.task(unit.dataset),
+        workplace.profile.judge_draws,
+        workplace.device,
+        workplace.matrix.streams,
+    )
 
 
 def judged(

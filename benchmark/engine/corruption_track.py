@@ -8,7 +8,7 @@ from benchmark.engine.graph import Find
 from benchmark.engine.rows import Outcome, RowBook
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import content_seed
 
 
 def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progress) -> pa.Table:
@@ -24,7 +24,7 @@ def run_corruption(workplace: Workplace, unit: Unit, find: Find, progress: Progr
     for place, name in enumerate(PERTURBATIONS):
         for severity in severities:
             seeds = [content_seed(split.dataset, sample, "corruption", name, severity) for sample in split.ids]
-            draw = Randomness(seeds, workplace.device)
+            draw = workplace.randomness(seeds)
             answers: list[list[Outcome]] = []
             for number, frame in enumerate(frames(name, images, severity, draw, corruption.mode)):
                 purposes = [(split.dataset, sample, "corruption", name, severity, number) for sample in split.ids]

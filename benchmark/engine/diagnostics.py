@@ -17,7 +17,7 @@ from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.host.line import reason_of
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import content_seed
 
 Measure = Callable[[Workplace, Unit, Split], Sequence[Mapping[str, float | None]]]
 """Gives the columns of each image's row."""
@@ -50,11 +50,11 @@ def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[
     defense = workplace.target(unit)
     images = split.images.to(workplace.device)
     seeds = [content_seed(split.dataset, name, "diagnostic", INFERENCE) for name in split.ids]
-    flops = defense.flops(images, Randomness(seeds, workplace.device))
+    flops = defense.flops(images, workplace.randomness(seeds))
     taken = []
     for _ in range(MEASUREMENTS):
         started = time.perf_counter()
-        defense.predict(images, Randomness(seeds, workplace.device)).label.cpu()
+        defense.predict(images, workplace.randomness(seeds)).label.cpu()
         taken.append(time.perf_counter() - started)
     count = len(split)
     return [{"score": flops / count / 1e9, "seconds": min(taken) / count}] * count
@@ -69,7 +69,7 @@ def _gradient_sizes(workplace: Workplace, unit: Unit, split: Split) -> list[dict
         part = split.subset(batch)
         images, goal = part.images.to(workplace.device), task.goal(part.labels.to(workplace.device))
         seeds = [content_seed(part.dataset, name, "diagnostic", GRADIENT) for name in part.ids]
-        view = adaptive(defense, Randomness(seeds, workplace.device), workplace.profile.eot_samples)
+        view = adaptive(defense, workplace.randomness(seeds), workplace.profile.eot_samples)
         rows = torch.arange(len(part))
         seen = view.evaluate(images, goal.margin, rows).gradient.flatten(1).abs().cpu()
         finite = seen.isfinite().all(dim=1).tolist()

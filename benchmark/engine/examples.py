@@ -18,7 +18,7 @@ from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.files import write_atomically
 from benchmark.matrix.rules import rules
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import content_seed
 
 COUNT = 6
 AMPLIFIED = 10
@@ -68,7 +68,7 @@ def attacked_examples(workplace: Workplace, unit: Unit, eps_255: float) -> Examp
     chosen = split.by_ids(stratified_ids(split, min(COUNT, len(split)), []))
     images, labels = chosen.images.to(workplace.device), chosen.labels.to(workplace.device)
     seeds = [content_seed(chosen.dataset, name, "examples") for name in chosen.ids]
-    draw = Randomness(seeds, workplace.device)
+    draw = workplace.randomness(seeds)
     view = adaptive(workplace.target(unit), draw.fork("view"), workplace.profile.eot_samples)
     attack = Pgd(steps=20, loss="margin")
     adversarial = attack(view, workplace.task(unit.dataset).goal(labels), images, eps_255, draw)

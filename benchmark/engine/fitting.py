@@ -13,7 +13,7 @@ from benchmark.defense.target import Target
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
 from benchmark.matrix import Cell
-from benchmark.randomness import Randomness, content_seed
+from benchmark.randomness import content_seed
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: Fit
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
     started = time.perf_counter()
     view = gray_box(target, train.pixels.to(workplace.device), train.labels.to(workplace.device))
-    draw = Randomness([content_seed("fit", *content)], workplace.device)
+    draw = workplace.randomness([content_seed("fit", *content)])
     state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
     return Fit(state, view.queries, view.gradients, time.perf_counter() - started)
 

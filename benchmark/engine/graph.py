@@ -75,7 +75,7 @@ CODE = {"clean": "benchmark.engine.clean_track", "fit": FIT, "candidates": "benc
 def _key(workplace: Workplace, kind: Kind, cell: Cell | None, *content: object) -> str:
     """Key of what is no unit's rows, whose key is :meth:`Workplace.identity`; the code is that of kind and attack."""
     places = [CODE.get(kind, f"benchmark.engine.{kind}"), *([] if cell is None else [place_of(cell.method)])]
-    return f"{content_seed(kind, code_hash(*places), workplace.device.type, *content):016x}"
+    return f"{content_seed(kind, code_hash(*places), workplace.device.type, workplace.arithmetic, *content):016x}"
 
 
 def rows_node(workplace: Workplace, unit: Unit) -> Node:

@@ -18,7 +18,17 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 DECIDING = (
     *("access", "attacks", "bridges", "corruption", "data", "defense", "engine", "host", "matrix", "models"),
-    *("results", "task", "judge.py", "layout.py", "passes.py", "randomness.py", "surrogates.py", "verify.py"),
+    *(
+        "results",
+        "task",
+        "judge.py",
+        "layout.py",
+        "passes.py",
+        "philox.py",
+        "randomness.py",
+        "surrogates.py",
+        "verify.py",
+    ),
 )
 """Parts of the package ``benchmark`` from which a row is made; imports of other parts are not followed."""
 

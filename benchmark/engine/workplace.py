@@ -1,7 +1,7 @@
 """Everything that a unit reads, loaded once per process."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from benchmark.host.salt import salt_of
 from benchmark.matrix import Cell, Matrix, Profile, load_matrix
 from benchmark.matrix.diagnostics import load_diagnostics
 from benchmark.matrix.rules import View, rules
-from benchmark.randomness import content_seed
+from benchmark.randomness import Randomness, content_seed
 from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
@@ -99,6 +99,15 @@ class Workplace:
     def _card(self, dataset: str) -> Card:
         return find_card(dataset, self.root)
 
+    def randomness(self, seeds: Iterable[int]) -> Randomness:
+        """Streams of these seeds as the matrix draws them."""
+        return Randomness(seeds, self.device, streams=self.matrix.streams)
+
+    @property
+    def arithmetic(self) -> tuple[object, ...]:
+        """What of the matrix alters numbers anywhere, beside its cells."""
+        return (self.matrix.streams, self.matrix.twin)
+
     def task(self, dataset: str) -> Task:
         """What the data set's task decides."""
         return task_of(self.card(dataset))
@@ -124,8 +133,9 @@ class Workplace:
         if wanted not in self._residences:
             plan = self.entry(submission).plan(self.card(dataset))
             salt = salt_of(self.entry_hash(submission, dataset))
+            twin = self.matrix.twin and role == "target"
             try:
-                self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt)
+                self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt, twin)
             except HostFailed as error:
                 raise BenchError(
                     f"submission '{submission}' cannot be built: {error}; 'bench validate {submission}' tells more."

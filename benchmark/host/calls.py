@@ -17,6 +17,9 @@ from benchmark.randomness import Randomness
 
 Answer = Mapping[str, Tensor]
 
+_OF_TWIN = ("logits", "adaptive_logits", "adaptive_score")
+"""Calls that a twin answers: no decisions, and no features."""
+
 
 @dataclass
 class Graph:
@@ -33,11 +36,13 @@ class Served:
     Attributes:
         defense: as built.
         device: where it runs.
+        twin: what attacks are answered from; the defense itself, or its fast twin.
         graphs: forward passes that the harness still holds, by its numbers.
     """
 
     defense: Defense
     device: torch.device
+    twin: Defense
     graphs: dict[int, Graph] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
@@ -73,7 +78,7 @@ class Served:
             return self._backward(int(message["graph"]), given)
         if op == "again":
             return self._again(message["call"], given)
-        target = self._part(message)
+        target = self._part(message, self.twin if op in _OF_TWIN else self.defense)
         images = given["images"].to(self.device)
         if op == "decide":
             return _told(target.predict(images, self._draw(message)))
@@ -83,16 +88,15 @@ class Served:
             return {"flops": torch.tensor(counter.get_total_flops(), dtype=torch.int64)}
         return self._forward(target, images, message)
 
-    def _part(self, message: Mapping[str, Any]) -> Defense:
+    def _part(self, message: Mapping[str, Any], defense: Defense) -> Defense:
         """The whole defense, its bare classifier, or the defense with a vote that ends early."""
-        defense = self.defense
         if message["part"] == "bare":
             return defense.undefended()
         copies = int(message.get("foreseen", 0))
         return defense.answering(copies) if copies else defense
 
     def _draw(self, message: Mapping[str, Any]) -> Randomness:
-        return Randomness(message["seeds"], self.device)
+        return Randomness(message["seeds"], self.device, streams=message["streams"])
 
     def _forward(self, target: Defense, images: Tensor, message: Mapping[str, Any]) -> Answer:
         number = message["graph"]

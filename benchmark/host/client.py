@@ -28,6 +28,7 @@ class Host:
         device: where the defense runs.
         limits: what it may take.
         trial: whether it makes the contract's checks instead of serving attacks or a judge.
+        twin: whether attacks are answered from the defense's fast twin, if it has one.
 
     Attributes:
         facts: what the host tells of the defense that it has built; empty on trial.
@@ -38,7 +39,14 @@ class Host:
         HostFailed: the host ends, or hangs, before it has built anything.
     """
 
-    def __init__(self, plan: BuildPlan, device: str = "cpu", limits: Limits | None = None, trial: bool = False) -> None:
+    def __init__(
+        self,
+        plan: BuildPlan,
+        device: str = "cpu",
+        limits: Limits | None = None,
+        trial: bool = False,
+        twin: bool = False,
+    ) -> None:
         self._limits = limits or Limits()
         self._sandbox: Sandbox | None = None
         self._process = 0
@@ -48,7 +56,7 @@ class Host:
         self.facts: dict[str, Any] = {}
         self.isolation: Isolation = "process"
         try:
-            self._start(plan, device, trial)
+            self._start(plan, {"device": device, "trial": trial, "twin": twin})
         except CallFailed as error:
             self.close()
             raise HostFailed(f"the defense's process told nonsense while building the defense: {error}") from None
@@ -56,15 +64,14 @@ class Host:
             self.close()
             raise
 
-    def _start(self, plan: BuildPlan, device: str, trial: bool) -> None:
+    def _start(self, plan: BuildPlan, wishes: Mapping[str, Any]) -> None:
         self._sandbox, zygote, self._process = nursery.hatch(plan.copy, self._limits)
         self._line = Line(zygote)
         self.isolation = "bwrap" if self._sandbox else "process"
         if self._sandbox:
             plan = BuildPlan(**{**asdict(plan), "copy": sandbox.ENTRY})
-        message = {"plan": asdict(plan), "device": device, "trial": trial}
-        send(zygote, message, [self._line.memory], self._limits.start)
-        if trial:
+        send(zygote, {"plan": asdict(plan), **wishes}, [self._line.memory], self._limits.start)
+        if wishes["trial"]:
             return
         told = self._line.hear(self._limits.start, "building the defense")
         if "facts" not in told or not isinstance(told["facts"], dict):

@@ -82,7 +82,7 @@ class RemoteDefense:
         Raises:
             CallFailed, HostFailed: as :meth:`Residence.call`.
         """
-        message = {"op": "decide", "seeds": self._seeds(draw), "foreseen": self._foreseen}
+        message = {"op": "decide", **self._drawn(draw), "foreseen": self._foreseen}
         told = self._asked(message, images.detach(), copies=self._copies())
         missing = {"probs", "label"} - set(told)
         if missing:
@@ -99,7 +99,7 @@ class RemoteDefense:
 
     def flops(self, images: Tensor, draw: Randomness) -> int:
         """Floating point operations of a decision on all these images; raises as :meth:`predict`."""
-        told = self._asked({"op": "flops", "seeds": self._seeds(draw)}, images, copies=self._copies())
+        told = self._asked({"op": "flops", **self._drawn(draw)}, images, copies=self._copies())
         return int(told["flops"])
 
     def _copies(self) -> float:
@@ -134,6 +134,10 @@ class RemoteDefense:
                     f"The defense declares no feature layer '{layer}'.{did_you_mean(layer, self.feature_layers)}"
                 )
 
+    def _drawn(self, draw: Randomness) -> dict[str, Any]:
+        """Where numbers come from, as a message says it."""
+        return {"seeds": self._seeds(draw), "streams": draw.streams}
+
     def _seeds(self, draw: Randomness) -> list[int]:
         """Seeds as the host sees them: whoever asks, they are no hash that an entry could have in a table.
 
@@ -145,7 +149,7 @@ class RemoteDefense:
         return [content_seed(salt, seed) for seed in draw.seeds] if salt else draw.seeds
 
     def _pipeline(self, op: str, draw: Randomness, copies: int, backward: Backward) -> dict[str, Any]:
-        return {"op": op, "seeds": self._seeds(draw), "copies": copies, "backward": backward}
+        return {"op": op, **self._drawn(draw), "copies": copies, "backward": backward}
 
     def _asked(self, message: Mapping[str, Any], images: Tensor, copies: float) -> dict[str, Tensor]:
         told = self._residence.call({**message, "part": self._part}, images, copies)[0]

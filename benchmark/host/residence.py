@@ -36,15 +36,24 @@ class Residence:
         device: where the defense runs.
         limits: what it may take.
         salt: what seeds are hashed with before the host sees them; with none it sees them as they are.
+        twin: whether attacks are answered from the defense's fast twin.
 
     Raises:
         BenchError: as :class:`~benchmark.host.client.Host`.
         HostFailed: likewise.
     """
 
-    def __init__(self, plan: BuildPlan, device: torch.device, limits: Limits | None = None, salt: str = "") -> None:
+    def __init__(
+        self,
+        plan: BuildPlan,
+        device: torch.device,
+        limits: Limits | None = None,
+        salt: str = "",
+        twin: bool = False,
+    ) -> None:
         self._plan = plan
         self.salt = salt
+        self._twin = twin
         self._limits = limits or Limits()
         self.device = device
         self._failures: list[str] = []
@@ -61,7 +70,7 @@ class Residence:
         self._released.clear()
         self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
         self._most_forks = FEWEST_FORKS + secrets.randbelow(FEWEST_FORKS)
-        return Host(self._plan, str(self.device), self._limits)
+        return Host(self._plan, str(self.device), self._limits, twin=self._twin)
 
     @property
     def isolation(self) -> Isolation:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import torch
 
 from benchmark.defense.rollback import Rollback
+from benchmark.defense.twin import twin_of
 from benchmark.errors import BenchError
 from benchmark.host.calls import Answer, Served
 from benchmark.host.limits import die_with_parent, show_memory
@@ -42,7 +43,9 @@ def zygote(line: socket.socket) -> NoReturn:
                 send(line, {"error": {"kind": "entry", "type": "BenchError", "message": str(error)}})
                 os._exit(0)
             # Nobody asks for the gradient at a parameter, and torch would keep what it takes.
-            served = _Restoring(Served(defense.requires_grad_(False), device))
+            defense.requires_grad_(False)
+            twin = twin_of(defense, plan.shape, device) if message["twin"] else None
+            served = _Restoring(Served(defense, device, twin or defense))
             send(line, {"facts": served.facts()})
             if device.type == "cpu":
                 # Each fork has its own: no word passes from one to the next.

@@ -11,6 +11,7 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
 from benchmark.matrix.cell import Budget, Cell, Params, PlainName, Positive
 from benchmark.matrix.rules import Ranking, Rules, Track, View, rules
+from benchmark.randomness import Streams
 from benchmark.toml_model import Strict, read_toml
 
 MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"
@@ -69,14 +70,20 @@ class Matrix(Rules):
         chunk: images of a unit of work.
         descend: below its largest budget an expensive cell tries every image not yet misclassified there, or only what
             it broke itself at the next budget above; what others broke there has been tried below by those. (Version
-            1 of the file calls these standing and felled.)
+            1 of the file calls these standing and felled.) With "each" it is tried at each budget on every image that
+            is not yet misclassified there, also on those that it could not break above: the curve is exact.
+        streams: what random numbers come from.
+        twin: whether attacks follow the gradient of a defense's fast twin
+            (:func:`~benchmark.defense.twin.twin_of`); judged is the original.
     """
 
     track: list[Track] = Field(default_factory=lambda: rules().track)
     ranking: Ranking = Field(default_factory=lambda: rules().ranking)
     version: PlainName
     chunk: Positive
-    descend: Literal["robust", "own"] = "robust"
+    descend: Literal["robust", "own", "each"] = "robust"
+    streams: Streams = "mersenne"
+    twin: bool = False
     corruption: Corruption
     profile: dict[str, Profile]
     cell: list[Cell]

@@ -93,6 +93,12 @@ class BuildPlan:
             object.__setattr__(self, "size", tuple(self.size))  # JSON knows no tuples
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return self.channels, height, width
+
+    @property
     def code(self) -> Path:
         """The entry point's file, as its author knows it."""
         return Path(self.folder) / self.file

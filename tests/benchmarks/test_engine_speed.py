@@ -17,6 +17,7 @@ def passes(result):
     return int(sum(result.rows("plain", track)[["queries", "gradients"]].sum().sum() for track in TRACKS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("individual", [False, True], ids=["skipped", "individual"])
 def test_time_of_a_run(benchmark, run, individual):  # noqa: F811
     result = benchmark.pedantic(run, (["plain"], TRACKS), {"individual": individual}, rounds=3)
@@ -24,6 +25,7 @@ def test_time_of_a_run(benchmark, run, individual):  # noqa: F811
     assert result.report.failures == {}
 
 
+@pytest.mark.slow
 def test_skipping_needs_less_than_half_of_the_passes(benchmark, run):  # noqa: F811
     started = time.perf_counter()
     full = run(["plain"], TRACKS, individual=True)
@@ -36,6 +38,7 @@ def test_skipping_needs_less_than_half_of_the_passes(benchmark, run):  # noqa: F
     assert passes(skipped) < passes(full) / 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_costs_only_the_reading(benchmark, run, tmp_path):  # noqa: F811
     first = run(["plain"], TRACKS, tmp_path)
     again = benchmark.pedantic(run, (["plain"], TRACKS, tmp_path), rounds=3)

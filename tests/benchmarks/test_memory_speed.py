@@ -4,6 +4,8 @@ import statistics
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import sys, time, torch
 from benchmark.memory import keep_freed_memory
@@ -27,6 +29,7 @@ def seconds(how, passes):
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_passes_of_a_narrow_network(benchmark):
     """Where nothing is measured, one pair of short runs shows that both ways work."""
     passes, pairs = (1, 1) if benchmark.disabled else (20, 3)

@@ -33,6 +33,7 @@ for a, b in zip(before, state(), strict=True):
 """
 
 
+@pytest.mark.slow
 def test_importing_it_changes_no_global_state_and_happens_at_the_first_call():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", STATE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

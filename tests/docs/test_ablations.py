@@ -155,6 +155,7 @@ def test_each_call_is_charged_its_own_peak_even_below_an_earlier_one():
     assert added == pytest.approx([64, 256, 64, 0], abs=8)
 
 
+@pytest.mark.slow
 def test_without_the_mark_the_growth_of_the_largest_memory_counts(tmp_path):
     """In a process of its own: what earlier tests freed lies about in this one, resident or not as it happens.
 
@@ -232,6 +233,7 @@ def test_the_table_of_costs_has_every_method():
     assert all(float(row["MiB"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_without_the_data_set_the_script_says_so_in_one_sentence(tmp_path):
     run = subprocess.run(
         [sys.executable, str(ROOT.path / "docs" / "ablations.py"), "--section", "cushion"],

@@ -79,6 +79,7 @@ def fgsm_and_others(rows):
     return rows[(rows.attack == "fgsm") & ~rows.skipped], rows[rows.attack != "fgsm"]
 
 
+@pytest.mark.slow
 def test_a_defense_that_ends_its_process_is_started_again_and_its_unit_reported_as_a_gap(run, plant, whole):
     folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
     result = run(["plain", folder], ["no-box"], workers=2)
@@ -92,6 +93,7 @@ def test_a_defense_that_ends_its_process_is_started_again_and_its_unit_reported_
     assert_frame_equal(result.identity("plain", "no-box"), whole.identity("plain", "no-box"))
 
 
+@pytest.mark.slow
 def test_every_worker_may_die_and_the_run_still_ends(run, plant):
     folder = plant("dying", code=DYING.replace("CONDITION", "True"))
     result = run([folder], ["clean"], workers=3)
@@ -215,6 +217,7 @@ def test_a_gap_names_files_of_the_project_by_their_relative_path(run, root, plan
     assert set(fgsm.reason) == {"FileNotFoundError: datasets/toy/missing.npz is not there"}
 
 
+@pytest.mark.slow
 def test_a_failed_unit_is_tried_again_by_the_next_run(run, plant, tmp_path):
     folder = plant("dying", code=DYING.replace("CONDITION", MARKED))
     first = run([folder], ["black-box"], tmp_path / "results", workers=2)

@@ -114,6 +114,7 @@ def test_a_fit_is_the_same_node_for_every_chunk(place):
     assert len({fit_node(workplace, Unit("plain", "toy", "gray-box", chunk), uap, 8).key for chunk in range(3)}) == 1
 
 
+@pytest.mark.slow
 def test_candidates_differ_by_all_that_decides_them(place, monkeypatch):
     def key(cell="pgd", eps=8, chunk=0, workplace=None, **params):
         workplace = workplace or place()
@@ -161,6 +162,7 @@ def test_clean_verdicts_are_computed_once_for_all_attack_tracks(run, tmp_path, m
     assert len(stored(tmp_path, "clean-*.arrow")) == 3
 
 
+@pytest.mark.slow
 def test_computing_a_node_writes_no_file(place, tmp_path):
     workplace = place()
     wanted = [rows_node(workplace, Unit("plain", "toy", track, 0)) for track in ("no-box", "gray-box", "diagnostic")]
@@ -251,6 +253,7 @@ def test_a_full_disk_leaves_gaps_that_say_so(run, monkeypatch):
     assert len(result.report.failures) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_table_beside_the_rows_is_computed_anew(run, tmp_path, whole):
     run(["plain"], ["no-box"], tmp_path)
     for path in (tmp_path / PARTS).rglob("*"):

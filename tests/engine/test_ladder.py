@@ -40,6 +40,11 @@ def test_cheap_cells_come_first_with_eps_rising_then_each_dear_cell_from_the_lar
     ]
 
 
+def test_where_each_budget_is_searched_dear_cells_rise_too():
+    plan = [(cell.name, eps) for cell, eps in order(CELLS, individual=False, each=True)]
+    assert plan[5:] == [("dear-one", 1), ("d", 1), ("dear-one", 8), ("d", 8)]
+
+
 def test_individual_runs_take_the_cells_one_by_one():
     plan = [(cell.name, eps) for cell, eps in order(CELLS, individual=True)]
     assert plan[:4] == [("dear-one", 1), ("dear-one", 8), ("cheap-one", 1), ("cheap-one", 8)]

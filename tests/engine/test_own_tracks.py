@@ -24,6 +24,7 @@ def own(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("submission", ["plain", "jpeg"])
 def test_tracks_of_other_names_have_the_same_verdicts(run, whole, own, submission):
     mine = run([submission], NAMES.values(), matrix=own)

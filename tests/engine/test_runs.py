@@ -127,6 +127,7 @@ def test_two_submissions_of_one_name_are_refused(run, plant):
         run(["plain", plant("plain")], ["clean"])
 
 
+@pytest.mark.slow
 def test_a_run_broken_off_in_the_middle_goes_on_to_the_same_rows(whole, run, tmp_path):
     def break_off(_event, share):
         if share > 0.5:

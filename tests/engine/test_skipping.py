@@ -7,6 +7,7 @@ from pandas.testing import assert_frame_equal
 from benchmark.attacks.square import Square
 from benchmark.engine import RunSettings, Unit
 from benchmark.engine.cell_run import CellRun
+from benchmark.engine.graph import inputs_of, rows_node
 from benchmark.engine.workplace import Workplace
 from benchmark.results.schema import REPEATED
 
@@ -158,6 +159,7 @@ def test_square_is_computed_once_where_two_tracks_share_it(run, monkeypatch):
     assert sum(calls) == len(fired)
 
 
+@pytest.mark.slow
 def test_the_white_box_square_of_a_defended_system_asks_its_undefended_classifier(run):
     """A plain classifier's scores in the black-box track are those that the white-box attacker gets of a voting one."""
     own = run(["voting", "plain"], ["white-box", "black-box"], individual=True)
@@ -198,3 +200,35 @@ def test_where_only_the_felled_are_followed_a_dear_cell_leaves_the_rest_to_those
     assert set(below) <= set(above)
     assert len(below) < len(standing.query("attack == 'rays' and eps_255 == 4 and not skipped"))
     assert felled.query("skipped and correct").pred.notna().all()
+
+
+def test_where_each_budget_is_searched_a_dear_cell_tries_whatever_stands_at_each(run, tmp_path):
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('descend = "each"\n' + MATRIX.read_text())
+    rows = run(["plain"], ["black-box"], matrix=matrix).rows("plain", "black-box")
+    kept = rows[rows.skipped & (rows.broken_by == "")]
+    assert kept.empty
+    assert set(rows[rows.skipped].broken_by) > {"clean"}
+
+
+def test_streams_and_twin_of_a_matrix_change_no_worst_case_of_an_honest_entry(run, whole, tmp_path):
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('streams = "philox"\ntwin = true\n' + MATRIX.read_text())
+    rows = run(["jpeg"], ["white-box", "adaptive"], matrix=matrix)
+    for track in ("white-box", "adaptive"):
+        told, before = worst_case(rows.rows("jpeg", track)), worst_case(whole.rows("jpeg", track))
+        assert int((told != before).to_numpy().sum()) <= 2
+
+
+def test_candidates_and_fits_of_other_streams_are_not_taken_up(run, root, tmp_path):
+    matrix = tmp_path / "matrix.toml"
+    matrix.write_text('streams = "philox"\n' + MATRIX.read_text())
+    settings = {"root": root, "data_dir": root / "data", "results": tmp_path / "results"}
+    keys = []
+    for given in ({}, {"matrix": matrix}):
+        workplace = Workplace(RunSettings(**settings, **given))
+        keys.append(
+            {node.key for node in inputs_of(workplace, rows_node(workplace, Unit("plain", "toy", "no-box", 0)))}
+        )
+    assert keys[0]
+    assert not keys[0] & keys[1]

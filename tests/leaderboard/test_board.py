@@ -173,6 +173,7 @@ def violations(page, **options) -> list[tuple[str, str]]:
     return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [{**LAPTOP, "color_scheme": "dark"}], indirect=True)
 def test_axe_finds_enough_contrast_on_every_page_in_the_dark_theme(page, pretend_site):
     for one in sorted(Path(pretend_site).parent.rglob("*.html")):

@@ -190,6 +190,7 @@ def test_an_adaptive_attacker_gets_through_the_guided_denoiser(hgd):
     assert right(defended(whole), adapted) < right(bare(whole), undefended) + 0.1
 
 
+@pytest.mark.slow
 def test_the_pixel_guided_denoiser_brings_attacked_images_back_to_the_clean_ones(folder):
     stronger = {"eps_255": 48, "alpha_255": 16, "steps": 3}
     _, whole = run(folder, name="pixels", **HGD | {"guidance": "pixels", "adversary": stronger})

@@ -271,10 +271,12 @@ def test_a_share_of_clean_images_buys_clean_accuracy(mixed):
     assert mixed(None, validation=UNBIASED)[0] > mixed(None, mixture=None)[0]
 
 
+@pytest.mark.slow
 def test_the_main_half_keeps_more_clean_accuracy_than_single_batch_norm(mixed):
     """Han et al. 2021: dual batch normalisation brings back what adversarial training costs on clean images."""
     assert mixed("main", validation=UNBIASED)[0] > mixed(None, validation=UNBIASED)[0] + 0.01
 
 
+@pytest.mark.slow
 def test_the_auxiliary_half_stands_where_attacks_break_the_main_one(mixed):
     assert mixed("auxiliary")[1] > mixed("main")[1] + 0.1

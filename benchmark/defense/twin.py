@@ -1,0 +1,74 @@
+"""A defense's fast twin: the same function with fewer operations, for attacks; the judge asks the original."""
+
+import copy
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from benchmark.defense.defense import Defense
+from benchmark.randomness import Randomness
+
+AGREEMENT = 1e-4
+"""Most by which a logit of a twin that is used differs from the original's."""
+
+_PROBES = 4
+"""Images of noise on which the two are compared, beside plain ones of a few grey levels."""
+
+_LEVELS = (0.0, 0.25, 0.5, 1.0)
+
+
+def twin_of(defense: Defense, shape: tuple[int, int, int], device: torch.device) -> Defense | None:
+    """The defense with batch normalisation folded into convolutions, or None where that cannot be done faithfully.
+
+    Features are asked of the original: in the twin some modules are no longer there.
+
+    Args:
+        defense: in eval mode.
+        shape: (C, H, W) of its images.
+        device: where it runs.
+    """
+    network = defense.classifier
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            folded = _folded(network)
+        images = _probes(shape).to(device)
+        with torch.no_grad():
+            same = _agree(network(images), folded(images))
+    except Exception:
+        return None
+    if not same:
+        return None
+    if type(network).__module__.startswith("benchmark.models"):
+        folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin = copy.copy(defense)
+    twin._modules = {**defense._modules, "classifier": folded.eval().requires_grad_(False)}
+    return twin
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """The module, or where its path depends on its input as much of it as can be traced, with less to do."""
+    inside = list(module.children())
+    if not inside or not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
+        return module
+    try:
+        return fuse(module)
+    except Exception:
+        part = copy.copy(module)
+        part._modules = {name: child and _folded(child) for name, child in module._modules.items()}
+        return part
+
+
+def _agree(told: Tensor, again: Tensor) -> bool:
+    return told.shape == again.shape and bool(((told - again).abs() <= AGREEMENT).all())
+
+
+def _probes(shape: tuple[int, int, int]) -> Tensor:
+    noise = Randomness(range(_PROBES)).uniform(shape)
+    plain = torch.tensor(_LEVELS).reshape(-1, 1, 1, 1).expand(-1, *shape)
+    steps = (noise > 0.5).to(noise.dtype)
+    return torch.cat([noise, plain, steps])
