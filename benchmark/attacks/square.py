@@ -18,6 +18,12 @@ from benchmark.task.goal import Goal
 BLOCK = 256
 """Iterations whose random numbers are drawn at once."""
 
+MOST_AT_ONCE = 16
+"""Proposals of an image that are asked about at once."""
+
+PIXELS_AT_ONCE = 1 << 17
+"""Pixels of a pass beyond which a further image costs its full share: no proposals are asked ahead there."""
+
 SCHEDULE = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Iterations (of 10 000) after which the share of pixels in a square is halved (section 4)."""
 
@@ -67,13 +73,13 @@ class Square:
         candidates = images.clone()
         rows = all_rows(images)
         left = view.remaining(rows).clamp(max=self.queries)
-        search = _Search(view, goal, images, rows, left, eps_255 / 255, draw, candidates)
+        height, width = images.shape[2:]
+        sides = torch.tensor([self.side(iteration, height, width) for iteration in range(self.queries)])
+        search = _Search(view, goal, images, rows, left, eps_255 / 255, draw, candidates, sides.to(images.device))
         search.keep(left > 0)
         search.start()
-        for iteration in range(1, self.queries):
-            if len(search.rows) == 0:
-                break
-            search.step(self.side(iteration, images.shape[2], images.shape[3]))
+        while len(search.rows) > 0:
+            search.step()
         search.write_back()
         return candidates
 
@@ -85,7 +91,12 @@ class Square:
 
 
 class _Search:
-    """The images still searched, kept together so that each iteration costs a few tensor operations in all."""
+    """The images still searched, kept together so that each look costs a few tensor operations in all.
+
+    Most proposals change nothing. Of a deterministic system several that follow each other are therefore asked about at
+    once; what comes after one that is accepted has been asked in vain and is taken back, so that the search is the one
+    that asks one by one.
+    """
 
     def __init__(
         self,
@@ -97,14 +108,18 @@ class _Search:
         eps: float,
         draw: Randomness,
         candidates: Tensor,
+        sides: Tensor,
     ) -> None:
         self._view, self._goal, self._draw, self._candidates = view, goal, draw, candidates
         self.rows, self._left = rows, left
         self._upper, self._lower = (images + eps).clamp(max=1), (images - eps).clamp(min=0)
         self._best = images
         self._margin = no_value(images)
+        self._sides = sides
+        self._iteration = torch.ones(len(images), dtype=torch.int64, device=images.device)
         self._numbers = torch.empty(len(images), 0, 2 + images.shape[1], device=images.device)
-        self._next_number = 0
+        self._first_number = 1
+        self._used = 1.0
 
     def keep(self, still: Tensor) -> None:
         """Write back the images not ``still`` searched (n,) bool on the CPU, and go on without them."""
@@ -116,7 +131,7 @@ class _Search:
         here = place.to(self._best.device)
         self._goal, self._margin = self._goal.take(here), self._margin[here]
         self._upper, self._lower, self._best = self._upper[here], self._lower[here], self._best[here]
-        self._numbers = self._numbers[here]
+        self._numbers, self._iteration = self._numbers[here], self._iteration[here]
 
     def write_back(self) -> None:
         """Store the best images found so far."""
@@ -127,48 +142,86 @@ class _Search:
         if len(self.rows) == 0:
             return
         signs = self._draw.take(self.rows).uniform((self._best.shape[1], 1, self._best.shape[3]), -1, 1)
-        self._judge(torch.where(signs > 0, self._upper, self._lower))
-
-    def step(self, side: int) -> None:
-        """Propose one square of ``side`` pixels for every image still searched."""
-        count, channels, height, width = self._best.shape
-        numbers = self._take_numbers(channels)
-        down, right = torch.arange(side, device=numbers.device), torch.arange(side, device=numbers.device)
-        top = (numbers[:, 0] * (height - side + 1)).long().clamp(max=height - side)
-        first = (numbers[:, 1] * (width - side + 1)).long().clamp(max=width - side)
-        window = (
-            torch.arange(count, device=numbers.device)[:, None, None, None],
-            torch.arange(channels, device=numbers.device)[None, :, None, None],
-            (top[:, None] + down)[:, None, :, None],
-            (first[:, None] + right)[:, None, None, :],
-        )
-        upper, lower, old = self._upper[window], self._lower[window], self._best[window]
-        positive = (numbers[:, 2:] > 0.5)[:, :, None, None]
-        fresh = torch.where(positive, upper, lower)
-        idle = (fresh == old).flatten(1).all(dim=1)
-        proposal = self._best.clone()
-        proposal[window] = choose(idle, torch.where(positive, lower, upper), fresh)
-        self._judge(proposal)
-
-    def _take_numbers(self, channels: int) -> Tensor:
-        """(n, 2 + C) uniform numbers: place of the square and a sign per channel."""
-        if self._next_number == self._numbers.shape[1]:
-            self._numbers = self._draw.take(self.rows).uniform((BLOCK, 2 + channels))
-            self._next_number = 0
-        self._next_number += 1
-        return self._numbers[:, self._next_number - 1]
-
-    def _judge(self, proposal: Tensor) -> None:
-        """Query, accept what is no worse, and drop images that are misclassified or have no query left."""
+        proposal = torch.where(signs > 0, self._upper, self._lower)
         scores, label = self._view.query(proposal, self.rows)
         margin, wrong = self._goal.margin(scores), self._goal.missed(label)
         self._left = self._left - 1
         if self._view.stochastic:
             margin, wrong = self._settled(proposal, margin, wrong)
-        accepted = wrong | (margin >= self._margin)
+        self._accept(wrong | (margin >= self._margin), proposal, margin)
+        self._go_on(wrong)
+
+    def step(self) -> None:
+        """Ask about the next proposals of every image still searched, and take the first that is no worse."""
+        count = self._at_once()
+        ahead = torch.arange(count, device=self._best.device)
+        iterations = self._iteration[:, None] + ahead
+        asked = (iterations < len(self._sides)) & (ahead < self._left.to(ahead.device)[:, None])
+        proposals = self._proposals(iterations.clamp(max=len(self._sides) - 1))
+        image, place = asked.nonzero(as_tuple=True)
+        scores, label = self._view.query(proposals[image, place], self.rows[image.cpu()])
+        goal = self._goal.take(image)
+        margins = self._margin.new_full(asked.shape, -torch.inf).index_put((image, place), goal.margin(scores))
+        wrongs = torch.zeros_like(asked).index_put((image, place), goal.missed(label))
+        gain = asked & (wrongs | (margins >= self._margin[:, None]))
+        # The first that is taken, or the last that was asked about.
+        taken = torch.where(gain.any(dim=1), gain.to(torch.int8).argmax(dim=1), asked.sum(dim=1) - 1)
+        here = torch.arange(len(taken), device=taken.device)
+        proposal, margin, wrong = proposals[here, taken], margins[here, taken], wrongs[here, taken]
+        self._view.take_back(self.rows, (asked.sum(dim=1) - taken - 1).cpu())
+        self._iteration, self._left = self._iteration + taken + 1, self._left - (taken + 1).cpu()
+        self._used = float((taken + 1).to(torch.float32).mean())
+        if self._view.stochastic:
+            margin, wrong = self._settled(proposal, margin, wrong)
+        self._accept(wrong | (margin >= self._margin), proposal, margin)
+        self._go_on(wrong)
+
+    def _at_once(self) -> int:
+        """How many proposals of an image to ask about: about twice as many as were of use, in a pass of fair size."""
+        if self._view.stochastic:
+            return 1
+        most = min(MOST_AT_ONCE, PIXELS_AT_ONCE // self._best.numel())
+        return max(1, min(most, round(2 * self._used)))
+
+    def _proposals(self, iterations: Tensor) -> Tensor:
+        """The best images (n, C, H, W) with one square changed, (n, k, C, H, W) for (n, k) iterations."""
+        numbers = self._numbers_of(iterations)
+        sides = self._sides[iterations]
+        down = self._inside(numbers[..., 0], sides, self._best.shape[2])
+        right = self._inside(numbers[..., 1], sides, self._best.shape[3])
+        inside = (down[..., :, None] & right[..., None, :])[:, :, None]
+        positive = (numbers[..., 2:] > 0.5)[..., None, None]
+        upper, lower, best = self._upper[:, None], self._lower[:, None], self._best[:, None]
+        fresh = torch.where(positive, upper, lower)
+        idle = ((fresh == best) | ~inside).flatten(2).all(dim=2)[..., None, None, None]
+        fresh = torch.where(positive ^ idle, upper, lower)
+        return torch.where(inside, fresh, best)
+
+    @staticmethod
+    def _inside(numbers: Tensor, sides: Tensor, length: int) -> Tensor:
+        """(n, k, length) bool: which rows, or columns, a square of some side covers."""
+        room = length - sides
+        first = torch.minimum((numbers * (room + 1)).long(), room)[..., None]
+        place = torch.arange(length, device=numbers.device)
+        return (place >= first) & (place < first + sides[..., None])
+
+    def _numbers_of(self, iterations: Tensor) -> Tensor:
+        """(n, k, 2 + C) uniform numbers: place of the square and a sign per channel."""
+        while int(iterations.max()) - self._first_number >= self._numbers.shape[1]:
+            drawn = self._draw.take(self.rows).uniform((BLOCK, self._numbers.shape[2]))
+            self._numbers = torch.cat([self._numbers, drawn], dim=1)
+        while int(iterations.min()) - self._first_number >= BLOCK:
+            self._numbers, self._first_number = self._numbers[:, BLOCK:], self._first_number + BLOCK
+        image = torch.arange(len(iterations), device=iterations.device)[:, None]
+        return self._numbers[image, iterations - self._first_number]
+
+    def _accept(self, accepted: Tensor, proposal: Tensor, margin: Tensor) -> None:
         self._best = choose(accepted, proposal, self._best)
         self._margin = torch.where(accepted, margin, self._margin)
-        self.keep(~wrong.cpu() & (self._left > 0))
+
+    def _go_on(self, wrong: Tensor) -> None:
+        """Drop images that are misclassified, have no query left, or no proposal."""
+        self.keep(~wrong.cpu() & (self._left > 0) & (self._iteration < len(self._sides)).cpu())
 
     def _settled(self, proposal: Tensor, margin: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
         """Replace the lucky first look by fresh ones, wherever it would have changed anything."""

@@ -99,3 +99,25 @@ def test_a_label_attack_leaves_alone_what_others_spent():
     view.query(images[:1], torch.tensor([0]))
     build("rays", {})(view, Classification(2).goal(labels), images, 4.0, Randomness([1, 2]))
     assert view.queries[0] == 60
+
+
+@pytest.mark.parametrize("queries", [1, 2, 90, 400])
+def test_square_asks_ahead_and_is_the_search_that_asks_one_by_one(run, problem, monkeypatch, queries):
+    """Same candidates and same counts, to the last query of a budget that ends in the middle of a look."""
+    small = problem(3)
+    images, labels = small.images[:20], small.labels[:20]
+    found = []
+    for most in (16, 1):
+        monkeypatch.setattr("benchmark.attacks.square.MOST_AT_ONCE", most)
+        defense = Defense(small.net, 3)
+        found.append(run("square", {"queries": queries}, defense, images, labels, 20.0, budget=queries))
+    assert torch.equal(found[0].candidates, found[1].candidates)
+    assert torch.equal(found[0].view.queries, found[1].view.queries)
+    assert int(found[0].view.queries.max()) <= queries
+
+
+def test_queries_to_a_random_system_cannot_be_taken_back():
+    view = black_box(Defense(Mean(), 2), Randomness([1]), budget=10)
+    view.stochastic = True
+    with pytest.raises(ValueError, match="cannot be taken back"):
+        view.take_back(torch.tensor([0]), torch.tensor([1]))
