@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmark.cli.console import Console
 from benchmark.cli.image_files import places
 from benchmark.cli.output import checked_data_dir, refuse_unwritable, wide_console
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
 
@@ -43,6 +43,7 @@ def attack_command(
     matrix_file: Annotated[Path | None, typer.Option("--matrix", help="Another matrix file.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data files. Default: BENCH_DATA.")] = None,
+    board: BoardDir = None,
 ) -> None:
     """Run one attack, judge its images with the deployed defense, save clean, perturbation and adversarial images.
 
@@ -62,7 +63,7 @@ def attack_command(
         refuse_unwritable(save, "--save")
     with tempfile.TemporaryDirectory() as scratch:
         settings = RunSettings(
-            root_of(context).path, Path(scratch), data_dir, limit=limit, device=device, matrix=matrix_file
+            root_of(context, board).path, Path(scratch), data_dir, limit=limit, device=device, matrix=matrix_file
         )
         workplace = Workplace(settings)
         if dataset not in workplace.entry(submission).manifest.datasets:

@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmark.cli.console import Console
 from benchmark.cli.output import print_json, table_of, wide_console
 from benchmark.cli.rows import Results, entries_beside, official_folders
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 from benchmark.matrix.rules import rules
 from benchmark.root import Root
@@ -49,6 +49,7 @@ def compare_command(
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every number of two submissions.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The compared numbers as JSON.")] = False,
+    board: BoardDir = None,
 ) -> None:
     """Compare two submissions on the same images, or entries with the numbers and claims of papers."""
     from leaderboard.entries import entries_in
@@ -63,7 +64,7 @@ def compare_command(
         raise BenchError(
             "bench compare takes two submissions, with --published any number of them, with --claims none."
         )
-    root = root_of(context)
+    root = root_of(context, board)
     entries = entries_beside(root, results, dataset, names)
     if claims:
         _compare_claims(root, entries, as_json)

@@ -12,7 +12,7 @@ import typer
 from benchmark.cli.console import Console
 from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, table_of, wide_console
 from benchmark.cli.rows import Results, entries_beside, entries_of
-from benchmark.cli.state import root_of
+from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
 from benchmark.root import Root
 
@@ -55,6 +55,7 @@ def verify_command(
     ] = None,
     track: Annotated[list[str] | None, typer.Option(help="With --rerun: only these tracks.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="With --rerun: processes.")] = 1,
+    board: BoardDir = None,
 ) -> None:
     """Check that rows belong to the submissions, data sets and matrix that are here, and agree with them.
 
@@ -63,7 +64,7 @@ def verify_command(
     'results', unless --results names others.
     """
     checked_data_dir(data_dir)
-    root = root_of(context)
+    root = root_of(context, board)
     if rerun is not None:
         _recompute(root, names or [], dataset, results, Rerun(rerun, tuple(track or ()), workers, data_dir), as_json)
         return

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CAPACITY = 4 << 30
+CAPACITY = 1 << 30
 """Bytes of the shared memory; only what is written takes memory."""
 
 LONGEST = 64 << 20

@@ -46,6 +46,19 @@ def test_a_board_keeps_data_entries_results_and_site_together(bench: Bench, film
     assert not list(Path.cwd().iterdir())
 
 
+def test_a_boards_entries_are_attacked_verified_and_compared_there(bench: Bench, films: Path, tmp_path: Path) -> None:
+    board = tmp_path / "hospital"
+    bench("datasets", "import", films, "--size", "12x16", "--board", board)
+    for name in ("ours", "theirs"):
+        bench("new", name, "--board", board)
+    run = ("-t", "clean", "--profile", "quick", "--limit", 4, "--workers", 1, "--no-site")
+    assert bench("evaluate", "ours", "theirs", "--board", board, *run).code == 0
+    told = bench("attack", "pgd-20", "-s", "ours", "-d", "my_films", "--limit", 2, "--board", board)
+    assert told.code == 0, told
+    assert bench("verify", "--board", board).code == 0
+    assert "theirs" in bench("compare", "ours", "theirs", "--board", board).out
+
+
 def test_inside_a_board_no_option_is_needed(
     bench: Bench, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

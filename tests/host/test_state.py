@@ -88,8 +88,8 @@ def count():
     while "arena" not in frame.f_locals:
         frame = frame.f_back
     memory = frame.f_locals["arena"]._memory
-    memory[3 << 30] += 1
-    return memory[3 << 30]
+    memory[len(memory) - 8] += 1
+    return memory[len(memory) - 8]
 """,
     "a parameter written behind autograd's back": """
 WEIGHT = nn.Parameter(torch.zeros(1))
