@@ -54,9 +54,29 @@ class FeatureView(GradientView):
             samples=samples,
         )
         self._defense = defense
+        self._eot_samples = eot_samples
         self._backward: Backward = backward
         self._references = references
         self.layers = defense.feature_layers
+
+    def inner_networks(self, images: Tensor) -> int:
+        """How many networks inside the defense turn images (N, C, H, W) into logits, beside its own classifier."""
+        return len(self._defense.inner(images))
+
+    def inner(self, number: int, images: Tensor, draw: Randomness) -> "FeatureView":
+        """A view of one of these networks behind the defense's stages, for some images and their streams."""
+        return FeatureView(self._defense.inner(images)[number], draw, self._eot_samples, self._backward)
+
+    def spend(self, rows: Tensor, view: GradientView) -> None:
+        """Add what a view of the same images ``rows`` has counted."""
+        self.queries[rows] += view.queries
+        self.gradients[rows] += view.gradients
+
+    def label(self, images: Tensor, rows: Tensor) -> Tensor:
+        """Labels (n,) that the whole system, its vote included, decides on images (n, C, H, W); a query each."""
+        draw = self._next_draw(rows)
+        self.queries[rows] += 1
+        return self._defense.predict(images, draw).label
 
     @property
     def references(self) -> References:

@@ -48,6 +48,7 @@ INSIDE = {
         "gap": "gap:Gap",
         "rays": "rays:Rays",
         "spsa": "spsa:Spsa",
+        "inner": "inner:Inner",
         "fea": "features:Fea",
         "hfc": "features:Hfc",
         "wb": "detectors:DetectorAware",

@@ -215,6 +215,12 @@ class Defense(nn.Module):
         """Make sure that the classifier has these feature layers; raises as :func:`check_layers`."""
         check_layers(self.classifier, layers)
 
+    def inner(self, images: Tensor) -> "Sequence[Defense]":
+        """As :meth:`~benchmark.defense.target.Target.inner`."""
+        from benchmark.defense.inner import inner_networks, opened
+
+        return [opened(self, network) for network in inner_networks(self, images)]
+
     def undefended(self) -> "Defense":
         """The bare classifier as a defense of its own, with the feature layers that this one declares."""
         layers = [] if self.feature_layers == (PENULTIMATE,) else self.feature_layers

@@ -76,6 +76,14 @@ class Target(Protocol):
         """Raise BenchError where the classifier has no such feature layer."""
         ...
 
+    def inner(self, images: Tensor) -> "Sequence[Target]":
+        """Each network inside that turns images into logits, behind the defense's stages and nothing else.
+
+        Args:
+            images: (N, C, H, W); the first is decided on, to see which networks take part.
+        """
+        ...
+
     def undefended(self) -> "Target":
         """The bare classifier as a defense of its own, with the feature layers that the defense declares."""
         ...

@@ -44,6 +44,7 @@ class Served:
     device: torch.device
     twin: Defense
     graphs: dict[int, Graph] = field(default_factory=dict)
+    _inner: list[Defense] | None = None
 
     def facts(self) -> dict[str, Any]:
         """What the harness has to know of the defense."""
@@ -78,8 +79,11 @@ class Served:
             return self._backward(int(message["graph"]), given)
         if op == "again":
             return self._again(message["call"], given)
-        target = self._part(message, self.twin if op in _OF_TWIN else self.defense)
         images = given["images"].to(self.device)
+        if op == "inner":
+            stochastic = [part.stochastic for part in self._opened(images)]
+            return {"stochastic": torch.tensor(stochastic, dtype=torch.bool)}
+        target = self._part(message, self.twin if op in _OF_TWIN else self.defense, images)
         if op == "decide":
             return _told(target.predict(images, self._draw(message)))
         if op == "flops":
@@ -88,8 +92,17 @@ class Served:
             return {"flops": torch.tensor(counter.get_total_flops(), dtype=torch.int64)}
         return self._forward(target, images, message)
 
-    def _part(self, message: Mapping[str, Any], defense: Defense) -> Defense:
-        """The whole defense, its bare classifier, or the defense with a vote that ends early."""
+    def _opened(self, images: Tensor) -> list[Defense]:
+        """The defense's inner networks, found once in a process."""
+        if self._inner is None:
+            self._inner = list(self.defense.inner(images))
+        return self._inner
+
+    def _part(self, message: Mapping[str, Any], defense: Defense, images: Tensor) -> Defense:
+        """The whole defense, its bare classifier, a network inside it, or the defense with a vote that ends early."""
+        inner = message.get("inner")
+        if inner is not None:
+            return self._opened(images.detach())[int(inner)]
         if message["part"] == "bare":
             return defense.undefended()
         copies = int(message.get("foreseen", 0))

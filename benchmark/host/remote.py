@@ -18,6 +18,9 @@ from benchmark.host.residence import Residence
 from benchmark.host.sandbox import Isolation
 from benchmark.randomness import Randomness, content_seed
 
+MOST_INNER = 16
+"""Networks inside a defense that are attacked, the outermost of them."""
+
 _DECIDED = {"probs": torch.float32, "label": torch.int64, "score": torch.float32, "copies": torch.int64}
 """Parts of a decision and their types."""
 
@@ -27,15 +30,26 @@ class RemoteDefense:
 
     Args:
         residence: the host.
-        part: the whole defense, or its bare classifier.
+        part: the whole defense, its bare classifier, or a network inside it.
         foreseen: a longer vote is foreseen from so many copies; 0 for never.
+        inner: which network, where it is one.
+        draws: whether that network stands behind a random stage.
     """
 
-    def __init__(self, residence: Residence, part: Literal["whole", "bare"] = "whole", foreseen: int = 0) -> None:
+    def __init__(
+        self,
+        residence: Residence,
+        part: Literal["whole", "bare", "inner"] = "whole",
+        foreseen: int = 0,
+        inner: int | None = None,
+        draws: bool = False,
+    ) -> None:
         self._residence = residence
         self._facts = residence.facts
         self._part = part
         self._foreseen = foreseen
+        self._inner = inner
+        self._draws = draws
         self.num_classes = self._facts.num_classes
         self.feature_layers = self._facts.feature_layers
 
@@ -47,7 +61,7 @@ class RemoteDefense:
     @property
     def stochastic(self) -> bool:
         """Whether two decisions on one image may differ."""
-        return self._facts.stochastic and self._part == "whole"
+        return self._draws if self._part == "inner" else self._facts.stochastic and self._part == "whole"
 
     @property
     def plain(self) -> bool:
@@ -63,6 +77,17 @@ class RemoteDefense:
     def alternative_backward(self) -> bool:
         """Whether the backward pass "identity" may differ from the declared one."""
         return self._facts.alternative_backward and self._part == "whole"
+
+    def inner(self, images: Tensor) -> "list[RemoteDefense]":
+        """As :meth:`~benchmark.defense.target.Target.inner`."""
+        told = self._asked({"op": "inner"}, images.detach()[:1], copies=1)
+        drawing = told.get("stochastic")
+        if set(told) != {"stochastic"} or drawing is None or drawing.dtype != torch.bool or drawing.dim() != 1:
+            raise HostFailed("the defense's process told nothing of the networks inside")
+        return [
+            RemoteDefense(self._residence, "inner", inner=number, draws=bool(drawn))
+            for number, drawn in enumerate(drawing[:MOST_INNER].tolist())
+        ]
 
     def undefended(self) -> "RemoteDefense":
         """The bare classifier as a defense of its own."""
@@ -134,6 +159,10 @@ class RemoteDefense:
                     f"The defense declares no feature layer '{layer}'.{did_you_mean(layer, self.feature_layers)}"
                 )
 
+    def _which(self) -> dict[str, Any]:
+        """Which part is asked, as a message says it."""
+        return {"part": self._part} if self._inner is None else {"part": self._part, "inner": self._inner}
+
     def _drawn(self, draw: Randomness) -> dict[str, Any]:
         """Where numbers come from, as a message says it."""
         return {"seeds": self._seeds(draw), "streams": draw.streams}
@@ -152,12 +181,12 @@ class RemoteDefense:
         return {"op": op, **self._drawn(draw), "copies": copies, "backward": backward}
 
     def _asked(self, message: Mapping[str, Any], images: Tensor, copies: float) -> dict[str, Tensor]:
-        told = self._residence.call({**message, "part": self._part}, images, copies)[0]
+        told = self._residence.call({**message, **self._which()}, images, copies)[0]
         return {name: value.to(images.device) for name, value in told.items()}
 
     def _passed(self, message: Mapping[str, Any], images: Tensor) -> dict[str, Tensor]:
         """A forward pass, with a way back to the images where they ask for one."""
-        whole = {**message, "part": self._part}
+        whole = {**message, **self._which()}
         copies = int(message.get("copies", 1))
         if not (torch.is_grad_enabled() and images.requires_grad):
             told = self._residence.call(whole, images, copies)[0]

@@ -1,0 +1,61 @@
+"""Networks inside a defense: an attacker who owns the deployed system calls them, whatever is wrapped around them."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from benchmark.defense.defense import Defense
+from benchmark.randomness import Randomness
+
+_COPIES = 8
+"""Copies of a vote that a recorded decision takes."""
+
+
+def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
+    """Modules that turned images into logits while the defense decided and was differentiated, the last one first.
+
+    A module counts however the defense keeps it, and whether or not gradients pass what is around it.
+
+    Args:
+        defense: whose.
+        images: (N, C, H, W) float32 in [0, 1]; the first is enough.
+    """
+    found: list[nn.Module] = []
+    calls: list[tuple[nn.Module, tuple[int, ...]]] = []
+    shape, classes = images.shape[1:], defense.num_classes
+
+    def note(module: nn.Module, given: tuple[object, ...], told: object) -> None:
+        if not given or not isinstance(given[0], Tensor) or not isinstance(told, Tensor):
+            return
+        if given[0].shape[1:] == shape and told.shape == (len(given[0]), classes):
+            calls.append((module, tuple(told.shape)))
+
+    handle = register_module_forward_hook(note)
+    try:
+        defense.answering(_COPIES).predict(images[:1], Randomness([0], images.device))
+        with torch.no_grad():
+            defense.adaptive_logits(images[:1], Randomness([0], images.device), 1)
+    finally:
+        handle.remove()
+    # A hook is called when its module returns: one that calls another comes after it.
+    for module, _ in reversed(calls):
+        if module is not defense and not any(module is other for other in found):
+            found.append(module)
+    # The classifier of a defense that adds nothing of its own is what the usual attacks differentiate already.
+    if type(defense) is Defense:
+        found = [module for module in found if module is not defense.classifier]
+    return found
+
+
+def opened(defense: Defense, network: nn.Module) -> Defense:
+    """The defense's stages, then the network itself: no vote, and none of the ways around it."""
+    inner = Defense.__new__(Defense)
+    nn.Module.__init__(inner)
+    inner.classifier = network
+    inner.num_classes = defense.num_classes
+    inner.stages = copy.copy(defense.stages)
+    inner.vote = None
+    inner.feature_layers = ()
+    return inner.eval()
