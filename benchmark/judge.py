@@ -8,7 +8,8 @@ from torch import Tensor
 
 from benchmark.defense import Decision
 from benchmark.defense.target import Target
-from benchmark.randomness import Randomness, Streams, content_seed
+from benchmark.randomness import Randomness, content_seed
+from benchmark.streams import Streams
 from benchmark.task.goal import Task
 from benchmark.task.kinds import robust
 

@@ -7,15 +7,12 @@ images over other batches, workers or orders therefore draw the same numbers for
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from benchmark import philox
-
-Streams = Literal["mersenne", "philox"]
-"""What numbers come from: a generator for each image, or for all images at once. A matrix says which it means."""
+from benchmark.streams import Streams
 
 
 def content_seed(*parts: object) -> int:

@@ -169,20 +169,6 @@ class QueryView(_Counting):
         self.queries += asked
         return self._defense.predict(images, draw)
 
-    def take_back(self, rows: Tensor, counts: Tensor) -> None:
-        """Count queries no more that were asked ahead of the attack's order and whose answers it does not use.
-
-        Args:
-            rows: (n,) images.
-            counts: (n,) int64 of each image's last queries.
-
-        Raises:
-            ValueError: the system is random: the next look's randomness would be that of one that was seen.
-        """
-        if self.stochastic and bool(counts.any()):
-            raise ValueError("queries to a random system cannot be taken back")
-        self.queries[rows] -= counts
-
     def _next_draw(self, rows: Tensor) -> Randomness:
         self.on_look()
         seeds = [self._draw.seeds[row] for row in rows.tolist()]
@@ -205,6 +191,20 @@ class ScoreView(QueryView):
         """
         decision = self._ask(images, rows)
         return decision.probs.clamp_min(1e-30).log(), decision.label
+
+    def take_back(self, rows: Tensor, counts: Tensor) -> None:
+        """Count queries no more that were asked ahead of the attack's order and whose answers it does not use.
+
+        Args:
+            rows: (n,) images.
+            counts: (n,) int64 of each image's last queries.
+
+        Raises:
+            ValueError: the system is random: the next look's randomness would be that of one that was seen.
+        """
+        if self.stochastic and bool(counts.any()):
+            raise ValueError("queries to a random system cannot be taken back")
+        self.queries[rows] -= counts
 
 
 def _numbered(rows: Tensor, asked: Tensor) -> list[int]:

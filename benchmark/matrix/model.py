@@ -11,7 +11,7 @@ from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
 from benchmark.matrix.cell import Budget, Cell, Params, PlainName, Positive
 from benchmark.matrix.rules import Ranking, Rules, Track, View, rules
-from benchmark.randomness import Streams
+from benchmark.streams import Streams
 from benchmark.toml_model import Strict, read_toml
 
 MATRIX_FILE = Path(__file__).parent / "matrix-v1.toml"

@@ -124,6 +124,7 @@ def test_a_noisy_defense_falls_to_attacks_that_average(run, problem, method, par
     assert majority_right(noisy, found, toy.labels) <= survivors(run, twin, toy, [(method, params)]) + 0.06
 
 
+@pytest.mark.slow
 def test_square_breaks_a_slightly_noisy_system_like_its_twin(run, problem):
     """With more queries, to pay for its further looks.
 

@@ -50,6 +50,7 @@ def test_csv_has_a_line_for_every_record_and_nothing_where_there_is_no_number(he
     assert "out of luck" in found["hat"]["reason"]
 
 
+@pytest.mark.slow
 def test_figures_are_three_a_data_set_in_both_formats_and_the_same_twice(here, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     for folder in ("one", "two"):

@@ -195,6 +195,7 @@ CHANGING = """
     """
 
 
+@pytest.mark.slow
 def test_what_an_entry_changes_of_the_interpreter_reaches_neither_the_next_entry_nor_the_caller(run, plant, whole):
     def state():
         return (torch.get_default_dtype(), torch.is_grad_enabled(), Path.cwd(), "CHANGED" in os.environ)

@@ -251,7 +251,7 @@ def test_an_entry_that_hangs_when_it_is_built_anew_is_not_waited_for_again(
     remote = build(CLASS.format(body="os._exit(1)"), limits=HASTY)
     starts: list[int] = []
 
-    def hanging(*_: object) -> None:
+    def hanging(*_: object, **_wishes: object) -> None:
         starts.append(1)
         raise HostFailed("the defense took more than 4 s for building the defense and was stopped")
 

@@ -430,6 +430,7 @@ build_site(entries_in([results]), Root(root), out)
 """
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes_whatever_the_hash_seed_of_the_process(tmp_path, project, save, small):
     few = {"attacked": 3, "corrupted": 1}
     elsewhere = small("one", dataset="skin", tracks=("clean",))

@@ -173,6 +173,7 @@ def test_no_bit_of_comdefend_is_without_a_gradient_and_those_near_the_threshold_
     assert bool((slopes.diff(dim=1) <= 0).all())
 
 
+@pytest.mark.slow
 def test_the_guided_denoiser_restores_the_logits_of_attacked_images(hgd):
     whole, draw = hgd[1], streams()
     attacked = under_pgd(white_box(bare(whole), draw.fork("view")), 24, draw)

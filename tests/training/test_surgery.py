@@ -267,6 +267,7 @@ def mixed(tmp_path_factory):
     return _mixed
 
 
+@pytest.mark.slow
 def test_a_share_of_clean_images_buys_clean_accuracy(mixed):
     assert mixed(None, validation=UNBIASED)[0] > mixed(None, mixture=None)[0]
 
