@@ -6,7 +6,7 @@ long.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,24 +29,33 @@ class Call:
 
     Attributes:
         message: its plain part.
-        given: its tensors, those that its backward pass was given included.
-        answer: the tensors of its answer, the gradient included.
+        given: its tensors.
+        answer: the tensors of its answer.
         seconds: that an answer may take.
+        back: its backward pass, if one was asked for.
     """
 
     message: Mapping[str, Any]
     given: dict[str, Tensor]
     answer: dict[str, Tensor]
     seconds: float
+    back: "Call | None" = None
 
-    def again(self) -> dict[str, Any]:
-        """The plain part of the message that puts it to another fork."""
-        return {"op": "again", "call": self.message}
+    def once_more(self) -> "Call":
+        """The call as another fork is put it: nothing in it says that it was ever put before."""
+        graph = new_number() if self.message.get("graph") is not None else None
+        back = self.back and replace(self.back, message={**self.back.message, "graph": graph})
+        return replace(self, message={**self.message, "graph": graph}, back=back)
 
     def answered_alike(self, again: Mapping[str, Tensor]) -> bool:
         """Whether another answer is the same but for the last bits."""
         told = self.answer
         return told.keys() == again.keys() and all(_same(value, again[name]) for name, value in told.items())
+
+
+def new_number() -> int:
+    """A number by which a forward pass is called: it tells nothing of how many there were."""
+    return secrets.randbits(62)
 
 
 @dataclass
@@ -61,7 +70,7 @@ class Audit:
     ) -> None:
         """Take note of a call and its answer; an attack may go on to write into these tensors."""
         if message["op"] == "backward":
-            self._note_gradient(message, given, answer)
+            self._note_gradient(message, given, answer, seconds)
             return
         self._seen += 1
         if secrets.randbelow(self._seen) == 0:
@@ -69,12 +78,11 @@ class Audit:
             self.chosen = Call(message, _copied(given), _copied(answer), seconds) if size <= LARGEST else None
 
     def _note_gradient(
-        self, message: Mapping[str, Any], given: Mapping[str, Tensor], answer: Mapping[str, Tensor]
+        self, message: Mapping[str, Any], given: Mapping[str, Tensor], answer: Mapping[str, Tensor], seconds: float
     ) -> None:
         call = self.chosen
-        if call is not None and message["graph"] == call.message["graph"] and "gradient" not in call.answer:
-            call.given |= _copied(given)
-            call.answer |= _copied(answer)
+        if call is not None and message["graph"] == call.message["graph"] and call.back is None:
+            call.back = Call(message, _copied(given), _copied(answer), seconds)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -77,8 +77,6 @@ class Served:
         op = message["op"]
         if op == "backward":
             return self._backward(int(message["graph"]), given)
-        if op == "again":
-            return self._again(message["call"], given)
         images = given["images"].to(self.device)
         if op == "inner":
             stochastic = [part.stochastic for part in self._opened(images)]
@@ -135,14 +133,6 @@ class Served:
             features, logits = target.adaptive_features(images, self._draw(message), copies, layers, backward)
             return {**{f"feature {layer}": features[layer] for layer in layers}, "logits": logits}
         raise ValueError(f"a host has no call '{op}'")
-
-    def _again(self, call: Mapping[str, Any], given: Mapping[str, Tensor]) -> Answer:
-        """A call that another fork has answered, its gradient included if that was asked for."""
-        slopes = {name: value for name, value in given.items() if name != "images"}
-        answer = self.answer(call, {"images": given["images"]})
-        if not slopes:
-            return answer
-        return {**answer, **self._backward(int(call["graph"]), slopes)}
 
     def _backward(self, number: int, given: Mapping[str, Tensor]) -> Answer:
         graph = self.graphs[number]

@@ -69,10 +69,11 @@ class Forks:
             self._worked, self._audit = 0.0, Audit()
         elif self._spare is None and not goes_on and self._nears_its_end(AHEAD):
             self._spare = self._forked()
-            self._put_again = self._audit.chosen
-            if self._put_again is not None:
-                again = self._put_again
-                self._spare.put(again.again(), again.given, again.seconds)
+            if self._audit.chosen is not None:
+                self._put_again = self._audit.chosen.once_more()
+                self._put(self._spare, self._put_again)
+        elif self._spare is not None and self._put_again is not None and self._spare.has_answered():
+            self._put_again = self._compared(self._spare, self._put_again)
         self._left -= int(counts)
         return self._at_work
 
@@ -108,11 +109,36 @@ class Forks:
         if successor is None:
             self._end(keep=0)
             return self._forked()
-        if again is not None and not _alike(successor, again):
+        try:
+            while again is not None:
+                again = self._compared(successor, again)
+            self._end(keep=1)
+        except HostFailed:
             successor.close()
-            raise HostFailed(FORGETFUL)
-        self._end(keep=1)
+            raise
         return successor
+
+    @staticmethod
+    def _put(line: Line, call: Call) -> None:
+        line.put(call.message, call.given, call.seconds)
+
+    def _compared(self, line: Line, call: Call) -> Call | None:
+        """Hear the answer to a call that has been put again, and put its backward pass, if there is one left.
+
+        Raises:
+            HostFailed: it is not what was answered before.
+        """
+        try:
+            same = call.answered_alike(line.take(line.hear(call.seconds, "answering")))
+        except (CallFailed, BenchError):
+            same = False
+        if not same:
+            raise HostFailed(FORGETFUL)
+        if call.back is not None:
+            self._put(line, call.back)
+        elif call.message["graph"] is not None:
+            line.forget(call.message["graph"])
+        return call.back
 
     def _end(self, keep: int) -> None:
         """End all forks but the last so many.
@@ -165,11 +191,3 @@ class Forks:
             if line is not None:
                 line.close()
         self._at_work = self._spare = None
-
-
-def _alike(line: Line, call: Call) -> bool:
-    """Whether a fork answers a call, which it has been put, as its predecessor did."""
-    try:
-        return call.answered_alike(line.take(line.hear(call.seconds, "answering")))
-    except (CallFailed, BenchError):
-        return False

@@ -1,5 +1,6 @@
 """One process that answers, as the harness reaches it: a socket, and memory that the two share."""
 
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,6 +37,7 @@ class Line:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._arena = Arena()
+        self._forgotten: list[int] = []
 
     @property
     def memory(self) -> int:
@@ -56,11 +58,20 @@ class Line:
         Raises:
             HostFailed: it has ended, or does not read.
         """
-        whole = {**message, "tensors": self._arena.put(tensors), "release": list(release)}
+        whole = {**message, "tensors": self._arena.put(tensors), "release": [*release, *self._forgotten]}
+        self._forgotten.clear()
         try:
             send(self._end, whole, seconds=seconds)
         except OSError as error:
             raise HostFailed(f"the defense ended its process ({type(error).__name__})") from None
+
+    def forget(self, number: int) -> None:
+        """Have the next call say that a forward pass is no longer held."""
+        self._forgotten.append(number)
+
+    def has_answered(self) -> bool:
+        """Whether there is something to hear."""
+        return bool(select.select([self._end], [], [], 0)[0])
 
     def take(self, told: Mapping[str, Any]) -> dict[str, Tensor]:
         """The tensors of an answer.

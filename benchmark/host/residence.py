@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.host.audit import new_number
 from benchmark.host.client import Host
 from benchmark.host.limits import Limits
 from benchmark.host.line import HostFailed
@@ -57,7 +58,6 @@ class Residence:
         self._limits = limits or Limits()
         self.device = device
         self._failures: list[str] = []
-        self._number = 0
         self._pace: float | None = None
         self._left = self._most_forks = 0
         self._held: set[int] = set()
@@ -89,8 +89,7 @@ class Residence:
             CallFailed, HostFailed: as :meth:`~benchmark.host.client.Host.ask`; the second at once where the defense has
                 ended its process too often, or ever took too long.
         """
-        self._number += 1
-        number = self._number
+        number = new_number()
         self._move_on()
         passes = len(images) * copies
         seconds = self._limits.seconds(passes, self._pace)

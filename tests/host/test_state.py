@@ -185,6 +185,40 @@ def build(context):
         attack()
 
 
+def test_what_a_fork_is_asked_says_neither_how_much_came_before_nor_that_it_was_asked_already(
+    build: Build, images: torch.Tensor
+) -> None:
+    """The words of a call stand in the frames of the process; a defense that reads them wears nobody out either."""
+    code = """
+class Reading(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+    def forward(self, images):
+        frame, words, numbers = sys._getframe(), set(), []
+        while frame is not None:
+            message = frame.f_locals.get("message")
+            if isinstance(message, dict) and message.get("op") == "logits":
+                words |= set(message)
+                numbers.append(message["graph"])
+            frame = frame.f_back
+        assert words <= {"op", "part", "graph", "tensors", "release"}, words
+        # Numbers that count calls are small, or rise.
+        return self.net(images) + float(min(numbers) < 10**9)
+
+def build(context):
+    return Defense(Reading(linear(context)), context.num_classes)
+"""
+    target = build(code)
+    told = set()
+    for _ in range(2 * LONGEST):
+        leaf = images.clone().requires_grad_()
+        logits = target.logits(leaf)
+        torch.autograd.grad(logits.sum(), leaf)
+        told.add(tuple(logits.flatten().tolist()))
+    assert len(told) == 1
+
+
 def test_a_random_defense_answers_a_call_alike_whatever_came_before(build: Build, images: torch.Tensor) -> None:
     code = """
 class Noisy(Stage):
