@@ -73,8 +73,11 @@ def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
     """One text a row for its verdict, by what names the row."""
     named = {name: [_text(value) for value in rows[name].astype(object)] for name in IDENTITY}
     columns = ([_text(value) for value in rows[name].astype(object)] for name in VERDICT)
-    # The predictions of a sequence are its whole verdict.
-    told = [preds or f"{status}|{pred}|{correct}" for status, pred, correct, preds in zip(*columns, strict=True)]
+    # The predictions of a sequence are its whole verdict; a measurement, such as a gradient's size, has none.
+    told = [
+        preds or (f"{status}|{pred}|{correct}" if pred else status)
+        for status, pred, correct, preds in zip(*columns, strict=True)
+    ]
     return pd.DataFrame({"verdict": told, **named}).set_index(list(IDENTITY))
 
 
