@@ -97,6 +97,8 @@ class Judge:
 
         Rounding may tip single images of a defense that rounds inside, never most of them.
         """
+        # Not by whom has just been asked: what it remembers could be the first answer.
+        self._defense.renew()
         order = list(range(len(images)))[::-1]
         parts = [order[: len(order) // 3], order[len(order) // 3 :]]
         changed = 0

@@ -55,17 +55,24 @@ class FeatureView(GradientView):
         )
         self._defense = defense
         self._eot_samples = eot_samples
+        self._inner: Sequence[Target] | None = None
         self._backward: Backward = backward
         self._references = references
         self.layers = defense.feature_layers
 
     def inner_networks(self, images: Tensor) -> int:
         """How many networks inside the defense turn images (N, C, H, W) into logits, beside its own classifier."""
-        return len(self._defense.inner(images))
+        return len(self._opened(images))
 
     def inner(self, number: int, images: Tensor, draw: Randomness) -> "FeatureView":
         """A view of one of these networks behind the defense's stages, for some images and their streams."""
-        return FeatureView(self._defense.inner(images)[number], draw, self._eot_samples, self._backward)
+        return FeatureView(self._opened(images)[number], draw, self._eot_samples, self._backward)
+
+    def _opened(self, images: Tensor) -> "Sequence[Target]":
+        """Found once: which they are must not depend on the images that still stand."""
+        if self._inner is None:
+            self._inner = self._defense.inner(images)
+        return self._inner
 
     def spend(self, rows: Tensor, view: GradientView) -> None:
         """Add what a view of the same images ``rows`` has counted."""

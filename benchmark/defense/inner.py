@@ -20,7 +20,7 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
 
     Args:
         defense: whose.
-        images: (N, C, H, W) float32 in [0, 1]; the first is enough.
+        images: (N, C, H, W) float32 in [0, 1], of whatever kinds take different ways.
     """
     found: list[nn.Module] = []
     calls: list[tuple[nn.Module, tuple[int, ...]]] = []
@@ -33,10 +33,13 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
             calls.append((module, tuple(told.shape)))
 
     handle = register_module_forward_hook(note)
+    draw, asked = Randomness([0], images.device), defense.answering(_COPIES)
     try:
-        defense.answering(_COPIES).predict(images[:1], Randomness([0], images.device))
-        with torch.no_grad():
-            defense.adaptive_logits(images[:1], Randomness([0], images.device), 1)
+        # One by one: an image may decide which network answers.
+        for image in (images[place : place + 1] for place in range(len(images))):
+            asked.predict(image, draw.restarted())
+            with torch.no_grad():
+                defense.adaptive_logits(image, draw.restarted(), 1)
     finally:
         handle.remove()
     # A hook is called when its module returns: one that calls another comes after it.

@@ -80,7 +80,8 @@ class Target(Protocol):
         """Each network inside that turns images into logits, behind the defense's stages and nothing else.
 
         Args:
-            images: (N, C, H, W); the first is decided on, to see which networks take part.
+            images: (N, C, H, W); a defense in this process decides on them, to see which networks take part. One that
+                lives elsewhere takes images of its own.
         """
         ...
 

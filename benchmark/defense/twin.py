@@ -36,7 +36,7 @@ def twin_of(defense: Defense, shape: tuple[int, int, int], device: torch.device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             folded = _folded(network)
-        images = _probes(shape).to(device)
+        images = probes(shape).to(device)
         with torch.no_grad():
             same = _agree(network(images), folded(images))
     except Exception:
@@ -67,7 +67,8 @@ def _agree(told: Tensor, again: Tensor) -> bool:
     return told.shape == again.shape and bool(((told - again).abs() <= AGREEMENT).all())
 
 
-def _probes(shape: tuple[int, int, int]) -> Tensor:
+def probes(shape: tuple[int, int, int]) -> Tensor:
+    """Images (N, C, H, W) of noise, of plain grey levels and of black and white, the same for ever."""
     noise = Randomness(range(_PROBES)).uniform(shape)
     plain = torch.tensor(_LEVELS).reshape(-1, 1, 1, 1).expand(-1, *shape)
     steps = (noise > 0.5).to(noise.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.defense import Decision, Defense
+from benchmark.defense.twin import probes
 from benchmark.randomness import Randomness
 
 Answer = Mapping[str, Tensor]
@@ -37,12 +38,14 @@ class Served:
         defense: as built.
         device: where it runs.
         twin: what attacks are answered from; the defense itself, or its fast twin.
+        shape: (C, H, W) of its images.
         graphs: forward passes that the harness still holds, by its numbers.
     """
 
     defense: Defense
     device: torch.device
     twin: Defense
+    shape: tuple[int, int, int]
     graphs: dict[int, Graph] = field(default_factory=dict)
     _inner: list[Defense] | None = None
 
@@ -79,9 +82,9 @@ class Served:
             return self._backward(int(message["graph"]), given)
         images = given["images"].to(self.device)
         if op == "inner":
-            stochastic = [part.stochastic for part in self._opened(images)]
+            stochastic = [part.stochastic for part in self._opened()]
             return {"stochastic": torch.tensor(stochastic, dtype=torch.bool)}
-        target = self._part(message, self.twin if op in _OF_TWIN else self.defense, images)
+        target = self._part(message, self.twin if op in _OF_TWIN else self.defense)
         if op == "decide":
             return _told(target.predict(images, self._draw(message)))
         if op == "flops":
@@ -90,17 +93,17 @@ class Served:
             return {"flops": torch.tensor(counter.get_total_flops(), dtype=torch.int64)}
         return self._forward(target, images, message)
 
-    def _opened(self, images: Tensor) -> list[Defense]:
-        """The defense's inner networks, found once in a process."""
+    def _opened(self) -> list[Defense]:
+        """The defense's inner networks, found once in a process and the same in each."""
         if self._inner is None:
-            self._inner = list(self.defense.inner(images))
+            self._inner = list(self.defense.inner(probes(self.shape).to(self.device)))
         return self._inner
 
-    def _part(self, message: Mapping[str, Any], defense: Defense, images: Tensor) -> Defense:
+    def _part(self, message: Mapping[str, Any], defense: Defense) -> Defense:
         """The whole defense, its bare classifier, a network inside it, or the defense with a vote that ends early."""
         inner = message.get("inner")
         if inner is not None:
-            return self._opened(images.detach())[int(inner)]
+            return self._opened()[int(inner)]
         if message["part"] == "bare":
             return defense.undefended()
         copies = int(message.get("foreseen", 0))

@@ -50,6 +50,7 @@ class Forks:
         self._audit = Audit()
         self._left = self._at_most = 0
         self._worked = 0.0
+        self._renewed = False
         self.made = 0
 
     def line(self, goes_on: bool, counts: bool) -> Line:
@@ -64,13 +65,14 @@ class Forks:
         """
         if self._at_work is None or (self._nears_its_end(0) and not goes_on):
             self._at_work = self._succeed()
+            self._renewed = False
             self._left = self._limits.calls + secrets.randbelow(SPREAD)
             self._at_most = min(0, self._left - MOST_OF_SMALL + secrets.randbelow(SPREAD))
             self._worked, self._audit = 0.0, Audit()
         elif self._spare is None and not goes_on and self._nears_its_end(AHEAD):
             self._spare = self._forked()
             if self._audit.chosen is not None:
-                self._put_again = self._audit.chosen.once_more()
+                self._put_again = self._audit.chosen
                 self._put(self._spare, self._put_again)
         elif self._spare is not None and self._put_again is not None and self._spare.has_answered():
             self._put_again = self._compared(self._spare, self._put_again)
@@ -112,10 +114,14 @@ class Forks:
         try:
             while again is not None:
                 again = self._compared(successor, again)
-            self._end(keep=1)
-        except HostFailed:
+            self._end(keep=int(not self._renewed))
+        except BaseException:
             successor.close()
             raise
+        if self._renewed:
+            # It has been asked, and what it was asked then must not serve it now.
+            successor.close()
+            return self._forked()
         return successor
 
     @staticmethod
@@ -164,8 +170,12 @@ class Forks:
         self.made += 1
         ours, theirs = socket.socketpair()
         line = Line(ours)
-        with theirs:
-            self._tell({}, theirs.fileno(), line.memory)
+        try:
+            with theirs:
+                self._tell({}, theirs.fileno(), line.memory)
+        except BaseException:
+            line.close()
+            raise
         return line
 
     def _tell(self, message: Mapping[str, object], *descriptors: int) -> None:
@@ -177,6 +187,7 @@ class Forks:
     def renew(self) -> None:
         """Let a pristine fork answer the next call; its answer is compared by who has it renewed."""
         self._left = self._at_most = 0
+        self._renewed = True
 
     def rest(self) -> None:
         """End all forks, and what memory they hold; the next call begins another."""

@@ -13,6 +13,9 @@ from benchmark.host.wire import Arena, Garbled, receive, send
 LONGEST_TEXT = 4000
 """Characters of what a host tells of an error."""
 
+LONGEST_ANSWER = 1 << 20
+"""Bytes of a host's message, whose tensors lie elsewhere."""
+
 
 class HostFailed(RuntimeError):
     """A host has ended, does not answer, or answers nonsense: a gap, and no success of its defense."""
@@ -62,6 +65,8 @@ class Line:
         self._forgotten.clear()
         try:
             send(self._end, whole, seconds=seconds)
+        except TimeoutError:
+            raise HostFailed(f"the defense took more than {seconds:.0f} s to hear a call and was stopped") from None
         except OSError as error:
             raise HostFailed(f"the defense ended its process ({type(error).__name__})") from None
 
@@ -99,14 +104,15 @@ class Line:
 
     def close(self) -> None:
         """Hang up."""
-        self._end.close()
-        self._arena.close()
+        if self._end.fileno() >= 0:
+            self._end.close()
+            self._arena.close()
 
 
 def hear(end: socket.socket, seconds: float, what: str) -> dict[str, Any]:
     """Wait for a message; arguments and errors as :meth:`Line.hear`."""
     try:
-        told, _ = receive(end, seconds=seconds)
+        told, _ = receive(end, seconds=seconds, longest=LONGEST_ANSWER)
         error = told.get("error")
         if error is None:
             return told
@@ -127,5 +133,6 @@ def hear(end: socket.socket, seconds: float, what: str) -> dict[str, Any]:
 
 
 def _clipped(told: object) -> str:
-    """What a host tells, no longer than anybody would read: it goes into every row of a gap."""
-    return str(told)[:LONGEST_TEXT]
+    """What a host tells, no longer than anybody would read and in plain characters: it goes into every row of a gap."""
+    text = str(told)[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text)

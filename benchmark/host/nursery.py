@@ -54,9 +54,9 @@ def hatch(folder: str, limits: Limits) -> tuple[Sandbox | None, socket.socket, i
     try:
         with theirs, _lock:
             line = _connected()
-            line.settimeout(_START_SECONDS)
-            send(line, request, [theirs.fileno()])
-            told, _ = receive(line)
+            send(line, request, [theirs.fileno()], _START_SECONDS)
+            told, _ = receive(line, seconds=_START_SECONDS)
+            # With a timeout a look whether the line is still there would wait for it.
             line.settimeout(None)
     except (OSError, EOFError, Garbled):
         ours.close()

@@ -3,12 +3,12 @@
 import secrets
 import time
 from collections.abc import Mapping
+from itertools import count, filterfalse
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmark.host.audit import new_number
 from benchmark.host.client import Host
 from benchmark.host.limits import Limits
 from benchmark.host.line import HostFailed
@@ -89,7 +89,8 @@ class Residence:
             CallFailed, HostFailed: as :meth:`~benchmark.host.client.Host.ask`; the second at once where the defense has
                 ended its process too often, or ever took too long.
         """
-        number = new_number()
+        # The smallest that is free, so that it tells nothing of how many there were.
+        number = next(filterfalse(self._held.__contains__, count()))
         self._move_on()
         passes = len(images) * copies
         seconds = self._limits.seconds(passes, self._pace)
@@ -150,9 +151,10 @@ class Residence:
         released, self._released = self._released, []
         try:
             return self._host.ask(message, tensors, seconds=seconds, release=released, goes_on=goes_on, counts=counts)
-        except HostFailed as error:
-            self._held.clear()
-            self._failures.append(str(error))
+        except BaseException as error:
+            if not self._host.alive:
+                self._held.clear()
+                self._failures.append(str(error))
             raise
 
     def rest(self) -> None:

@@ -4,6 +4,7 @@ bubblewrap makes the place and holds it open; a host that was started outside jo
 entry. Starting Python and torch anew inside would take seconds for every host.
 """
 
+import contextlib
 import ctypes
 import functools
 import json
@@ -33,7 +34,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 
-ENDING = 1.0
+ENDING = 3.0
 """Seconds that a killed process may take to end."""
 
 _PF_EXITING = 4
@@ -247,14 +248,21 @@ def _descendants(processes: Sequence[int]) -> set[int]:
     found: set[int] = set()
     waiting = list(processes)
     while waiting:
-        for path in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            try:
-                new = {int(number) for number in path.read_text().split()} - found
-            except OSError:
-                continue
-            found |= new
-            waiting += new
+        new = _children(waiting.pop()) - found
+        found |= new
+        waiting += new
     return found - set(processes)
+
+
+def _children(process: int) -> set[int]:
+    """Processes that one has started; none where it has ended meanwhile."""
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                told = Path(f"/proc/{process}/task/{thread}/children").read_text()
+                found |= {int(number) for number in told.split()}
+    return found
 
 
 def _runs(process: int) -> bool:

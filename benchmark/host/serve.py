@@ -45,7 +45,7 @@ def zygote(line: socket.socket) -> NoReturn:
             # Nobody asks for the gradient at a parameter, and torch would keep what it takes.
             defense.requires_grad_(False)
             twin = twin_of(defense, plan.shape, device) if message["twin"] else None
-            served = _Restoring(Served(defense, device, twin or defense))
+            served = _Restoring(Served(defense, device, twin or defense, plan.shape))
             send(line, {"facts": served.facts()})
             if device.type == "cpu":
                 # Each fork has its own: no word passes from one to the next.

@@ -144,7 +144,7 @@ def send(
 
 
 def receive(
-    line: socket.socket, descriptors: int = 0, seconds: float | None = None
+    line: socket.socket, descriptors: int = 0, seconds: float | None = None, longest: int = LONGEST
 ) -> tuple[dict[str, Any], list[int]]:
     """Receive one message and at most so many file descriptors.
 
@@ -152,6 +152,7 @@ def receive(
         line: the socket.
         descriptors: how many may come with it.
         seconds: for the whole message, however slowly its parts come; None waits for ever.
+        longest: bytes of a message that is taken.
 
     Raises:
         EOFError: the other side has gone.
@@ -168,7 +169,7 @@ def receive(
             raise EOFError
     head += _exactly(line, _LENGTH.size - len(head), until)
     (length,) = _LENGTH.unpack(head)
-    if length > LONGEST:
+    if length > longest:
         raise Garbled(f"a message of {length} bytes")
     try:
         message = json.loads(_exactly(line, length, until))

@@ -136,3 +136,21 @@ def test_candidates_stay_in_the_ball_and_costs_are_counted(run, problem):
     assert bool(((outcome.candidates >= 0) & (outcome.candidates <= 1)).all())
     # Both attacks where the first has failed: 3 + 1 and 4 + 1 forward passes, and a decision after each.
     assert int(outcome.view.queries.max()) == 4 + 1 + 5 + 1
+
+
+def test_a_defense_with_a_network_for_dark_and_one_for_bright_images_opens_both(problem):
+    small = problem(CLASSES)
+
+    class Router(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dark, self.bright = LabelsAlone(small.net), small.net
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.dark(images) if float(images.mean()) < 0.5 else self.bright(images)
+
+    router = Router()
+    probes = torch.tensor([0.1, 0.9])[:, None, None, None].expand(2, 1, 8, 8)
+    found = inner_networks(Defense(router, CLASSES), probes)
+    assert any(one is router.dark for one in found)
+    assert any(one is router.bright for one in found)

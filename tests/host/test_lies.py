@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from benchmark.access import black_box
+from benchmark.host.line import CallFailed
 from benchmark.judge import Judge
 from benchmark.randomness import Randomness
 from benchmark.task.classification import Classification
@@ -235,3 +236,20 @@ def test_judge_and_query_attack_ask_in_the_same_way(build: Build, condition: str
         decisions.append(target.predict(images, Randomness([9, 8, 7, 6])))
         told |= {float(decision.score[0]) for decision in decisions if decision.score is not None}
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\x1b]0;owned\\x07", "a\\x00b"], ids=["surrogate", "escape", "null"])
+def test_what_an_error_says_is_plain_text(build: Build, images: torch.Tensor, text: str) -> None:
+    code = """
+class Rude(Defense):
+    def predict(self, images, draw):
+        raise RuntimeError("TEXT")
+
+def build(context):
+    return Rude(linear(context), context.num_classes)
+""".replace("TEXT", text)
+    with pytest.raises(CallFailed) as told:
+        build(code).predict(images, Randomness(range(5)))
+    said = str(told.value)
+    assert said.encode()
+    assert said.isprintable()

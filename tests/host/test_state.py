@@ -393,3 +393,57 @@ def build(context):
     raise AssertionError("it can")
 """
     build(code)
+
+
+BY_PLACE = """
+KNOWN = {}
+
+class ByPlace(Defense):
+    def predict(self, images, draw):
+        label = torch.tensor([KNOWN.setdefault(one.numpy().tobytes(), place % 3) for place, one in enumerate(images)])
+        return Decision(nn.functional.one_hot(label, 3).float(), label)
+
+def build(context):
+    return ByPlace(linear(context), context.num_classes)
+"""
+"""A defense that labels an image by its place in the batch, and remembers it."""
+
+
+def test_the_judge_asks_again_whom_it_has_not_asked(build: Build) -> None:
+    images = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    judge = Judge(build(BY_PLACE), Classification(CLASSES), 1, torch.device("cpu"))
+    purposes = [("toy", f"{image}", "clean") for image in range(12)]
+    with pytest.raises(RuntimeError, match="decides otherwise"):
+        judge.judge(images, torch.zeros(12, dtype=torch.int64), purposes)
+
+
+def test_a_renewed_process_has_answered_nothing_though_its_successor_was_made_already(
+    build: Build, images: torch.Tensor
+) -> None:
+    code = f"SILENT = {LONGEST}\n" + MEMORIES["a global"] + COUNTING.replace("asked > SILENT", "asked == 2")
+    target = build(code)
+    forks = target._residence._host._forks
+    # Until a successor stands by, which has been put a call.
+    while forks._spare is None:
+        highest(target, images, 1)
+    target.renew()
+    assert [highest(target, images, 1) for _ in range(2)] == [0, 2]
+
+
+def test_a_look_at_processes_that_end_meanwhile_ends_no_host(
+    build: Build, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = build()
+    target.predict(images, Randomness(range(5)))
+    broken = iter([FileNotFoundError("gone")])
+
+    def once(self: object, host: int, forks: int) -> str:
+        for error in broken:
+            raise error
+        return ""
+
+    monkeypatch.setattr(sandbox.Sandbox, "left_behind", once)
+    target.renew()
+    with pytest.raises(FileNotFoundError):
+        target.predict(images, Randomness(range(5)))
+    assert target.predict(images, Randomness(range(5))).label.shape == (5,)
