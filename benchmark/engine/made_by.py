@@ -26,6 +26,7 @@ DECIDING = (
         "passes.py",
         "philox.py",
         "randomness.py",
+        "streams.py",
         "surrogates.py",
         "verify.py",
     ),

@@ -20,7 +20,7 @@ from benchmark.randomness import Randomness
 from benchmark.task.classification import Classification
 
 ROOT = Path(__file__).resolve().parents[2]
-INSIDE = ("fea", "hfc", "wb", "wb-d", "stress")
+INSIDE = ("fea", "hfc", "wb", "wb-d", "stress", "inner")
 """Attacks that need a view of features or of a detector."""
 BUDGET = 100_000
 """Query budget of the view; the queries of an attack are a parameter of the attack."""
@@ -83,6 +83,10 @@ class Case:
         """A defense with a toy detector on its features, fitted on all training images."""
         return problem.TwoModes(self.toy.net, self.num_classes).learn(*self.training(1200))
 
+    def hiding(self) -> Defense:
+        """A defense that tells labels alone and lets no gradient through."""
+        return Defense(problem.LabelsAlone(self.toy.net), self.num_classes)
+
     def wrong(self, candidates: Tensor) -> Tensor:
         """(N,) bool: misclassified and inside the ball and the box, up to rounding."""
         inside = distance(candidates, self.toy.images, self.norm) <= self.eps_255 * 1.0001 + 1e-4
@@ -122,7 +126,7 @@ def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int =
         return Found(attack.apply(state, toy.images, case.eps_255))
     view: Any
     if method in INSIDE:
-        target = case.detector() if method in ("wb", "wb-d") else defense
+        target = case.detector() if method in ("wb", "wb-d") else case.hiding() if method == "inner" else defense
         view = adaptive(target, draw.fork("view"), 1, references=References(*case.training(1200)))
     elif attack.knowledge == "gradient":
         view = white_box(defense, draw.fork("view"))

@@ -75,6 +75,20 @@ FEATURES = [
         for attack in ("wb", "wb-d")
     ),
     Line(
+        "inner",
+        "linf",
+        30,
+        (
+            no_peer(
+                "our pgd, 50 steps",
+                our("pgd", steps=50),
+                "behind labels alone, without a gradient; PGD is given the bare network",
+            ),
+        ),
+        variant="behind labels alone",
+        natural=True,
+    ),
+    Line(
         "stress",
         "linf",
         64,
