@@ -97,14 +97,21 @@ def check_images(card: Card, split: SplitName, dtype: np.dtype[Any], shape: tupl
     """Compare the images' type and shape with the card.
 
     Raises:
-        BenchError: they are neither uint8 nor uint16, or (N, height, width) or (N, height, width, channels) differs.
+        BenchError: they are neither uint8 nor uint16 as meant, or (N, height, width) or (N, height, width, channels)
+            differs.
     """
     where = _where(card, split)
     channels, height, width = card.shape
     plain = (card.splits.of(split), height, width)
     wanted = plain if channels == 1 else (*plain, channels)
-    if dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        raise BenchError(f"{where}: images are {dtype} but must be uint8 in 0 to 255, or uint16; convert them.")
+    deep = card.npz is not None and card.npz.bits == 16
+    wants: tuple[np.dtype[Any], ...] = (np.dtype(np.uint16 if deep else np.uint8),)
+    if card.loader in ("arrays", "folder"):
+        wants = (np.dtype(np.uint8), np.dtype(np.uint16))
+    way = "convert them, or give bits = 16 under [npz]" if card.npz and dtype == np.uint16 else "convert them"
+    if dtype not in wants:
+        names = " or ".join(f"{one} in 0 to {np.iinfo(one).max}" for one in wants)
+        raise BenchError(f"{where}: images are {dtype} but must be {names}; {way}.")
     if shape not in (wanted, (*plain, channels)):
         raise BenchError(f"{where}: images are {shape} but the card says {wanted}; correct the card or the file.")
 

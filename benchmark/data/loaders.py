@@ -62,7 +62,7 @@ def load_npz(card: Card, split: SplitName, data_dir: Path) -> Split:
     """
     if card.npz is None:
         raise BenchError(f"card '{card.name}' has no table [npz]; add it with the array names.")
-    named = {name: key.replace("{split}", split) for name, key in card.npz.model_dump().items() if key}
+    named = {name: key.replace("{split}", split) for name, key in card.npz.model_dump(exclude={"bits"}).items() if key}
     return _classification_split(card, split, checked_file(card, data_dir), named)
 
 

@@ -99,13 +99,17 @@ class MedmnistOptions(Strict):
 
 
 class NpzOptions(Strict):
-    """Options of the ``npz`` loader: array names, in which ``{split}`` stands for train, val or test."""
+    """Options of the ``npz`` loader: array names, in which ``{split}`` stands for train, val or test.
+
+    ``bits`` is 16 where images are uint16; such arrays are seldom meant, so that the card has to say so.
+    """
 
     images: str = "{split}_images"
     labels: str = "{split}_labels"
     ids: str | None = None
     groups: str | None = None
     masks: str | None = None
+    bits: Literal[8, 16] = 8
 
 
 class ArraysOptions(Strict):

@@ -33,6 +33,17 @@ def test_a_sound_file_is_loaded_as_floats_with_its_ids(save: Save, arrays: dict[
     assert split.ids == split.groups == ("val_0", "val_1", "val_2", "val_3")
 
 
+def test_deep_images_of_an_npz_file_are_read_where_the_card_says_so(
+    save: Save, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    arrays["val_images"] = arrays["val_images"].astype(np.uint16) * 257
+    card = save(arrays)
+    assert card.npz is not None
+    deep = card.model_copy(update={"npz": card.npz.model_copy(update={"bits": 16})})
+    split = load_split(deep, "val", data_dir=tmp_path)
+    assert torch.equal(split.images[:, 0], torch.from_numpy(arrays["val_images"].astype(np.float32)) / 65535)
+
+
 def test_colour_images_become_channels_first(save: Save, arrays: dict[str, Any], tmp_path: Path) -> None:
     colour = np.random.default_rng(5).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     split = load_split(
@@ -112,6 +123,7 @@ def test_a_missing_array_is_named(save: Save, arrays: dict[str, Any], tmp_path: 
     ("key", "value", "complaint"),
     [
         ("test_images", np.zeros((5, 8, 8), dtype=np.float32), "must be uint8"),
+        ("test_images", np.zeros((5, 8, 8), dtype=np.uint16), "must be uint8 in 0 to 255; convert them, or give bits"),
         ("test_images", np.zeros((5, 9, 8), dtype=np.uint8), "the card says (5, 8, 8)"),
         ("test_images", np.zeros((4, 8, 8), dtype=np.uint8), "the card says (5, 8, 8)"),
         ("test_images", np.zeros((5, 8, 8, 3), dtype=np.uint8), "the card says (5, 8, 8)"),
