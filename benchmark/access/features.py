@@ -62,13 +62,13 @@ class FeatureView(GradientView):
 
     def inner_networks(self, images: Tensor) -> int:
         """How many networks inside the defense turn images (N, C, H, W) into logits, beside its own classifier."""
-        return len(self._opened(images))
+        return len(self._inner_targets(images))
 
     def inner(self, number: int, images: Tensor, draw: Randomness) -> "FeatureView":
         """A view of one of these networks behind the defense's stages, for some images and their streams."""
-        return FeatureView(self._opened(images)[number], draw, self._eot_samples, self._backward)
+        return FeatureView(self._inner_targets(images)[number], draw, self._eot_samples, self._backward)
 
-    def _opened(self, images: Tensor) -> "Sequence[Target]":
+    def _inner_targets(self, images: Tensor) -> "Sequence[Target]":
         """Found once: which they are must not depend on the images that still stand."""
         if self._inner is None:
             self._inner = self._defense.inner(images)

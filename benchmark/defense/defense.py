@@ -217,9 +217,9 @@ class Defense(nn.Module):
 
     def inner(self, images: Tensor) -> "Sequence[Defense]":
         """As :meth:`~benchmark.defense.target.Target.inner`."""
-        from benchmark.defense.inner import inner_networks, opened
+        from benchmark.defense.inner import behind_stages, inner_networks
 
-        return [opened(self, network) for network in inner_networks(self, images)]
+        return [behind_stages(self, network) for network in inner_networks(self, images)]
 
     def undefended(self) -> "Defense":
         """The bare classifier as a defense of its own, with the feature layers that this one declares."""

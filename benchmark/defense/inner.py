@@ -23,14 +23,14 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
         images: (N, C, H, W) float32 in [0, 1], of whatever kinds take different ways.
     """
     found: list[nn.Module] = []
-    calls: list[tuple[nn.Module, tuple[int, ...]]] = []
+    calls: list[nn.Module] = []
     shape, classes = images.shape[1:], defense.num_classes
 
     def note(module: nn.Module, given: tuple[object, ...], told: object) -> None:
         if not given or not isinstance(given[0], Tensor) or not isinstance(told, Tensor):
             return
         if given[0].shape[1:] == shape and told.shape == (len(given[0]), classes):
-            calls.append((module, tuple(told.shape)))
+            calls.append(module)
 
     handle = register_module_forward_hook(note)
     draw, asked = Randomness([0], images.device), defense.answering(_COPIES)
@@ -43,7 +43,7 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
     finally:
         handle.remove()
     # A hook is called when its module returns: one that calls another comes after it.
-    for module, _ in reversed(calls):
+    for module in reversed(calls):
         if module is not defense and not any(module is other for other in found):
             found.append(module)
     # The classifier of a defense that adds nothing of its own is what the usual attacks differentiate already.
@@ -52,7 +52,7 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
     return found
 
 
-def opened(defense: Defense, network: nn.Module) -> Defense:
+def behind_stages(defense: Defense, network: nn.Module) -> Defense:
     """The defense's stages, then the network itself: no vote, and none of the ways around it."""
     inner = Defense.__new__(Defense)
     nn.Module.__init__(inner)

@@ -20,7 +20,9 @@ TOLERANCE = 1e-4
 LARGEST = CAPACITY // 8
 """Bytes of a call's tensors that are kept to be put again."""
 
-FORGETFUL = "the defense answers by what it was asked before: a fresh copy of it gives another answer to the same call"
+HISTORY_DEPENDENT = (
+    "the defense answers by what it was asked before: a fresh copy of it gives another answer to the same call"
+)
 
 
 @dataclass

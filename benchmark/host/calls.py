@@ -82,7 +82,7 @@ class Served:
             return self._backward(int(message["graph"]), given)
         images = given["images"].to(self.device)
         if op == "inner":
-            stochastic = [part.stochastic for part in self._opened()]
+            stochastic = [part.stochastic for part in self._inner_defenses()]
             return {"stochastic": torch.tensor(stochastic, dtype=torch.bool)}
         target = self._part(message, self.twin if op in _OF_TWIN else self.defense)
         if op == "decide":
@@ -93,7 +93,7 @@ class Served:
             return {"flops": torch.tensor(counter.get_total_flops(), dtype=torch.int64)}
         return self._forward(target, images, message)
 
-    def _opened(self) -> list[Defense]:
+    def _inner_defenses(self) -> list[Defense]:
         """The defense's inner networks, found once in a process and the same in each."""
         if self._inner is None:
             self._inner = list(self.defense.inner(probes(self.shape).to(self.device)))
@@ -103,7 +103,7 @@ class Served:
         """The whole defense, its bare classifier, a network inside it, or the defense with a vote that ends early."""
         inner = message.get("inner")
         if inner is not None:
-            return self._opened()[int(inner)]
+            return self._inner_defenses()[int(inner)]
         if message["part"] == "bare":
             return defense.undefended()
         copies = int(message.get("foreseen", 0))

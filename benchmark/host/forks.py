@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from benchmark.errors import BenchError
-from benchmark.host.audit import FORGETFUL, Audit, Call
+from benchmark.host.audit import HISTORY_DEPENDENT, Audit, Call
 from benchmark.host.limits import Limits
 from benchmark.host.line import CallFailed, HostFailed, Line, hear
 from benchmark.host.wire import send
@@ -139,7 +139,7 @@ class Forks:
         except (CallFailed, BenchError):
             same = False
         if not same:
-            raise HostFailed(FORGETFUL)
+            raise HostFailed(HISTORY_DEPENDENT)
         if call.back is not None:
             self._put(line, call.back)
         elif call.message["graph"] is not None:

@@ -105,6 +105,7 @@ def test_a_curve_beside_the_peers(benchmark, tmp_path, entry, descend):  # type:
     report = benchmark.pedantic(run, rounds=1)
     seconds = time.perf_counter() - begun[0]
     rows = pd.concat([pd.read_parquet(file) for file in report.files])
+    assert (rows.status == "ok").all(), "a gap is no robust image"
     ours = {eps: float(rows[rows.eps_255 == eps].groupby("sample_id").correct.min().mean()) for eps in BUDGETS}
     benchmark.extra_info["seconds per second of the peers"] = seconds / seconds_of_peers
     benchmark.extra_info["robust accuracy"] = {"here": ours, "peers": peers}

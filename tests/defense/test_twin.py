@@ -71,10 +71,53 @@ class Quiet(nn.Module):
         return self.net(images) * (1 if isinstance(images, torch.fx.Proxy) else 2)
 
 
+class Rounding(torch.autograd.Function):
+    """Rounds, with the gradient of the identity."""
+
+    @staticmethod
+    def forward(ctx, images):
+        return (images * 32).round() / 32
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+class Quantised(nn.Module):
+    """A quantiser of the author's own, whose gradient tracing would lose."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = NarrowResNet18(2, 1, width=8)
+
+    def forward(self, images):
+        return self.net(Rounding.apply(images))
+
+
+class Detached(nn.Module):
+    """While it is traced, the same answers without a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = NarrowResNet18(2, 1, width=8)
+
+    def forward(self, images):
+        return self.net(images.detach() if isinstance(images, torch.fx.Proxy) else images)
+
+
+def test_a_quantiser_keeps_its_own_gradient_in_whatever_is_attacked():
+    defense = Defense(with_statistics(Quantised()), 2)
+    twin = twin_of(defense, SHAPE, CPU) or defense
+    images = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(2))
+    told, again = gradient(defense, images), gradient(twin, images)
+    assert float(told.abs().max()) > 0
+    assert float((told - again).abs().max()) <= 1e-3 * float(told.abs().max())
+
+
 @pytest.mark.parametrize(
     "network",
-    [Quiet(), nn.Sequential(nn.Flatten(), nn.Linear(784, 2))],
-    ids=["another function when traced", "nothing to fold"],
+    [Quiet(), Detached(), nn.Sequential(nn.Flatten(), nn.Linear(784, 2))],
+    ids=["another function when traced", "no gradient when traced", "nothing to fold"],
 )
 def test_where_no_faithful_twin_can_be_made_there_is_none(network):
     assert twin_of(Defense(network.eval(), 2), SHAPE, CPU) is None

@@ -230,10 +230,15 @@ def build(context):
     return Defense(linear(context), context.num_classes, [Noisy()])
 """
     target = build(code)
+    told = []
     for look in range(3 * LONGEST):
         leaf = images.clone().requires_grad_()
-        logits = target.adaptive_logits(leaf, Randomness(range(look, look + 5)), 2)
+        logits = target.adaptive_logits(leaf, Randomness(range(look % 7, look % 7 + 5)), 2)
         torch.autograd.grad(logits.sum(), leaf)
+        told.append(logits.detach())
+    assert target._residence._host.forks >= 3
+    assert all(torch.equal(logits, told[look % 7]) for look, logits in enumerate(told))
+    assert not torch.equal(told[0], told[1])
 
 
 KEPT = {
@@ -392,7 +397,7 @@ def build(context):
         return Defense(linear(context), context.num_classes)
     raise AssertionError("it can")
 """
-    build(code)
+    assert build(code).num_classes == CLASSES
 
 
 BY_PLACE = """
