@@ -107,6 +107,11 @@ class Host:
         """How many forks have been made of it."""
         return self._forks.made if self._forks else 0
 
+    @property
+    def turn(self) -> int:
+        """How many forks have been at work; a held forward pass is known to one of them."""
+        return self._forks.turn if self._forks else 0
+
     def ask(
         self,
         message: Mapping[str, Any],

@@ -38,6 +38,7 @@ class Forks:
 
     Attributes:
         made: how many have been made.
+        turn: how many have been at work.
     """
 
     def __init__(self, zygote: socket.socket, limits: Limits, left_behind: Callable[[int], str]) -> None:
@@ -51,7 +52,7 @@ class Forks:
         self._left = self._at_most = 0
         self._worked = 0.0
         self._renewed = False
-        self.made = 0
+        self.made = self.turn = 0
 
     def line(self, goes_on: bool, counts: bool) -> Line:
         """The line to whoever answers next.
@@ -65,6 +66,7 @@ class Forks:
         """
         if self._at_work is None or (self._nears_its_end(0) and not goes_on):
             self._at_work = self._succeed()
+            self.turn += 1
             self._renewed = False
             self._left = self._limits.calls + secrets.randbelow(SPREAD)
             self._at_most = min(0, self._left - MOST_OF_SMALL + secrets.randbelow(SPREAD))

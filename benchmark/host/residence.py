@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count, filterfalse
 from typing import Any
 
@@ -60,13 +61,14 @@ class Residence:
         self._failures: list[str] = []
         self._pace: float | None = None
         self._left = self._most_forks = 0
-        self._held: set[int] = set()
+        self._held: dict[int, _Pass] = {}
+        self._starts = 0
         self._released: list[int] = []
         self._host = self._started()
         self.facts = Facts(self._host.facts, plan.num_classes)
 
     def _started(self) -> Host:
-        self._held.clear()
+        self._starts += 1
         self._released.clear()
         self._left = FEWEST_UNFORKED + secrets.randbelow(FEWEST_UNFORKED)
         self._most_forks = FEWEST_FORKS + secrets.randbelow(FEWEST_FORKS)
@@ -96,12 +98,12 @@ class Residence:
         seconds = self._limits.seconds(passes, self._pace)
         started = time.monotonic()
         whole = {**message, "graph": number if graph else None}
-        tensors, told = self._ask(whole, {"images": images}, seconds, goes_on=bool(self._held), counts=True)
+        tensors, told = self._ask(whole, {"images": images}, seconds, goes_on=False, counts=True)
         if passes:
             taken = (time.monotonic() - started) / passes
             self._pace = taken if self._pace is None else min(self._pace, taken)
         if graph:
-            self._held.add(number)
+            self._held[number] = _Pass(whole, images.detach(), seconds, self._answerer())
         differentiable = told.get("differentiable")
         return tensors, differentiable if isinstance(differentiable, list) else [], number
 
@@ -110,7 +112,7 @@ class Residence:
 
         Forks could learn from the process that they come from how many there were, and a process on a GPU has none.
         """
-        if self._held or not self._host.alive:
+        if not self._host.alive:
             return
         self._left -= 1
         due = self._host.forks > self._most_forks if self.device.type == "cpu" else self._left < 0
@@ -119,9 +121,17 @@ class Residence:
             self._host = self._started()
 
     def gradient(self, number: int, cotangents: Mapping[str, Tensor], passes: float) -> Tensor:
-        """Gradient at the images of a forward pass that is held; raises as :meth:`call`."""
-        if number not in self._held:
+        """Gradient at the images of a forward pass that is held; raises as :meth:`call`.
+
+        Where the fork that made the pass has ended meanwhile, the one at work makes it once more: who holds on to a
+        pass must not keep a fork for ever.
+        """
+        held = self._held.get(number)
+        if held is None:
             raise HostFailed("the defense's process ended between a forward pass and its gradient")
+        if held.made_by != self._answerer():
+            self._ask(held.message, {"images": held.images}, held.seconds, goes_on=True, counts=False)
+            held.made_by = self._answerer()
         seconds = self._limits.seconds(passes, self._pace)
         message = {"op": "backward", "graph": number}
         return self._ask(message, cotangents, seconds, goes_on=True, counts=False)[0]["gradient"]
@@ -129,12 +139,16 @@ class Residence:
     def let_go(self, number: int) -> None:
         """The forward pass will not be asked about again."""
         if number in self._held:
-            self._held.discard(number)
+            del self._held[number]
             self._released.append(number)
+
+    def _answerer(self) -> tuple[int, int]:
+        """Which fork of which host is at work."""
+        return self._starts, self._host.turn
 
     def renew(self) -> None:
         """Let a pristine fork answer the next call."""
-        if self._limits.pristine and not self._held:
+        if self._limits.pristine:
             self._host.renew()
 
     def _ask(
@@ -159,12 +173,21 @@ class Residence:
 
     def rest(self) -> None:
         """Free what memory calls have taken, while others are asked."""
-        if not self._held:
-            self._host.rest()
+        self._host.rest()
 
     def close(self) -> None:
         """End the host."""
         self._host.close()
+
+
+@dataclass
+class _Pass:
+    """A forward pass whose gradient may be asked for: what was asked, of whom, and how long an answer may take."""
+
+    message: Mapping[str, Any]
+    images: Tensor
+    seconds: float
+    made_by: tuple[int, int]
 
 
 class Facts:

@@ -283,11 +283,19 @@ def shared_by_forks(process: int) -> str:
     nothing is found.
     """
     folder = Path(f"/proc/{process}")
-    try:
-        files = {entry.name: str(entry.readlink()) for entry in (folder / "fd").iterdir()}
-        maps = (folder / "maps").read_text().splitlines()
-    except OSError:
-        return ""
+    files: dict[str, str] = {}
+    for _ in range(_LOOKS):
+        try:
+            files = {entry.name: str(entry.readlink()) for entry in (folder / "fd").iterdir()}
+            maps = (folder / "maps").read_text().splitlines()
+            break
+        except FileNotFoundError:
+            # Something was closed between two looks: what else is open has not been seen.
+            continue
+        except OSError:
+            return ""
+    else:
+        return "opens and closes files while it should wait"
     sockets = 0
     for number, target in sorted(files.items()):
         if target == os.devnull or target.startswith(_KNOWN_MEMORY) or number in ("0", "1", "2"):
@@ -302,5 +310,8 @@ def shared_by_forks(process: int) -> str:
             return f"shares memory between processes ({name or 'without a name'})"
     return ""
 
+
+_LOOKS = 20
+"""How often a process is looked at whose open files change meanwhile."""
 
 _KNOWN_MEMORY = "/memfd:medrobustbench"

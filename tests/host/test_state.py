@@ -219,6 +219,19 @@ def build(context):
     assert len(told) == 1
 
 
+def test_who_holds_on_to_a_pass_keeps_no_fork_and_still_gets_its_gradient(build: Build, images: torch.Tensor) -> None:
+    """Loops of other libraries keep the last logits while they ask for the next."""
+    target = build()
+    first = images.clone().requires_grad_()
+    held = target.logits(first)
+    for _ in range(3 * LONGEST):
+        leaf = images.clone().requires_grad_()
+        logits = target.logits(leaf)
+        (slope,) = torch.autograd.grad(logits[:, 0].sum(), leaf)
+    assert target._residence._host.turn >= 3
+    assert torch.equal(torch.autograd.grad(held[:, 0].sum(), first)[0], slope)
+
+
 def test_a_random_defense_answers_a_call_alike_whatever_came_before(build: Build, images: torch.Tensor) -> None:
     code = """
 class Noisy(Stage):
@@ -236,7 +249,7 @@ def build(context):
         logits = target.adaptive_logits(leaf, Randomness(range(look % 7, look % 7 + 5)), 2)
         torch.autograd.grad(logits.sum(), leaf)
         told.append(logits.detach())
-    assert target._residence._host.forks >= 3
+    assert target._residence._host.turn >= 3
     assert all(torch.equal(logits, told[look % 7]) for look, logits in enumerate(told))
     assert not torch.equal(told[0], told[1])
 
