@@ -24,7 +24,8 @@ PIXELS_PER_PASS = 1 << 19
 """Likewise in pixels, 128 images of 64 x 64: on a CPU larger passes take twice the time an image, and more memory."""
 
 
-def _rows_per_pass(images: Tensor) -> int:
+def rows_per_pass(images: Tensor) -> int:
+    """How many rows like these images pass through a defense at once."""
     return min(ROWS_PER_PASS, images_per_pass(images, PIXELS_PER_PASS))
 
 
@@ -144,7 +145,7 @@ class Defense(nn.Module):
             images: (N, C, H, W) float32 in [0, 1].
             draw: the randomness of this call, one stream per image.
         """
-        at_once = _rows_per_pass(images)
+        at_once = rows_per_pass(images)
         parts = [
             self._decide(images[start : start + at_once], draw.take(range(len(images))[start:][:at_once]))
             for start in range(0, len(images), at_once)
@@ -179,7 +180,7 @@ class Defense(nn.Module):
 
         The second is whether all logits are finite, (N,) bool: the largest of no numbers is the first class.
         """
-        most = _rows_per_pass(steady)
+        most = rows_per_pass(steady)
         at_once = max(1, most // len(copies))
         parts = []
         for start in range(0, len(steady), at_once):
@@ -217,9 +218,9 @@ class Defense(nn.Module):
 
     def inner(self, images: Tensor) -> "Sequence[Defense]":
         """As :meth:`~benchmark.defense.target.Target.inner`."""
-        from benchmark.defense.inner import behind_stages, inner_networks
+        from benchmark.defense.inner import inner_defenses
 
-        return [behind_stages(self, network) for network in inner_networks(self, images)]
+        return inner_defenses(self, images)
 
     def undefended(self) -> "Defense":
         """The bare classifier as a defense of its own, with the feature layers that this one declares."""

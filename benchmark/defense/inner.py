@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from benchmark.defense.defense import Defense
+from benchmark.defense.runtime import is_own
+from benchmark.defense.transparent import seen_through
 from benchmark.randomness import Randomness
 
 _COPIES = 8
@@ -50,6 +52,18 @@ def inner_networks(defense: Defense, images: Tensor) -> list[nn.Module]:
     if type(defense) is Defense:
         found = [module for module in found if module is not defense.classifier]
     return found
+
+
+def inner_defenses(defense: Defense, images: Tensor) -> list[Defense]:
+    """What stands inside a defense and can be attacked by itself; arguments as :func:`inner_networks`.
+
+    First its networks behind its stages, then the places at which scores are seen when nothing hides them. A defense of
+    the benchmark's own parts hides nothing: the usual attacks differentiate it.
+    """
+    found: list[Defense] = [behind_stages(defense, network) for network in inner_networks(defense, images)]
+    if type(defense) is Defense and is_own(defense.classifier):
+        return found
+    return [*found, *seen_through(defense, images, found)]
 
 
 def behind_stages(defense: Defense, network: nn.Module) -> Defense:

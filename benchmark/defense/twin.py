@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from benchmark.defense.defense import Defense
+from benchmark.defense.runtime import compiled, is_own
 from benchmark.randomness import Randomness
 
 AGREEMENT = 1e-4
@@ -28,7 +29,8 @@ _LEVELS = (0.0, 0.25, 0.5, 1.0)
 def twin_of(defense: Defense, shape: tuple[int, int, int], device: torch.device) -> Defense | None:
     """The defense with batch normalisation folded into convolutions, or None where that cannot be done faithfully.
 
-    Features are asked of the original: in the twin some modules are no longer there.
+    Where no gradient is asked for, an inference runtime answers for a network of the benchmark's own. Features are
+    asked of the original: in the twin some modules are no longer there.
 
     Args:
         defense: in eval mode.
@@ -43,13 +45,16 @@ def twin_of(defense: Defense, shape: tuple[int, int, int], device: torch.device)
             warnings.simplefilter("ignore")
             folded = _folded(network)
         images = probes(shape).to(device)
-        same = _agree(_answer(network, images), _answer(folded, images))
+        told = _answer(network, images)
+        if not _agree(told, _answer(folded, images)):
+            return None
+        if is_own(network):
+            folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            folded = compiled(network, folded, shape)
+            if not _close(told[0], _without_gradient(folded, images)):
+                return None
     except Exception:
         return None
-    if not same:
-        return None
-    if type(network).__module__.startswith("benchmark.models"):
-        folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     twin = copy.copy(defense)
     twin._modules = {**defense._modules, "classifier": folded.eval().requires_grad_(False)}
     return twin
@@ -80,6 +85,16 @@ def _answer(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), slope
 
 
+def _without_gradient(network: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = network(images)
+        return logits
+
+
+def _close(logits: Tensor, again: Tensor) -> bool:
+    return bool(((logits - again).abs() <= AGREEMENT).all())
+
+
 def _agree(told: tuple[Tensor, Tensor], again: tuple[Tensor, Tensor]) -> bool:
     (logits, slope), (folded_logits, folded_slope) = told, again
     if logits.shape != folded_logits.shape:
@@ -88,7 +103,7 @@ def _agree(told: tuple[Tensor, Tensor], again: tuple[Tensor, Tensor]) -> bool:
     same_slope = ((slope - folded_slope).abs() <= most).flatten(1).all(dim=1)
     # Where an activation is at its kink, rounding alone decides to which side; that is no other function.
     mostly = float(same_slope.float().mean()) >= MOSTLY
-    return bool(((logits - folded_logits).abs() <= AGREEMENT).all()) and mostly
+    return _close(logits, folded_logits) and mostly
 
 
 def probes(shape: tuple[int, int, int]) -> Tensor:

@@ -18,8 +18,8 @@ from benchmark.randomness import Randomness
 
 Answer = Mapping[str, Tensor]
 
-_OF_TWIN = ("logits", "adaptive_logits", "adaptive_score")
-"""Calls that a twin answers: no decisions, and no features."""
+_OF_TWIN = ("decide", "logits", "adaptive_logits", "adaptive_score")
+"""Calls that a twin answers: none about features, whose modules it lacks."""
 
 
 @dataclass

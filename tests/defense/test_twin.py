@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from benchmark.defense import Defense
+from benchmark.defense.runtime import Compiled
 from benchmark.defense.stages import Jpeg
+from benchmark.defense.surgery import with_drop_max
 from benchmark.defense.twin import AGREEMENT, twin_of
 from benchmark.models import ARCHITECTURES, NarrowResNet18
+from benchmark.randomness import Randomness
 
 SHAPE = (1, 28, 28)
 CPU = torch.device("cpu")
@@ -105,6 +108,23 @@ class Detached(nn.Module):
         return self.net(images.detach() if isinstance(images, torch.fx.Proxy) else images)
 
 
+class DropMax:
+    """A network with a layer that the runtime's format lacks."""
+
+    def __init__(self):
+        self.net = with_statistics(NarrowResNet18(2, 1, width=8))
+        self.net = with_drop_max(self.net)
+
+
+class Overridden:
+    """One of the benchmark's networks, but for its forward pass."""
+
+    def __init__(self):
+        self.net = with_statistics(NarrowResNet18(2, 1, width=8))
+        before = self.net.forward
+        self.net.forward = lambda images: before(images) * (2 if torch.jit.is_tracing() else 1)
+
+
 def test_a_quantiser_keeps_its_own_gradient_in_whatever_is_attacked():
     defense = Defense(with_statistics(Quantised()), 2)
     twin = twin_of(defense, SHAPE, CPU) or defense
@@ -133,5 +153,25 @@ def test_a_way_that_depends_on_the_input_stays():
 
 @pytest.mark.parametrize("architecture", ["ag-sononet16", "small-mobilenetv2"])
 def test_a_network_is_folded_where_it_can_be_traced_though_the_way_to_it_cannot(architecture):
-    defense = Defense(ARCHITECTURES[architecture](2, 1).eval(), 2)
-    assert twin_of(defense, (1, 64, 64), CPU) is not None
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        network = ARCHITECTURES[architecture](2, 1)
+    assert twin_of(Defense(with_statistics(network), 2), (1, 64, 64), CPU) is not None
+
+
+def test_queries_of_a_network_of_the_benchmarks_own_are_answered_by_the_runtime():
+    defense = Defense(with_statistics(NarrowResNet18(2, 1, width=8)), 2)
+    twin = twin_of(defense, SHAPE, CPU)
+    assert twin is not None
+    assert isinstance(twin.classifier, Compiled)
+    for count in (1, 7, 0):
+        images = torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(2))
+        told, again = (asked.predict(images, Randomness(range(count))) for asked in (defense, twin))
+        assert torch.allclose(told.probs, again.probs, atol=AGREEMENT)
+        assert torch.equal(told.label, again.label)
+
+
+@pytest.mark.parametrize("network", [DropMax(), Overridden()], ids=["cannot be written down", "another forward"])
+def test_what_the_runtime_cannot_take_is_answered_as_before(network):
+    twin = twin_of(Defense(network.net, 2), SHAPE, CPU)
+    assert twin is None or not isinstance(twin.classifier, Compiled)
