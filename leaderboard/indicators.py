@@ -1,27 +1,30 @@
-"""Indicators: signs in the rows that an entry's gradient misleads attacks, so that its robustness cannot be believed.
+"""Indicators: signs in the rows that an entry misleads the attacks, so that its robustness cannot be believed.
 
-An entry for which one fires is shown and not ranked. They are a stop-gap: the cure is attacks that need nothing of it.
-Both are one-sided: an entry may mislead in a way that neither sees.
+An entry for which one fires is shown and not ranked. They are one-sided: an entry may mislead in a way that none sees.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE
 from benchmark.matrix.rules import rules
 from benchmark.results.schema import DIAGNOSTIC
 from leaderboard.entries import EntryRows, once_per_entry
-from leaderboard.verdicts import Verdicts
+from leaderboard.verdicts import Verdicts, row_scores
 
-MONOTONICITY, LARGE_RADIUS, NO_GRADIENT = "monotonicity", "large_radius", "no_gradient"
+MONOTONICITY, LARGE_RADIUS, NO_GRADIENT, HIDDEN = "monotonicity", "large_radius", "no_gradient", "hidden"
 
 ABOVE_ANOTHER_TRACK = 0.03
 """How far the adaptive worst case may lie above another track's; at most 0.0 on the 73 pairs of 2026-11."""
 
 NO_GRADIENT_BOUND = 0.5
 """Share of images without a gradient from which an entry has a badge."""
+
+BEYOND_THE_MATRIX = 0.03
+"""Share of images that attacks which need nothing of the entry may break beyond the matrix's own."""
 
 LEFT_AT_LARGE_RADIUS = 0.05
 """Share of images that may be left at 128/255; 0.0 on seven sound entries of 2026-11, 18.8 % or more on ten masked."""
@@ -53,7 +56,7 @@ class Indicator:
 
 def indicators(entry: EntryRows, judged: Verdicts) -> tuple[Indicator, ...]:
     """Compute all indicators of an entry."""
-    return (_monotonicity(judged), _large_radius(entry), _no_gradient(entry))
+    return (_monotonicity(judged), _large_radius(entry), _hidden(entry, judged), _no_gradient(entry))
 
 
 def reasons(found: Iterable[Indicator]) -> list[str]:
@@ -98,11 +101,41 @@ def _large_radius(entry: EntryRows) -> Indicator:
     )  # fmt: skip
 
 
+def _hidden(entry: EntryRows, judged: Verdicts) -> Indicator:
+    """What the diagnostics' own attacks at the budget that ranks break beyond the matrix's, on their images."""
+    held = _unaided(entry)
+    ranked = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place]
+    scores, complete = judged.worst(judged.ranked(ranked))
+    worst = pd.Series(scores, index=judged.images)[complete] if len(scores) else pd.Series(dtype=np.float64)
+    both = worst.index.intersection(held.index)
+    known = len(both) == len(held) > 0
+    before = float(worst[both].mean()) if known else float("nan")
+    after = float(np.minimum(worst[both], held[both]).mean()) if known else float("nan")
+    return Indicator(
+        HIDDEN, before - after, BEYOND_THE_MATRIX, ranks=False,
+        sentence=f"attacks that need nothing of the entry leave {100 * after:.1f} % of {len(both)} images at "
+        f"{rules().ranking.text}, where those of the matrix leave {100 * before:.1f} %, so it hides from these how "
+        "weak it is",
+    )  # fmt: skip
+
+
+@once_per_entry
+def _unaided(entry: EntryRows) -> pd.Series:
+    """Worst score of each image under the ranked cells of the diagnostics; empty where there is a gap or no row."""
+    rows = entry.track(DIAGNOSTIC)
+    norm, eps = rules().ranking.place
+    here = ~rows["unranked"].astype(bool) & (rows["norm"] == norm) & (rows["eps_255"] == eps)
+    rows = rows[here.to_numpy()]
+    if rows.empty or (rows["status"] != "ok").any():
+        return pd.Series(dtype=np.float64)
+    return pd.Series(row_scores(rows, entry)).groupby(rows["sample_id"].astype(str).to_numpy()).min()
+
+
 @once_per_entry
 def _left(entry: EntryRows) -> float | None:
     """Share of images right under each of the attacks at the large radius; None where there is a gap or no row."""
     rows = entry.track(DIAGNOSTIC)
-    rows = rows[~rows["attack"].isin([GRADIENT, INFERENCE]).to_numpy()]
+    rows = rows[(~rows["attack"].isin([GRADIENT, INFERENCE]) & rows["unranked"].astype(bool)).to_numpy()]
     if rows.empty or (rows["status"] != "ok").any():
         return None
     return float(rows.groupby(rows["sample_id"].astype(str))["correct"].min().mean())

@@ -1,5 +1,6 @@
 """The views through which attacks see a target: the threat model as types."""
 
+from benchmark.access.answers import AnswersView
 from benchmark.access.features import FeatureView, adaptive
 from benchmark.access.labels import LabelView, black_box_labels
 from benchmark.access.references import References
@@ -16,6 +17,7 @@ from benchmark.access.views import (
 )
 
 __all__ = [
+    "AnswersView",
     "Evaluation",
     "FeatureView",
     "GradientView",

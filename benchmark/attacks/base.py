@@ -1,11 +1,12 @@
 """What every attack is, and the geometry they share."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from benchmark.access import GradientView, LabelView, ScoreView, TrainingView
+from benchmark.access import AnswersView, GradientView, LabelView, ScoreView, TrainingView
 from benchmark.randomness import Randomness
 from benchmark.task.goal import Goal, Task
 
@@ -111,7 +112,42 @@ class FittedAttack(Protocol):
         ...
 
 
-Attack = GradientAttack | ScoreAttack | LabelAttack | FittedAttack
+class CopyingAttack(Protocol):
+    """An attack that learns the deployed system's answers once, and asks it about the images under attack too."""
+
+    knowledge: ClassVar[Literal["answers"]]
+    norm: ClassVar[str]
+
+    def fit(self, view: AnswersView, task: Task, draw: Randomness) -> dict[str, Tensor]:
+        """Learn, for every radius, and return a state that can be stored as safetensors.
+
+        Args:
+            view: training images, and the system's answers on any image.
+            task: makes goals of classes.
+            draw: ONE stream; its seed says which fit this is.
+        """
+        ...
+
+    def apply(
+        self,
+        state: Mapping[str, Tensor],
+        view: LabelView,
+        goal: Goal,
+        images: Tensor,
+        eps_255: float,
+        draw: Randomness,
+    ) -> Tensor:
+        """Return candidates (N, C, H, W) float32 inside the ball and [0, 1].
+
+        Args:
+            state: what :meth:`fit` returned.
+            view: labels of the system, for exactly these N images.
+            goal, images, eps_255, draw: as in :class:`GradientAttack`.
+        """
+        ...
+
+
+Attack = GradientAttack | ScoreAttack | LabelAttack | FittedAttack | CopyingAttack
 
 
 def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:

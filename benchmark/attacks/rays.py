@@ -1,5 +1,6 @@
 """RayS (Chen & Gu 2020): labels alone, a search over the signs of the perturbation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -57,10 +58,27 @@ class Rays:
         purse = Purse(view, goal, self.queries)
         rows = still_right(purse, images)
         search = _Search(purse, images[rows.to(images.device)], rows, eps_255 / 255)
-        while len(search.now.rows):
-            done, points = search.step()
+        for done, points in search.steps():
             candidates[done.to(images.device)] = points
         return candidates
+
+
+def searched(
+    purse: Purse, images: Tensor, rows: Tensor, eps_255: float, signs: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Search as :class:`Rays` does, from a first direction that is known to be a good one.
+
+    Args:
+        purse: pays for the questions.
+        images: (n, C, H, W) of the images ``rows``, whose labels are still right.
+        rows: (n,) int64 on the CPU.
+        eps_255: radius in 1/255.
+        signs: (n, C, H, W) of -1 and 1.
+
+    Yields:
+        Rows that are done, and their points inside the ball.
+    """
+    yield from _Search(purse, images, rows, eps_255 / 255, signs).steps()
 
 
 @dataclass(frozen=True)
@@ -85,15 +103,20 @@ class _State(Remaining):
 class _Search:
     """Each image asks one question a round, of its fast check or of its binary search, so that batches stay full."""
 
-    def __init__(self, purse: Purse, images: Tensor, rows: Tensor, eps: float) -> None:
+    def __init__(self, purse: Purse, images: Tensor, rows: Tensor, eps: float, first: Tensor | None = None) -> None:
         self._purse, self._eps = purse, eps
         self._components = images[0].numel() if len(images) else 1
         self._order = torch.arange(self._components, device=images.device)
         self._tolerance = TOLERANCE / self._components**0.5
-        signs = images.new_ones(images.shape).flatten(1)
+        signs = (torch.ones_like(images) if first is None else first).flatten(1)
         zero = images.new_zeros(len(images))
         flat = torch.zeros_like(zero, dtype=torch.int64)
         self.now = _State(rows, images, signs, zero + 1, signs, zero, zero > 0, flat, flat - 1)
+
+    def steps(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Ask until nothing is left; yields rows that are done with their points."""
+        while len(self.now.rows):
+            yield self.step()
 
     def step(self) -> tuple[Tensor, Tensor]:
         """Ask one question for each image; returns the rows that are done with their points."""

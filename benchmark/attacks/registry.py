@@ -47,6 +47,7 @@ INSIDE = {
         "uap": "uap:Uap",
         "gap": "gap:Gap",
         "rays": "rays:Rays",
+        "distilled": "distilled:Distilled",
         "spsa": "spsa:Spsa",
         "inner": "inner:Inner",
         "fea": "features:Fea",
@@ -61,7 +62,10 @@ INSIDE = {
 }
 """The benchmark's own attacks: name -> ``module:class``."""
 
-KNOWLEDGE = (*get_args(Inside), "scores", "labels", "training")
+FITTED = ("training", "answers")
+"""Kinds of view before an attack: what they are fitted with is computed once for an entry."""
+
+KNOWLEDGE = (*get_args(Inside), "scores", "labels", "training", "answers")
 """What an attack may need to know: the kinds of view."""
 
 
@@ -194,6 +198,6 @@ def _fault(kind: object) -> str:
     norm = getattr(kind, "norm", None)
     if norm not in NORMS:
         return f"has norm {norm!r} instead of one of {', '.join(NORMS)}"
-    wanted = ("fit", "apply") if knowledge == "training" else ("__call__",)
+    wanted = ("fit", "apply") if knowledge in FITTED else ("__call__",)
     missing = [name for name in wanted if not hasattr(kind, name)]
     return f"has no method {' or '.join(missing)}" if missing else ""

@@ -61,9 +61,15 @@ def inner_defenses(defense: Defense, images: Tensor) -> list[Defense]:
     the benchmark's own parts hides nothing: the usual attacks differentiate it.
     """
     found: list[Defense] = [behind_stages(defense, network) for network in inner_networks(defense, images)]
-    if type(defense) is Defense and is_own(defense.classifier):
+    if is_all_own(defense):
         return found
     return [*found, *seen_through(defense, images, found)]
+
+
+def is_all_own(defense: Defense) -> bool:
+    """Whether nothing of a defense is code of its author's: its class, its network and its stages."""
+    stages = all(type(stage).__module__.startswith("benchmark.defense.") for stage in defense.stages)
+    return type(defense) is Defense and is_own(defense.classifier) and stages
 
 
 def behind_stages(defense: Defense, network: nn.Module) -> Defense:

@@ -26,11 +26,14 @@ class Compiled(nn.Module):
     def __init__(self, network: nn.Module, differentiable: nn.Module, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.differentiable = differentiable
+        self._shape = shape
         self._session = _session(network, shape)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W) float32."""
-        if len(images) == 0 or (torch.is_grad_enabled() and images.requires_grad):
+        # Stages may resize images, and for other sizes other graphs would have to be written down.
+        other = len(images) == 0 or images.shape[1:] != self._shape or images.dtype != torch.float32
+        if other or (torch.is_grad_enabled() and images.requires_grad):
             logits: Tensor = self.differentiable(images)
             return logits
         return torch.from_numpy(self._session.run(None, {"images": images.detach().numpy()})[0])

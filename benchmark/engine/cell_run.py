@@ -18,7 +18,7 @@ from benchmark.access import (
     black_box_labels,
     white_box,
 )
-from benchmark.attacks.base import FittedAttack, Inside
+from benchmark.attacks.base import CopyingAttack, FittedAttack, Inside
 from benchmark.attacks.registry import build
 from benchmark.defense.target import Target
 from benchmark.engine.batches import Batches
@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 Listener = Callable[[int, int, int | None], None]
 """Told, now and then during an attack, the most queries and gradients of an image so far and the budget of queries."""
+
+NO_FIT = Fit({}, 0, 0, 0.0)
 
 PATIENCE = 0.5
 """Seconds between two messages to a listener."""
@@ -156,23 +158,34 @@ class CellRun:
             return self._apply(cell, eps, attack, images)
         view: Any = self._view(cell, attack.knowledge, draw.fork("view"))
         self._listen(view)
-        candidates = attack(view, self._task.goal(labels), images, eps, draw)
+        goal, fit = self._task.goal(labels), NO_FIT
+        if attack.knowledge == "answers":
+            fit = self._fit(cell, eps, attack)
+            started = time.perf_counter()
+            candidates = attack.apply(fit.state, view, goal, images, eps, draw)
+        else:
+            candidates = attack(view, goal, images, eps, draw)
         seconds = (time.perf_counter() - started) / len(images)
-        return Answer(candidates, view.queries.tolist(), view.gradients.tolist(), seconds)
+        share = self._attackable
+        queries = [count + -(-fit.queries // share) for count in view.queries.tolist()]
+        return Answer(candidates, queries, view.gradients.tolist(), seconds + fit.seconds / share)
 
     def _view(
-        self, cell: Cell, knowledge: Inside | Literal["scores", "labels"], look: Randomness
+        self, cell: Cell, knowledge: Inside | Literal["scores", "labels", "answers"], look: Randomness
     ) -> GradientView | ScoreView | LabelView:
         """What the cell's attacker holds."""
-        if knowledge != "scores" and knowledge != "labels":
+        if knowledge != "scores" and knowledge != "labels" and knowledge != "answers":
             return self._gradient_view(cell, knowledge, look)
-        target: Target = self.target
-        view = self._workplace.view_of(self._unit, cell)
-        if view == "undefended" and not target.plain:
-            # Without sight of the defense the scores are the undefended classifier's, as AutoAttack has them.
-            target = target.undefended()
         answers = black_box if knowledge == "scores" else black_box_labels
-        return answers(target, look, int(cell.params["queries"]))
+        return answers(self._asked(cell), look, int(cell.params["queries"]))
+
+    def _asked(self, cell: Cell) -> Target:
+        """The system that the cell's attacker asks."""
+        view = self._workplace.view_of(self._unit, cell)
+        if view == "undefended" and not self.target.plain:
+            # Without sight of the defense the answers are the undefended classifier's, as AutoAttack has them.
+            return self.target.undefended()
+        return self.target
 
     def _gradient_view(self, cell: Cell, knowledge: Inside, look: Randomness) -> GradientView:
         workplace, view = self._workplace, self._workplace.view_of(self._unit, cell)
@@ -192,17 +205,22 @@ class CellRun:
         started = time.perf_counter()
         candidates = attack.apply(fit.state, images, eps)
         seconds = (time.perf_counter() - started) / len(images)
-        share = len(self._workplace.split(self._unit.dataset, self._unit.track))
+        share = self._attackable
         queries, gradients = -(-fit.queries // share), -(-fit.gradients // share)
         size = len(images)
         return Answer(candidates, [queries] * size, [gradients] * size, seconds + fit.seconds / share)
 
-    def _fit(self, cell: Cell, eps: float, attack: FittedAttack) -> Fit:
+    @property
+    def _attackable(self) -> int:
+        """Images that the track may attack, over which what fitting cost is spread."""
+        return len(self._workplace.split(self._unit.dataset, self._unit.track))
+
+    def _fit(self, cell: Cell, eps: float, attack: FittedAttack | CopyingAttack) -> Fit:
         node = fit_node(self._workplace, self._unit, cell, eps)
         if node.key not in self._fits:
             table = self._find(node)
             self._fits[node.key] = (
-                fitted(self._workplace, self._unit, cell, eps, attack, self.target)
+                fitted(self._workplace, self._unit, cell, node.eps, attack, self._asked(cell))
                 if table is None
                 else fit_of(table, self._workplace)
             )

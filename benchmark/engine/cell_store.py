@@ -89,7 +89,7 @@ class CellStore:
     def _identity(self, cell: Cell, eps: float) -> str:
         workplace, unit = self._workplace, self._unit
         view = workplace.view_of(unit, cell)
-        imitates = ATTACKS[cell.method].knowledge in ("training", "references")
+        imitates = ATTACKS[cell.method].knowledge in ("training", "answers", "references")
         parts = (
             code_hash(CELL, place_of(cell.method)),
             workplace.entry_hash(unit.submission, unit.dataset),

@@ -47,7 +47,7 @@ def run_diagnostics(workplace: Workplace, unit: Unit, find: Find, progress: Prog
 
 def _decision_cost(workplace: Workplace, unit: Unit, split: Split) -> list[dict[str, float]]:
     """What a deployed decision takes per image; the same of all, since images are decided on together."""
-    defense = workplace.target(unit)
+    defense = workplace.measured(unit)
     images = split.images.to(workplace.device)
     seeds = [content_seed(split.dataset, name, "diagnostic", INFERENCE) for name in split.ids]
     flops = defense.flops(images, workplace.randomness(seeds))

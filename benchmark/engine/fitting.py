@@ -7,8 +7,8 @@ import pyarrow as pa
 import safetensors.torch
 from torch import Tensor
 
-from benchmark.access import gray_box
-from benchmark.attacks.base import FittedAttack
+from benchmark.access import AnswersView, TrainingView, gray_box
+from benchmark.attacks.base import CopyingAttack, FittedAttack
 from benchmark.defense.target import Target
 from benchmark.engine.settings import Unit
 from benchmark.engine.workplace import Workplace
@@ -26,14 +26,22 @@ class Fit:
     seconds: float
 
 
-def fitted(workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack, target: Target) -> Fit:
-    """Fit an attack on the training images of the unit's data set, at one budget."""
-    train = workplace.training(unit.dataset)
+def fitted(
+    workplace: Workplace, unit: Unit, cell: Cell, eps: float, attack: FittedAttack | CopyingAttack, target: Target
+) -> Fit:
+    """Fit an attack on the training images of the unit's data set, at one budget; a copy of the system is for all."""
+    train, task = workplace.training(unit.dataset), workplace.task(unit.dataset)
     content = (train.dataset, cell.method, sorted(cell.params.items()), cell.norm, f"{eps:g}")
     started = time.perf_counter()
-    view = gray_box(target, train.pixels.to(workplace.device), train.labels.to(workplace.device))
+    images, labels = train.pixels.to(workplace.device), train.labels.to(workplace.device)
     draw = workplace.randomness([content_seed("fit", *content)])
-    state = attack.fit(view, workplace.task(unit.dataset), eps, draw)
+    view: TrainingView | AnswersView
+    if attack.knowledge == "answers":
+        view = AnswersView(target, images, labels, draw.fork("answers"))
+        state = attack.fit(view, task, draw)
+    else:
+        view = gray_box(target, images, labels)
+        state = attack.fit(view, task, eps, draw)
     return Fit(state, view.queries, view.gradients, time.perf_counter() - started)
 
 

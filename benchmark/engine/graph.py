@@ -12,7 +12,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from benchmark.attacks.registry import build, place_of
+from benchmark.attacks.registry import FITTED, build, place_of
 from benchmark.engine.coinciding import draws_on
 from benchmark.engine.made_by import FIT, code_hash
 from benchmark.engine.settings import Unit
@@ -95,6 +95,9 @@ def fit_node(workplace: Workplace, unit: Unit, cell: Cell, eps: float) -> Node:
     """An attack fitted on training images against the unit's entry: one node for all chunks."""
     entry = workplace.entry_hash(unit.submission, unit.dataset)
     train = workplace.training_hash(unit.dataset)
+    if build(cell.method, cell.params).knowledge == "answers":
+        # What the system answers does not depend on how far an attacker may go.
+        eps = 0.0
     key = _key(workplace, "fit", cell, entry, train, *_content(unit, cell, eps))
     return Node("fit", key, replace(unit, chunk=0), cell, eps)
 
@@ -145,7 +148,7 @@ def inputs_of(workplace: Workplace, node: Node) -> Iterator[Node]:
     for cell in workplace.cells_of(unit):
         if workplace.view_of(unit, cell) == "surrogate":
             yield from (candidates_node(workplace, unit, cell, eps) for eps in cell.eps_255)
-        elif build(cell.method, cell.params).knowledge == "training":
+        elif build(cell.method, cell.params).knowledge in FITTED:
             yield from (fit_node(workplace, unit, cell, eps) for eps in cell.eps_255)
 
 

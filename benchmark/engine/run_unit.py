@@ -62,7 +62,7 @@ def _run(workplace: Workplace, node: Node, find: Find, progress: Progress, keep:
     if node.kind == "candidates":
         return candidates_table(workplace, node.unit, node.cell, node.eps)
     attack, target = build(node.cell.method, node.cell.params), workplace.target(node.unit)
-    assert attack.knowledge == "training"
+    assert attack.knowledge == "training" or attack.knowledge == "answers"
     return fit_table(fitted(workplace, node.unit, node.cell, node.eps, attack, target))
 
 

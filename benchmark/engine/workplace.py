@@ -121,6 +121,11 @@ class Workplace:
 
     def target(self, unit: Unit) -> RemoteDefense:
         """The unit's defense as attacks ask it, in a host of its own."""
+        twin = load_diagnostics()[0].twin if unit.track == DIAGNOSTIC else self.matrix.twin
+        return RemoteDefense(self._residence(unit.submission, unit.dataset, "twin" if twin else "target"))
+
+    def measured(self, unit: Unit) -> RemoteDefense:
+        """The unit's defense as it is deployed, for what a decision costs."""
         return RemoteDefense(self._residence(unit.submission, unit.dataset, "target"))
 
     def judged(self, unit: Unit) -> RemoteDefense:
@@ -133,9 +138,8 @@ class Workplace:
         if wanted not in self._residences:
             plan = self.entry(submission).plan(self.card(dataset))
             salt = salt_of(self.entry_hash(submission, dataset))
-            twin = self.matrix.twin and role == "target"
             try:
-                self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt, twin)
+                self._residences[wanted] = Residence(plan, self.device, self.settings.limits, salt, role == "twin")
             except HostFailed as error:
                 raise BenchError(
                     f"submission '{submission}' cannot be built: {error}; 'bench validate {submission}' tells more."
@@ -156,7 +160,11 @@ class Workplace:
 
     def _kind(self, submission: str, dataset: str) -> Kind:
         defense = RemoteDefense(self._residence(submission, dataset, "target"))
-        offers = {"alternative-backward": defense.alternative_backward, "detector": defense.detects}
+        offers = {
+            "alternative-backward": defense.alternative_backward,
+            "detector": defense.detects,
+            "code-of-its-own": not defense.own,
+        }
         return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 
     def version_of(self, track: str) -> str:
@@ -169,9 +177,12 @@ class Workplace:
 
     def cells_of(self, unit: Unit) -> list[Cell]:
         """The cells that the unit's defense is evaluated with in the unit's track, within the run's profile."""
-        if unit.track == DIAGNOSTIC:
-            return load_diagnostics()[0].cell
         kind = self.kind(unit.submission, unit.dataset)
+        if unit.track == DIAGNOSTIC:
+            met = [cell for cell in load_diagnostics()[0].cell if cell.applies(kind.stochastic, kind.offers)]
+            kept = [cell for cell in met if self.profile.official or cell.cost == "inexpensive"]
+            trainable = self.card(unit.dataset).splits.trainable
+            return [cell for cell in kept if trainable or not self._trained(cell)]
         profile = self.settings.profile
         cells = self.matrix.cells(unit.track, stochastic=kind.stochastic, has=kind.offers, profile=profile)
         return (
@@ -186,7 +197,7 @@ class Workplace:
     def _trained(self, cell: Cell) -> bool:
         """Whether a cell's attacker has training images, or a surrogate that was trained on them."""
         knows = build(cell.method, cell.params).knowledge
-        return self.matrix.named(cell.track).view == "surrogate" or knows in ("training", "references")
+        return self.matrix.named(cell.track).view == "surrogate" or knows in ("training", "answers", "references")
 
     def _training(self, dataset: str) -> Split:
         """The images that attackers may fit on."""

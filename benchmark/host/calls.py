@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.defense import Decision, Defense
+from benchmark.defense.inner import is_all_own
 from benchmark.defense.twin import probes
 from benchmark.randomness import Randomness
 
@@ -56,6 +57,7 @@ class Served:
         return {
             "stochastic": bool(defense.stochastic),
             "plain": bool(defense.plain),
+            "own": is_all_own(defense),
             "alternative_backward": bool(defense.alternative_backward),
             "detects": bool(defense.detects),
             "feature_layers": [str(layer) for layer in defense.feature_layers],

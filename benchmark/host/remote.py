@@ -69,6 +69,11 @@ class RemoteDefense:
         return self._facts.plain or self._part == "bare"
 
     @property
+    def own(self) -> bool:
+        """Whether all of the defense is the benchmark's own code, as its process tells."""
+        return self._facts.own
+
+    @property
     def detects(self) -> bool:
         """Whether it has a detector whose score can be followed."""
         return self._facts.detects and self._part == "whole"

@@ -201,6 +201,7 @@ class Facts:
         self.num_classes = classes
         self.stochastic = told.get("stochastic") is True
         self.plain = told.get("plain") is True
+        self.own = told.get("own") is True
         self.alternative_backward = told.get("alternative_backward") is True
         self.detects = told.get("detects") is True
         self.feature_layers: tuple[str, ...] = tuple(layers)

@@ -28,7 +28,8 @@ class Cell(Strict):
         unranked: the cell attacks every image that is right when clean, for tables like the papers', and stays out
             of the worst case; cells that never changed one are marked so.
         when: kind of defense that is evaluated with the cell: one without randomness, one with, or both.
-        needs: what only some defenses have: stages whose backward pass can also be the identity, or a detector's score.
+        needs: what only some defenses have: stages whose backward pass can also be the identity, a detector's
+            score, or code that is not the benchmark's.
         surrogate: what an attacker without the target attacks, one of the data set's surrogates or ``ensemble`` for all
             of them; empty for the usual one.
         backward: backward pass of the adaptive view: the stand-ins that the stages declare, or the identity.
@@ -46,7 +47,7 @@ class Cell(Strict):
     cost: Literal["inexpensive", "expensive"]
     unranked: bool = Field(default=False, validation_alias=AliasChoices("unranked", "informative"))
     when: Literal["always", "deterministic", "stochastic"] = "always"
-    needs: Literal["", "alternative-backward", "detector"] = ""
+    needs: Literal["", "alternative-backward", "detector", "code-of-its-own"] = ""
     surrogate: str = ""
     backward: Literal["declared", "identity"] = "declared"
     params: Params = Field(default_factory=dict)

@@ -16,12 +16,12 @@ from benchmark.matrix.cell import Cell, Params
 from benchmark.matrix.model import Matrix
 from benchmark.matrix.rules import View
 
-_EVERYTHING = ("gradient", "features", "references", "scores", "labels", "training")
+_EVERYTHING = ("gradient", "features", "references", "scores", "labels", "training", "answers")
 KNOWLEDGE: dict[View, tuple[str, ...]] = {
     "surrogate": ("gradient",),
-    "queries": ("scores", "labels"),
+    "queries": ("scores", "labels", "answers"),
     "training": ("training",),
-    "undefended": _EVERYTHING,
+    "undefended": tuple(kind for kind in _EVERYTHING if kind != "answers"),
     "everything": _EVERYTHING,
 }
 """What attacks of each view may need to know."""
@@ -33,6 +33,7 @@ _MEANS = {
     "scores": "scores",
     "labels": "labels",
     "training": "a fit on training images",
+    "answers": "the system's answers on training images",
 }
 _WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
 
@@ -130,9 +131,11 @@ def _wrong_view(matrix: Matrix, cell: Cell, knowledge: str, params: Params) -> I
             f"attack '{cell.method}' needs {_MEANS[knowledge]}, but track '{cell.track}' gives {offered}; "
             f"move the cell to {tracks}"
         )
-    if knowledge in ("scores", "labels") and "queries" not in params:
+    if knowledge in ("scores", "labels", "answers") and "queries" not in params:
         yield f"attack '{cell.method}' asks queries; give it the parameter queries, its largest number"
-    if cell.backward == "identity" and (view != "everything" or knowledge in ("scores", "labels", "training")):
+    if cell.backward == "identity" and (
+        view != "everything" or knowledge in ("scores", "labels", "training", "answers")
+    ):
         yield "backward = 'identity' is for adaptive attacks with gradients; remove it"
     if view != "surrogate" and cell.surrogate:
         tracks = " and ".join(matrix.with_view("surrogate"))

@@ -1,4 +1,4 @@
-"""The diagnostics file as typed data: attacks that rank nobody and tell whether gradients can be believed."""
+"""The diagnostics file as typed data: attacks that rank nobody and tell whether an entry can be believed."""
 
 import hashlib
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.matrix.cell import Cell, Positive
 from benchmark.toml_model import Strict, read_toml
 
-DIAGNOSTICS_FILE = Path(__file__).parent / "diagnostics-v1.toml"
+DIAGNOSTICS_FILE = Path(__file__).parent / "diagnostics-v2.toml"
 """The diagnostics in force."""
 
 GRADIENT = "gradient"
@@ -24,10 +24,13 @@ class Diagnostics(Strict):
     Attributes:
         version: raised when a cell changes.
         images: at most so many images of the official subset; ``quick_images`` in profiles that are not official.
-        cell: attacks on every image classified correctly without attack.
+        twin: whether attacks ask a defense's fast twin, as in a matrix.
+        cell: attacks; an unranked one attacks every image that is classified correctly without attack, others what
+            still stands.
     """
 
     version: str
+    twin: bool = False
     images: Positive
     quick_images: Positive
     cell: list[Cell]

@@ -8,6 +8,8 @@ from benchmark.submission.manifest import Manifest
 from leaderboard.constant import BELOW_CHANCE, MISSES_A_CLASS, NEARLY_CONSTANT, NO_BETTER
 from leaderboard.indicators import (
     ABOVE_ANOTHER_TRACK,
+    BEYOND_THE_MATRIX,
+    HIDDEN,
     LARGE_RADIUS,
     LEFT_AT_LARGE_RADIUS,
     MONOTONICITY,
@@ -24,8 +26,8 @@ UNDER_ATTACK = " under attack"
 MEANINGS = {
     "unofficial": "A run that the maintainers did not make, often with fewer attacks and images. It is never ranked.",
     "incomplete": "An attack, an image or a track is missing. The entry is not ranked.",
-    "misleading gradient": "Signs that the gradient misleads attacks, so that the robust accuracy is too high. "
-    "The entry is not ranked.",
+    "misleading gradient": "Signs that the entry misleads attacks, mostly by its gradient, so that the robust accuracy "
+    "is too high. The entry is not ranked.",
     "no gradient": "The defense offers no gradient. Attacks without gradients decide its worst case.",
     "stochastic": "The defense draws random numbers. Its figures are means over several draws, it skips some attacks, "
     "and it is given a smaller query budget.",
@@ -41,7 +43,7 @@ MEANINGS = {
 }
 """Badge -> what it means, in the order of the legend."""
 
-_FIRES = {MONOTONICITY: ABOVE_ANOTHER_TRACK, LARGE_RADIUS: LEFT_AT_LARGE_RADIUS}
+_FIRES = {MONOTONICITY: ABOVE_ANOTHER_TRACK, LARGE_RADIUS: LEFT_AT_LARGE_RADIUS, HIDDEN: BEYOND_THE_MATRIX}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The networks inside a defense fall to whoever calls them, whatever is wrapped around them."""
 
+import zlib
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,8 +126,36 @@ def test_candidates_stay_in_the_ball_and_costs_are_counted(run, problem):
     outcome = run("inner", params, defense, images, labels, 4.0, view=view)
     assert float((outcome.candidates - images).abs().max()) <= 4 / 255 + 1e-6
     assert bool(((outcome.candidates >= 0) & (outcome.candidates <= 1)).all())
-    # Both attacks where the first has failed: 3 + 1 and 4 + 1 forward passes, and a decision after each.
-    assert int(outcome.view.queries.max()) == 4 + 1 + 5 + 1
+    # Both attacks where the first has failed: 3 + 1 and 4 + 1 forward passes, and 1 + 16 decisions after each.
+    assert int(outcome.view.queries.max()) == 4 + 17 + 5 + 17
+
+
+class Hashed(nn.Module):
+    """Noise that an image's own bits decide, before a label without a gradient."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.hidden = (net,)
+
+    def forward(self, images: Tensor) -> Tensor:
+        seeds = [zlib.crc32(one.contiguous().numpy().tobytes()) for one in images.detach()]
+        noise = [torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        with torch.no_grad():
+            label = self.hidden[0](images + 0.15 * torch.stack(noise)).argmax(dim=1)
+        return 8.0 * F.one_hot(label, CLASSES) + 0 * images.sum()
+
+
+def test_neighbours_of_a_candidate_break_what_only_seems_to_be_deterministic(run, problem, monkeypatch):
+    small = problem(CLASSES)
+    images, labels = small.images[:40], small.labels[:40]
+    defense = Defense(Hashed(small.net), CLASSES)
+
+    def left(neighbours: int) -> int:
+        monkeypatch.setattr("benchmark.attacks.inner.NEIGHBOURS", neighbours)
+        view = adaptive(defense, Randomness(range(len(images))), 1)
+        return int(run("inner", {}, defense, images, labels, EPS_255, view=view).robust.sum())
+
+    assert left(16) <= left(0) - 3
 
 
 def test_a_defense_with_a_network_for_dark_and_one_for_bright_images_opens_both(problem):
