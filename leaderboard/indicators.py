@@ -67,7 +67,8 @@ def reasons(found: Iterable[Indicator]) -> list[str]:
 def has_diagnostics(entry: EntryRows, digest: str) -> bool:
     """Whether the entry has whole rows of the diagnostics with this sha256."""
     rows = entry.track(DIAGNOSTIC)
-    return bool(len(rows)) and entry.provenance("matrix_hash", [DIAGNOSTIC]) == [digest] and _left(entry) is not None
+    whole = bool(len(rows)) and _left(entry) is not None and len(_unaided(entry)) > 0
+    return whole and entry.provenance("matrix_hash", [DIAGNOSTIC]) == [digest]
 
 
 def _monotonicity(judged: Verdicts) -> Indicator:

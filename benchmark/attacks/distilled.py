@@ -1,6 +1,6 @@
 """Attack through a copy: a surrogate that has learned the deployed system's own answers (Papernot et al. 2017)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.access import AnswersView, LabelView, no_box
-from benchmark.attacks.ascent import check_at_least_one
+from benchmark.attacks.ascent import check_at_least_one, check_positive
 from benchmark.attacks.base import ascent_signs
 from benchmark.attacks.confirm import Purse, still_right
 from benchmark.attacks.pgd import Pgd
@@ -19,11 +19,14 @@ from benchmark.models import NarrowResNet18
 from benchmark.randomness import Randomness
 from benchmark.task.goal import Goal, Task
 
-WEAKEST_255, STRONGEST_255 = 2.0, 16.0
-"""Radii of the surrogate's adversarial images that the system is asked about: its boundary lies at many distances."""
+WEAKEST = 1 / 8
+"""Least radius of the images that the system is asked about, as a share of the largest."""
 
 CRAFTING_STEPS = 10
 """Steps of such an image."""
+
+POOLED = 24
+"""Pixels from which on the copy begins with a pool, of which smaller images leave too little."""
 
 BATCH = 128
 LEARNING_RATE = 6e-3
@@ -34,8 +37,7 @@ class Distilled:
     """Learn the answers of the deployed system in rounds, attack the copy, and search on from there by labels alone.
 
     Nothing is needed of the system but its label, so that it does not matter what becomes of its gradients and scores.
-    In every round adversarial images of the copy, a narrow ResNet, are made from training images, at radii of 2 to
-    16/255;
+    In every round adversarial images of the copy, a narrow ResNet, are made from training images, at many radii;
     the system is asked about these, and the copy learns all answers so far, until its boundary is the system's own
     (Papernot et al. 2017, "Practical Black-Box Attacks against Machine Learning", algorithm 1).
 
@@ -49,6 +51,7 @@ class Distilled:
         queries: most queries per image under attack.
         images: training images per round, as many as there are at most.
         rounds: rounds of adversarial images.
+        strongest_255: largest radius of these; about twice the one that is attacked later.
         epochs: passes over all answers in each round.
         width: of the copy.
         steps: of PGD on the copy.
@@ -61,6 +64,7 @@ class Distilled:
     queries: int = 2000
     images: int = 3000
     rounds: int = 8
+    strongest_255: float = 16.0
     epochs: int = 1
     width: int = 16
     steps: int = 50
@@ -79,6 +83,7 @@ class Distilled:
             steps=self.steps,
             restarts=self.restarts,
         )
+        check_positive("distilled", strongest_255=self.strongest_255)
 
     def fit(self, view: AnswersView, task: Task, draw: Randomness) -> dict[str, Tensor]:
         """Learn the system's answers.
@@ -91,7 +96,7 @@ class Distilled:
         Returns:
             The copy's parameters and buffers.
         """
-        copy = self._copy(view.num_classes, view.images.shape[1], draw.fork("start")).to(view.labels.device)
+        copy = self._copy(view.num_classes, view.images.shape, draw.fork("start")).to(view.labels.device)
         optimiser = torch.optim.Adam(copy.parameters(), lr=LEARNING_RATE)
         asked: list[Tensor] = []
         answers: list[Tensor] = []
@@ -99,7 +104,7 @@ class Distilled:
             stream = draw.fork("round", number)
             images = _some(view, self.images, stream)
             if number > 0:
-                images = _adversarial(copy, task, images, stream)
+                images = _adversarial(copy, task, images, self.strongest_255 / 255, stream)
             labels = view.ask(images)
             kept = labels >= 0
             asked.append(images[kept])
@@ -121,7 +126,7 @@ class Distilled:
         Args:
             state: what :meth:`fit` returned.
         """
-        copy = self._copy(view.num_classes, images.shape[1], Randomness([0])).to(images.device)
+        copy = self._copy(view.num_classes, images.shape, Randomness([0])).to(images.device)
         _load(copy, state)
         purse = Purse(view, goal, self.queries)
         candidates = images.clone()
@@ -150,10 +155,10 @@ class Distilled:
         candidates[rows.to(candidates.device)] = crafted
         return rows[~broken & (purse.left[rows] > 0)], candidates
 
-    def _copy(self, num_classes: int, channels: int, draw: Randomness) -> nn.Module:
+    def _copy(self, num_classes: int, shape: Sequence[int], draw: Randomness) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(draw.seeds[0] % 2**63)
-            return NarrowResNet18(num_classes, channels, width=self.width)
+            return NarrowResNet18(num_classes, shape[1], width=self.width, pool=min(shape[2:]) >= POOLED)
 
 
 def _some(view: AnswersView, count: int, draw: Randomness) -> Tensor:
@@ -162,11 +167,11 @@ def _some(view: AnswersView, count: int, draw: Randomness) -> Tensor:
     return view.images[order[:count].cpu()].to(view.labels.device)
 
 
-def _adversarial(copy: nn.Module, task: Task, images: Tensor, draw: Randomness) -> Tensor:
+def _adversarial(copy: nn.Module, task: Task, images: Tensor, strongest: float, draw: Randomness) -> Tensor:
     """Images moved up the copy's margin over what it says of them, each at a radius of its own."""
     with torch.no_grad():
         goal = task.goal(torch.cat([copy(part).argmax(dim=1) for part in torch.split(images, BATCH)]))
-    radius = draw.fork("radius").uniform((len(images),), WEAKEST_255 / 255, STRONGEST_255 / 255).reshape(-1, 1, 1, 1)
+    radius = draw.fork("radius").uniform((len(images),), WEAKEST * strongest, strongest).reshape(-1, 1, 1, 1)
     start = draw.fork("start").uniform((len(images), *images.shape[1:]), -1, 1).reshape(images.shape)
     parts = []
     for place in torch.split(torch.arange(len(images)), BATCH):

@@ -46,6 +46,7 @@ SMOOTH = (
 )  # fmt: skip
 DIAGNOSTICS = {"matrix_version": load_diagnostics()[0].version, "matrix_hash": load_diagnostics()[1]}
 LARGE = "pgd-128"
+UNAIDED = "inner"
 
 
 def row(submission: str, dataset: str, image: int, label: int, **changes: Any) -> dict[str, Any]:
@@ -93,7 +94,8 @@ class Pretend:
     ``falls`` maps (track, attack, image) to the smallest eps, in 1/255, at which that cell fells the image; cells that
     are not named never do. ``skip`` leaves out work as a default run does; with ``descend`` a suite tries an
     image below the largest budget only after it broke it above. ``kept`` images are robust at 128/255, where no image
-    of a sound entry is, and at ``gradientless`` ones the gradient is zero.
+    of a sound entry is, at ``gradientless`` ones the gradient is zero, and ``hidden`` ones fall to an attack that needs
+    nothing of the entry.
     """
 
     submission: str
@@ -113,6 +115,7 @@ class Pretend:
     descend: bool = False
     kept: int = 0
     gradientless: int = 0
+    hidden: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         makers = {"clean": self._clean, "corruption": self._corruption, DIAGNOSTIC: self._diagnostic}
@@ -227,6 +230,10 @@ class Pretend:
             stands = image < self.kept
             common = {"track": DIAGNOSTIC, "unranked": True}
             hit = self._row(image, attack=LARGE, norm="linf", eps_255=128.0, correct=stands, right_draws=int(stands))
+            inner = self._row(image, attack=UNAIDED, norm="linf", eps_255=8.0)
+            if image < self.hidden:
+                inner |= {"correct": False, "right_draws": 0}
+            made.append(inner | {"track": DIAGNOSTIC})
             size = 0.0 if image < self.gradientless else 0.25
             nothing = dict.fromkeys(("pred", "pred_clean", "correct", "abstained", "draws", "right_draws"))
             made += [hit | common, self._row(image, attack=GRADIENT, score=size, **nothing) | common]

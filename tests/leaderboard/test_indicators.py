@@ -9,6 +9,8 @@ from benchmark.matrix.diagnostics import load_diagnostics
 from leaderboard.entries import entries
 from leaderboard.indicators import (
     ABOVE_ANOTHER_TRACK,
+    BEYOND_THE_MATRIX,
+    HIDDEN,
     LARGE_RADIUS,
     LEFT_AT_LARGE_RADIUS,
     MONOTONICITY,
@@ -140,12 +142,35 @@ def test_diagnostics_enter_no_worst_case_and_have_no_record_but_their_indicators
     found = records_of(filed(pretend("one", falls=in_track("adaptive", 2))))
     assert headline(found, "one", "films").value == pytest.approx(0.8)
     assert {one.metric for one in found if one.track == "diagnostic"} <= {
-        *("indicator_monotonicity", "indicator_large_radius", "indicator_no_gradient", "inference_cost")
+        *("indicator_monotonicity", "indicator_large_radius", "indicator_no_gradient", "indicator_hidden"),
+        "inference_cost",
     }
     assert not [one for one in found if one.eps_255 == 128]
 
 
-MASKED = {"large radius": {"kept": 4}, "monotonicity": {"falls": in_track("black-box", 4)}}
+@pytest.mark.parametrize(("hidden", "fires"), [(10, False), (13, False), (14, True)])
+def test_what_attacks_that_need_nothing_of_the_entry_find_beyond_the_matrix_fires_above_its_bound(
+    told, pretend, hidden, fires
+):
+    one = told(pretend("one", **HUNDRED, falls=in_track("adaptive", 10), hidden=hidden))[HIDDEN]
+    assert one.value == pytest.approx(max(0, hidden - 10) / 100)
+    assert one.fires == fires
+    assert pytest.approx(0.03) == BEYOND_THE_MATRIX
+    assert f"leave {100 - hidden}.0 % of 100 images at 8/255, where those of the matrix leave 90.0 %" in one.sentence
+
+
+@pytest.mark.parametrize("where", [{"attack": "inner", "sample_id": "00000"}, {"attack": "fgsm"}])
+def test_with_a_gap_on_either_side_it_is_not_known_what_the_matrix_missed(told, pretend, where):
+    one = told(holed(pretend("one", hidden=5).rows(), **where))[HIDDEN]
+    assert math.isnan(one.value)
+    assert not one.fires
+
+
+MASKED = {
+    "large radius": {"kept": 4},
+    "monotonicity": {"falls": in_track("black-box", 4)},
+    "hidden": {"hidden": 4},
+}
 
 
 @pytest.mark.parametrize("sign", MASKED)
@@ -154,7 +179,7 @@ def test_an_entry_for_which_one_fires_is_shown_with_its_number_and_not_ranked(fi
     assert standings["sound"].rank == 1
     assert standings["masked"].rank is None
     (reason,) = standings["masked"].reasons
-    assert "misleads attacks" in reason
+    assert "misleads attacks" in reason or "hides from these" in reason
     assert standings["masked"].value == (0.6 if sign == "monotonicity" else 1.0)
 
 
