@@ -148,7 +148,8 @@ def inputs_of(workplace: Workplace, node: Node) -> Iterator[Node]:
     for cell in workplace.cells_of(unit):
         if workplace.view_of(unit, cell) == "surrogate":
             yield from (candidates_node(workplace, unit, cell, eps) for eps in cell.eps_255)
-        elif build(cell.method, cell.params).knowledge in FITTED:
+        # A copy is learnt for what the cells before it have left, which may be nothing; only chunks would share it.
+        elif build(cell.method, cell.params).knowledge in (FITTED if unit.track != DIAGNOSTIC else ("training",)):
             yield from (fit_node(workplace, unit, cell, eps) for eps in cell.eps_255)
 
 
