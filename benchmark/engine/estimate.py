@@ -72,8 +72,8 @@ def _seconds(workplace: Workplace, unit: Unit, pace: Pace, known: Mapping[str, A
     if unit.track == DIAGNOSTIC:
         samples = workplace.profile.eot_samples if kind.stochastic else 1
         steps = sum(int(cell.params.get("steps", 1)) for cell in workplace.cells_of(unit))
-        queries = sum(int(cell.params.get("queries", 0)) for cell in workplace.cells_of(unit))
-        return images * (steps * samples * pace.gradient + (5 * draws + queries) * pace.decision)
+        asked = sum(int(cell.params.get("queries", 0)) for cell in workplace.cells_of(unit))
+        return images * (steps * samples * pace.gradient + (5 * draws + asked) * pace.decision)
     if workplace.plain_as(unit):
         return 0.0
     queries, gradients, attacks = _passes(workplace, unit, kind, known)
