@@ -67,22 +67,28 @@ def reasons(found: Iterable[Indicator]) -> list[str]:
 def has_diagnostics(entry: EntryRows, digest: str) -> bool:
     """Whether the entry has whole rows of the diagnostics with this sha256."""
     rows = entry.track(DIAGNOSTIC)
-    whole = bool(len(rows)) and _left(entry) is not None and len(_unaided(entry)) > 0
+    whole = bool(len(rows)) and _left(entry) is not None and len(unaided(entry)) > 0
     return whole and entry.provenance("matrix_hash", [DIAGNOSTIC]) == [digest]
 
 
 def _monotonicity(judged: Verdicts) -> Indicator:
-    shares = {track: _worst(judged, track) for track in rules().attack_tracks}
-    strongest = rules().with_view("everything")[-1]
-    adaptive = shares.pop(strongest)
-    track = min((name for name in shares if np.isfinite(shares[name])), key=lambda name: shares[name], default="")
-    value = adaptive - shares[track] if track else float("nan")
+    strongest, track = rules().with_view("everything")[-1], weakest_other_track(judged)
+    adaptive = _worst(judged, strongest)
+    other = _worst(judged, track) if track else float("nan")
+    value = adaptive - other
     return Indicator(
         MONOTONICITY, value, ABOVE_ANOTHER_TRACK, ranks=False,
         sentence=f"the {strongest} track leaves more robust images than a track whose attacker knows less: the "
-        f"{strongest} track {100 * adaptive:.1f} %, the {track} track {100 * shares.get(track, float('nan')):.1f} % at "
+        f"{strongest} track {100 * adaptive:.1f} %, the {track} track {100 * other:.1f} % at "
         f"{rules().ranking.text}, so its gradient misleads attacks",
     )  # fmt: skip
+
+
+def weakest_other_track(judged: Verdicts) -> str:
+    """Track, the adaptive one aside, whose worst case at the budget that ranks is lowest; empty for none."""
+    names = [name for name in rules().attack_tracks if name != rules().with_view("everything")[-1]]
+    shares = {name: share for name in names if np.isfinite(share := _worst(judged, name))}
+    return min(shares, key=lambda name: shares[name], default="")
 
 
 def _worst(judged: Verdicts, track: str) -> float:
@@ -104,7 +110,7 @@ def _large_radius(entry: EntryRows) -> Indicator:
 
 def _hidden(entry: EntryRows, judged: Verdicts) -> Indicator:
     """What the diagnostics' own attacks at the budget that ranks break beyond the matrix's, on their images."""
-    held = _unaided(entry)
+    held = unaided(entry)
     ranked = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place]
     scores, complete = judged.worst(judged.ranked(ranked))
     worst = pd.Series(scores, index=judged.images)[complete] if len(scores) else pd.Series(dtype=np.float64)
@@ -121,7 +127,7 @@ def _hidden(entry: EntryRows, judged: Verdicts) -> Indicator:
 
 
 @once_per_entry
-def _unaided(entry: EntryRows) -> pd.Series:
+def unaided(entry: EntryRows) -> pd.Series:
     """Worst score of each image under the ranked cells of the diagnostics; empty where there is a gap or no row."""
     rows = entry.track(DIAGNOSTIC)
     norm, eps = rules().ranking.place

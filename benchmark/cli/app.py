@@ -33,6 +33,7 @@ for _group in (
     "report",
     "board",
     "compare",
+    "diagnose",
     "verify",
     "fetch",
     "doctor",

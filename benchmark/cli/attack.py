@@ -14,6 +14,7 @@ from benchmark.cli.output import checked_data_dir, refuse_unwritable, wide_conso
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError, did_you_mean
 from benchmark.matrix.budgets import wrong_budget
+from benchmark.results.schema import DIAGNOSTIC
 
 if TYPE_CHECKING:
     from benchmark.data.split import Split
@@ -37,7 +38,11 @@ def attack_command(
     save: Annotated[Path | None, typer.Option(help="Folder for three PNG files per image.")] = None,
     track: Annotated[
         str | None,
-        typer.Option("--track", "-t", help="Track; if the cell is in several, the one with the most knowledge."),
+        typer.Option(
+            "--track",
+            "-t",
+            help="Track, or diagnostic; if the cell is in several, the one with the most knowledge.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Use at most this many images of the official subset.")] = 8,
     matrix_file: Annotated[Path | None, typer.Option("--matrix", help="Another matrix file.")] = None,
@@ -69,16 +74,16 @@ def attack_command(
         if dataset not in workplace.entry(submission).manifest.datasets:
             own = ", ".join(workplace.entry(submission).manifest.datasets)
             raise BenchError(f"submission '{submission}' does not name the data set '{dataset}'; it names {own}.")
-        cell = _find(workplace, submission, dataset, name, track)
+        where, cell = _find(workplace, submission, dataset, name, track)
         budget = cell.eps_255[-1] if eps is None else eps
         wrong = wrong_budget(cell.norm, budget, workplace.card(dataset).height * workplace.card(dataset).width)
         if wrong:
             raise BenchError(f"--eps {wrong}.")
-        unit = Unit(submission, dataset, cell.track, 0)
+        unit = Unit(submission, dataset, where, 0)
         split = workplace.images_of(unit)
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console()) as progress:
-            what = f"{cell.track} {cell.name} at {budget:g} on {len(split)} images"
+            what = f"{where} {cell.name} at {budget:g} on {len(split)} images"
             task = progress.add_task(what, total=None)
 
             def hear(queries: int, gradients: int, most: int | None) -> None:
@@ -101,25 +106,26 @@ def attack_command(
         Console(soft_wrap=True).print(f"{3 * len(split)} images under {save}/", highlight=False, markup=False)
 
 
-def _find(workplace: "Workplace", submission: str, dataset: str, name: str, track: str | None) -> "Cell":
-    """The cell of that name that this defense is evaluated with.
+def _find(workplace: "Workplace", submission: str, dataset: str, name: str, track: str | None) -> "tuple[str, Cell]":
+    """The cell of that name that this defense is evaluated with, and its track; the diagnostics' only if asked for.
 
     Raises:
         BenchError: there is none, in that track or at all.
     """
     from benchmark.engine import Unit
 
+    known = (*workplace.matrix.attack_tracks, DIAGNOSTIC)
     tracks = (track,) if track else workplace.matrix.attack_tracks[::-1]
-    if track and track not in workplace.matrix.attack_tracks:
-        raise BenchError(f"track '{track}' has no attacks.{did_you_mean(track, workplace.matrix.attack_tracks)}")
-    met = [cell for each in tracks for cell in workplace.cells_of(Unit(submission, dataset, each, 0))]
-    for cell in met:
+    if track and track not in known:
+        raise BenchError(f"track '{track}' has no attacks.{did_you_mean(track, known)}")
+    met = [(each, cell) for each in tracks for cell in workplace.cells_of(Unit(submission, dataset, each, 0))]
+    for each, cell in met:
         if cell.name == name:
-            return cell
+            return each, cell
     where = f"track '{track}'" if track else "the matrix"
     raise BenchError(
         f"{where} has no cell '{name}' that '{submission}' is evaluated with."
-        f"{did_you_mean(name, {cell.name for cell in met})}"
+        f"{did_you_mean(name, {cell.name for _, cell in met})}"
     )
 
 
