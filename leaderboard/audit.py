@@ -15,7 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.matrix import Matrix, load_matrix
 from benchmark.matrix.diagnostics import GRADIENT, INFERENCE, load_diagnostics
 from benchmark.matrix.rules import rules
-from benchmark.results.schema import CLEAN, DIAGNOSTIC, PERTURBATIONS
+from benchmark.results.schema import CLEAN, DIAGNOSTIC, EXTERNAL, PERTURBATIONS
 from benchmark.task.kinds import robust
 from leaderboard.completeness import problems
 from leaderboard.entries import EntryRows, is_named, is_unit_wide
@@ -194,7 +194,7 @@ def cells(entry: EntryRows) -> list[str]:
             found += _unknown_sequences(rows, matrix)
         elif track in (*rules().attack_tracks, DIAGNOSTIC):
             found += _unknown_cells(rows, track, _known_cells(matrix, lent_by(entry.track(track)) or track))
-        elif track != "clean":
+        elif track not in (CLEAN, EXTERNAL):
             found.append(f"there is no track {track}")
     return found
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.matrix.rules import rules
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import DIAGNOSTIC, EXTERNAL
 from leaderboard.bootstrap import Bootstrap, Floats, bootstrap, interval
 from leaderboard.clean import clean_metrics
 from leaderboard.clinical import ABSTAINED, class_metrics, worst_case_answers
@@ -15,7 +15,7 @@ from leaderboard.corruption import Sequences, sequences
 from leaderboard.entries import EntryRows, Required, entries
 from leaderboard.gaps import Gaps
 from leaderboard.indicators import decision_gflops, indicators
-from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
+from leaderboard.record import ALL_TRACKS, FOUND_BY_OTHERS, HEADLINE, MEAN, WORST_CASE, Record
 from leaderboard.requirements import in_force
 from leaderboard.verdicts import Verdicts, verdicts
 from leaderboard.votes import over, vote_metrics
@@ -54,6 +54,7 @@ def records_of(
         found += _attack_records(entry, verdicts(entry, required), required.attack_tracks)
         found += _query_records(entry)
         found += _vote_records(entry)
+        found += _external_record(entry, verdicts(entry, required))
         found += _diagnostic_records(
             entry, verdicts(entry, required), _baseline_of(entry, [*everyone, *beside], baseline)
         )
@@ -234,6 +235,20 @@ def _vote_records(entry: EntryRows) -> list[Record]:
 
     vote_metrics(entry, add)
     return found
+
+
+def _external_record(entry: EntryRows, judged: Verdicts) -> list[Record]:
+    """Share of images that only outsiders broke, at the budget that ranks; none without any."""
+    here = judged.ranked(
+        place for place, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place
+    )
+    theirs = [place for place in here if judged.cells[place].track == EXTERNAL]
+    ours = [place for place in here if place not in theirs]
+    if not theirs or not ours:
+        return []
+    share = float((judged.worst(ours)[0] - judged.worst(here)[0]).mean())
+    bounds = (math.nan, math.nan)
+    return [_record(entry, EXTERNAL, FOUND_BY_OTHERS, share, bounds, len(judged.images))]
 
 
 def _diagnostic_records(entry: EntryRows, judged: Verdicts, baseline: EntryRows | None) -> list[Record]:

@@ -19,6 +19,9 @@ MEAN = "mean"
 ALL_TRACKS = "all"
 """``track`` of a record that spans every attack track."""
 
+FOUND_BY_OTHERS = "found_by_others"
+"""Metric of the track of outsiders: share of images that nobody else broke."""
+
 HEADLINE = rules().ranking.metric
 """Metric by which entries are ranked, worst case over all tracks at the budget that ranks."""
 

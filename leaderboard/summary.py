@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.matrix.rules import rules
-from benchmark.results.schema import DIAGNOSTIC
+from benchmark.results.schema import DIAGNOSTIC, EXTERNAL
 from leaderboard.board import Board
 from leaderboard.ranking import Placement
-from leaderboard.record import ALL_TRACKS, HEADLINE, MEAN, WORST_CASE, Record
+from leaderboard.record import ALL_TRACKS, FOUND_BY_OTHERS, HEADLINE, MEAN, WORST_CASE, Record
 
 INFERENCE_COST = "inference_cost"
 """Metric: GFLOPs that a decision takes, as a multiple of the natural baseline's on the same data set."""
@@ -26,6 +26,7 @@ class Line:
         cost: :data:`INFERENCE_COST`.
         majority: clean accuracy of always predicting one class.
         indicators: metric -> record of the indicators of its gradient.
+        by_others: share of images that only outsiders broke; None without any.
     """
 
     placement: Placement
@@ -38,6 +39,7 @@ class Line:
     cost: Record | None
     majority: Record | None
     indicators: Mapping[str, Record]
+    by_others: Record | None = None
 
 
 def lines(board: Board) -> list[Line]:
@@ -71,6 +73,7 @@ def _line(placement: Placement, mine: Mapping[tuple[object, ...], Record]) -> Li
         mine.get((DIAGNOSTIC, "none", "", None, None, INFERENCE_COST)),
         clean("majority_class_rate"),
         {record.metric: record for record in mine.values() if record.track == DIAGNOSTIC},
+        mine.get((EXTERNAL, "none", "", None, None, FOUND_BY_OTHERS)),
     )
 
 

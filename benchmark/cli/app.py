@@ -34,6 +34,7 @@ for _group in (
     "board",
     "compare",
     "diagnose",
+    "external",
     "verify",
     "fetch",
     "doctor",

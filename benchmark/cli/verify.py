@@ -14,6 +14,7 @@ from benchmark.cli.output import DataDir, Json, checked_data_dir, print_json, ta
 from benchmark.cli.rows import Results, entries_beside, entries_of
 from benchmark.cli.state import BoardDir, root_of
 from benchmark.errors import BenchError
+from benchmark.results.schema import EXTERNAL
 from benchmark.root import Root
 
 if TYPE_CHECKING:
@@ -102,7 +103,9 @@ def _recompute(
         raise BenchError("--rerun takes minutes for each entry; name the submissions.")
     found: list[tuple[str, str, Recomputed]] = []
     for entry in _entries(root, results, dataset, names):
-        stored = {track: entry.track(track) for track in how.tracks or entry.held.tracks}
+        # Nobody here can make outsiders' images again.
+        made_here = [track for track in entry.held.tracks if track != EXTERNAL]
+        stored = {track: entry.track(track) for track in how.tracks or made_here}
         if missing := [track for track in how.tracks if track not in entry.held.tracks]:
             raise BenchError(f"{entry.submission} on {entry.dataset} has no rows of track {', '.join(missing)}.")
         profile = next(iter(entry.provenance("profile")), "official")

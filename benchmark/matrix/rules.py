@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from benchmark.matrix.budgets import in_words, wrong_budget
-from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
+from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC, EXTERNAL
 from benchmark.toml_model import Strict, read_toml
 
 RULES_FILE = Path(__file__).parent / "tracks-v1.toml"
@@ -65,7 +65,7 @@ class Track(Strict):
             raise ValueError(
                 f"track '{self.name}' has view '{self.view}', but {told} and no other track; rename it or correct view"
             )
-        if self.name in (DIAGNOSTIC, "all"):
+        if self.name in (DIAGNOSTIC, EXTERNAL, "all"):
             raise ValueError(f"'{self.name}' means something else where rows and pages name tracks; take another name")
         return self
 

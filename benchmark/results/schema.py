@@ -13,6 +13,9 @@ CLEAN, CORRUPTION = "clean", "corruption"
 DIAGNOSTIC = "diagnostic"
 """``track`` of rows that tell whether gradients can be believed; they have a file of their own and rank nobody."""
 
+EXTERNAL = "external"
+"""``track`` and ``attack`` of rows of adversarial images by outsiders; ``suite`` says who found one."""
+
 WITHOUT_ATTACKER = (CLEAN, CORRUPTION)
 """``track`` of rows without an attacker. All others but the diagnostic one are attacked: the matrix names them."""
 

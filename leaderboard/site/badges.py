@@ -29,6 +29,8 @@ MEANINGS = {
     "misleading gradient": "Signs that the entry misleads attacks, mostly by its gradient, so that the robust accuracy "
     "is too high. The entry is not ranked.",
     "no gradient": "The defense offers no gradient. Attacks without gradients decide its worst case.",
+    "found by others": "Adversarial images that outsiders handed in break images which the benchmark's own attacks "
+    "leave. They count in the worst case.",
     "stochastic": "The defense draws random numbers. Its figures are means over several draws, it skips some attacks, "
     "and it is given a smaller query budget.",
     NEARLY_CONSTANT: "Predicts one class on at least 95 % of the clean images.",
@@ -79,6 +81,8 @@ def badges(
     found = [*_unranked(line, told)]
     if _no_gradient(line, manifest):
         found.append(Badge("no gradient", _no_gradient(line, manifest)))
+    if line.by_others is not None and line.by_others.known and line.by_others.value > 0:
+        found.append(Badge("found by others", _by_others(line.by_others)))
     if manifest and manifest.stochastic:
         found.append(Badge("stochastic", MEANINGS["stochastic"], href="read.html#randomised"))
     for warning in clinical.warnings:
@@ -122,6 +126,13 @@ def _no_gradient(line: Line, manifest: Manifest | None) -> str:
     if measured is not None and measured.known and measured.value > NO_GRADIENT_BOUND:
         return f"Its gradient is zero or not finite on {100 * measured.value:.0f} % of the images."
     return "Its manifest offers no gradient." if manifest and not manifest.gradient else ""
+
+
+def _by_others(record: Record) -> str:
+    return (
+        f"{100 * record.value:.1f} % of the images fall to adversarial images of outsiders alone; 'bench external' "
+        "says how to hand in more."
+    )
 
 
 def _lower(line: Line, lower: Mapping[str, Record]) -> str:
