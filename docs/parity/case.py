@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.access import References, adaptive, black_box, black_box_labels, gray_box, white_box
+from benchmark.access import AnswersView, References, adaptive, black_box, black_box_labels, gray_box, white_box
 from benchmark.attacks import build
 from benchmark.attacks.norms import distance, radius
 from benchmark.defense import Defense
@@ -125,6 +125,12 @@ def ours(case: Case, method: str, params: Mapping[str, object], fitted_on: int =
         state = attack.fit(gray_box(defense, *case.training(fitted_on)), task, case.eps_255, Randomness([0]))
         return Found(attack.apply(state, toy.images, case.eps_255))
     view: Any
+    if attack.knowledge == "answers":
+        asked = AnswersView(defense, *case.training(1200), Randomness([1]))
+        state = attack.fit(asked, task, Randomness([0]))
+        view = black_box_labels(defense, draw.fork("view"), BUDGET)
+        candidates = attack.apply(state, view, task.goal(toy.labels), toy.images, case.eps_255, draw.fork("attack"))
+        return Found(candidates, int(view.queries.max()))
     if method in INSIDE:
         target = case.detector() if method in ("wb", "wb-d") else case.hiding() if method == "inner" else defense
         view = adaptive(target, draw.fork("view"), 1, references=References(*case.training(1200)))

@@ -11,7 +11,24 @@ def _hopskipjump(case: Case) -> Found:
     return Found(*peers.foolbox_hopskipjump(case.toy, case.norm))
 
 
+DISTILLED = {"images": 800, "rounds": 8, "strongest_255": 60.0, "queries": 500}
+
 QUERIES = [
+    Line(
+        "distilled",
+        "linf",
+        30,
+        (
+            no_peer(
+                "our rays, 500 queries",
+                our("rays", queries=500),
+                "of the first, queries for each image only; 7200 labels of training images come before",
+            ),
+        ),
+        DISTILLED,
+        natural=True,
+        images=60,
+    ),
     Line(
         "square",
         "linf",
