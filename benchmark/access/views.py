@@ -119,20 +119,23 @@ class GradientView(_Counting):
         self.queries[rows] += self._samples
         return mean_logits(self._forward(images, draw))
 
-    def differentiable(self, images: Tensor) -> Tensor:
+    def differentiable(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         """Logits (n, K) with autograd attached, for attacks of other libraries.
 
-        The view cannot tell images apart here, so the cost is spread evenly over its batch. Deterministic targets only.
+        The cost is spread evenly over the images ``rows``, all of the view's where it cannot tell them apart.
+        Deterministic targets only.
 
         Raises:
             ValueError: the target is stochastic.
         """
         if self.stochastic:
             raise ValueError("a stochastic target has no single differentiable function; use evaluate")
-        share = -(-len(images) // max(1, len(self.queries)))
-        self.queries += share
+        self.on_look()
+        rows = torch.arange(len(self.queries)) if rows is None else rows
+        share = -(-len(images) // max(1, len(rows)))
+        self.queries[rows] += share
         if torch.is_grad_enabled() and images.requires_grad:
-            self.gradients += share
+            self.gradients[rows] += share
         return self._forward(images, self._draw.seeded([0] * len(images)))[0]
 
 

@@ -58,6 +58,8 @@ INSIDE = {
         "hopskipjump": "hopskipjump:HopSkipJump",
         "one-pixel": "evolution:OnePixel",
         "zoo": "zoo:Zoo",
+        "torchattacks": "libraries:TorchAttacks",
+        "pyautoattack": "libraries:PyAutoAttack",
     }.items()
 }
 """The benchmark's own attacks: name -> ``module:class``."""

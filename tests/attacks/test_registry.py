@@ -12,7 +12,7 @@ def test_every_attack_builds_with_its_defaults_and_says_what_it_needs_to_know():
     assert needs["square"] == "scores"
     assert needs["pgd"] == "gradient"
     assert {method for method, need in needs.items() if need == "references"} == {"fea", "hfc"}
-    assert set(needs.values()) == {"gradient", "features", "references", "scores", "labels", "training"}
+    assert set(needs.values()) == {"gradient", "features", "references", "scores", "labels", "training", "answers"}
 
 
 def test_parameters_reach_the_attack():

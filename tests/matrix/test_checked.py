@@ -94,7 +94,7 @@ def test_a_copy_of_the_matrix_in_force_is_accepted_as_the_same(draft: Draft) -> 
         (
             '"white-box"',
             '"black-box"',
-            "needs gradients, but track 'black-box' gives scores, labels; move the cell to no-",
+            "needs gradients, but track 'black-box' gives scores, labels, the system's answers on training images; ",
         ),
         ('"white-box"', '"gray-box"', "needs gradients, but track 'gray-box' gives a fit on training images"),
         ("steps = 3 }", 'steps = 3 }\nbackward = "identity"', "backward = 'identity' is for adaptive attacks"),
