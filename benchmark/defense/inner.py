@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from benchmark.defense.defense import Defense
-from benchmark.defense.runtime import is_own
+from benchmark.defense.runtime import is_known, is_own
 from benchmark.defense.transparent import seen_through
 from benchmark.randomness import Randomness
 
@@ -68,7 +68,7 @@ def inner_defenses(defense: Defense, images: Tensor) -> list[Defense]:
 
 def is_all_own(defense: Defense) -> bool:
     """Whether nothing of a defense is code of its author's: its class, its network and its stages."""
-    stages = all(type(stage).__module__.startswith("benchmark.defense.") for stage in defense.stages)
+    stages = all(is_known(part) for stage in defense.stages for part in stage.modules())
     return type(defense) is Defense and is_own(defense.classifier) and stages
 
 

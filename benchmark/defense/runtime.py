@@ -1,8 +1,11 @@
 """A network's answers from an inference runtime: for queries, which need no gradient."""
 
 import contextlib
+import functools
 import io
+import sys
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +43,20 @@ class Compiled(nn.Module):
 
 
 def is_own(network: nn.Module) -> bool:
-    """Whether a network is one of the benchmark's, as it was made: others could be another while they are traced."""
-    return type(network).__module__.startswith("benchmark.models") and "forward" not in vars(network)
+    """Whether a network is one of the benchmark's, in all its parts: others could be another while they are traced."""
+    return type(network).__module__.startswith("benchmark.") and all(is_known(part) for part in network.modules())
+
+
+def is_known(part: nn.Module) -> bool:
+    """Whether a module is of a class of the benchmark's or of torch's, computes by it, and has no hooks."""
+    kind, held = type(part), vars(part)
+    home: Any = sys.modules.get(kind.__module__)
+    real = functools.reduce(lambda at, name: getattr(at, name, None), kind.__qualname__.split("."), home) is kind
+    known = kind.__module__.partition(".")[0] in ("benchmark", "torch", "torchvision")
+    return known and real and "forward" not in held and not any(held.get(name) for name in _HOOKS)
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def compiled(network: nn.Module, differentiable: nn.Module, shape: tuple[int, int, int]) -> nn.Module:

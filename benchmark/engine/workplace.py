@@ -28,6 +28,7 @@ from benchmark.randomness import Randomness, content_seed
 from benchmark.results.schema import CLEAN, CORRUPTION, DIAGNOSTIC
 from benchmark.root import Root
 from benchmark.submission import Entry, find_entry
+from benchmark.submission.own_code import has_own_code
 from benchmark.surrogates import DEFAULT, load_surrogate, surrogate_hash
 from benchmark.task.build import task_of
 from benchmark.task.goal import Task
@@ -163,7 +164,8 @@ class Workplace:
         offers = {
             "alternative-backward": defense.alternative_backward,
             "detector": defense.detects,
-            "code-of-its-own": not defense.own,
+            # What its process tells would not do: it is the entry's.
+            "code-of-its-own": not defense.own or has_own_code(self.entry(submission).folder),
         }
         return Kind(defense.stochastic, defense.plain, frozenset(name for name, held in offers.items() if held))
 

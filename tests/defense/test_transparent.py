@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.defense import Decision, Defense
 from benchmark.defense.inner import inner_defenses
+from benchmark.defense.runtime import is_own
 from benchmark.defense.stages import GaussianNoise
 from benchmark.defense.transparent import seen_through
 from benchmark.models import NarrowResNet18
@@ -182,3 +183,25 @@ def test_a_defense_of_the_benchmarks_own_parts_is_not_looked_through():
     images = torch.rand(2, 1, 28, 28)
     assert inner_defenses(Defense(network, 2), images) == []
     assert inner_defenses(Deciding(HIDDEN["no_grad"]), IMAGES) != []
+
+
+@pytest.mark.parametrize("how", ["a part", "a hook", "another name"])
+def test_a_network_of_the_benchmark_that_was_altered_is_none_of_its_own(how):
+    network = NarrowResNet18(2, 1, width=8).eval()
+    assert is_own(network)
+    if how == "a part":
+        network.head[2] = Altered()
+    elif how == "a hook":
+        network.register_forward_hook(lambda module, given, told: told.detach())
+    else:
+        network = nn.Sequential(network, Pretending())
+    assert not is_own(network)
+
+
+class Altered(nn.Linear):
+    def __init__(self):
+        super().__init__(64, 2)
+
+
+class Pretending(nn.Identity):
+    __module__ = "benchmark.models.resnet"
