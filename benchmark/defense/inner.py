@@ -3,13 +3,18 @@
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from benchmark.defense.defense import Defense
 from benchmark.defense.runtime import is_known, is_own
-from benchmark.defense.transparent import seen_through
+from benchmark.defense.transparent import seen_through, slope_of
+from benchmark.defense.twin import probes
 from benchmark.randomness import Randomness
+
+_COARSE = 8
+"""Images of each coarseness among the landmarks."""
 
 _COPIES = 8
 """Copies of a vote that a recorded decision takes."""
@@ -60,7 +65,8 @@ def inner_defenses(defense: Defense, images: Tensor) -> list[Defense]:
     First its networks behind its stages, then the places at which scores are seen when nothing hides them. A defense of
     the benchmark's own parts hides nothing: the usual attacks differentiate it.
     """
-    found: list[Defense] = [behind_stages(defense, network) for network in inner_networks(defense, images)]
+    networks = [behind_stages(defense, network) for network in inner_networks(defense, images)]
+    found: list[Defense] = [one for one in networks if slope_of(one, images) is not None]
     if is_all_own(defense):
         return found
     return [*found, *seen_through(defense, images, found)]
@@ -70,6 +76,16 @@ def is_all_own(defense: Defense) -> bool:
     """Whether nothing of a defense is code of its author's: its class, its network and its stages."""
     stages = all(is_known(part) for stage in defense.stages for part in stage.modules())
     return type(defense) is Defense and is_own(defense.classifier) and stages
+
+
+def landmarks(shape: tuple[int, int, int]) -> Tensor:
+    """Images (N, C, H, W) of many kinds, coarse and fine, on which a network decides this way and that."""
+    draw = Randomness(range(_COARSE))
+    coarse = [
+        F.interpolate(draw.fork(cells).uniform((shape[0], cells, cells)), size=shape[1:], mode="bilinear")
+        for cells in (2, 3, 5)
+    ]
+    return torch.cat([probes(shape), *(0.6 * images + 0.2 for images in coarse)])
 
 
 def behind_stages(defense: Defense, network: nn.Module) -> Defense:

@@ -7,9 +7,11 @@ identity (BPDA). So scores are found wherever they are computed, in a module or 
 
 import copy
 import inspect
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,9 +26,12 @@ from benchmark.defense.defense import Defense, rows_per_pass
 from benchmark.defense.stage import Backward
 from benchmark.randomness import Randomness, content_seed
 
-MOST = 4
-"""Places at most where scores are attacked, beside the last one of each way of looking."""
+MOST = 6
+"""Places at most where scores are attacked: those that agree best with what is decided."""
 
+
+LOOKED_AT = 48
+"""Heads at most whose gradient is looked at."""
 
 SAME_WAY = 0.999
 """Cosine from which two gradients are the same: probabilities lead where their logits do."""
@@ -45,11 +50,15 @@ class Way:
             stand-in means the gradient to pass the stand-in, and is best left alone.
         casts: whether what is made a whole number is passed as a rounding; it stays a float then, which an index may
             not be.
+        alone: whether the defense decides on one image at a time, for what it computes image by image.
     """
 
     opens: bool
     casts: bool
+    alone: bool = False
 
+
+_UNWATCHED = torch._C.DisableTorchFunction
 
 _OPEN = {torch.detach, Tensor.detach, Tensor.detach_, Tensor.data.__get__}  # type: ignore[attr-defined]
 _ROUNDING = {
@@ -61,6 +70,8 @@ _ROUNDING = {
     )
     if hasattr(place, name)
 }
+_GRAD_FN, *_FLAGS = (getattr(Tensor, name).__get__ for name in ("grad_fn", "requires_grad", "is_leaf"))
+_TELLS_GRADIENTS = {_GRAD_FN, *_FLAGS}
 _TO_NUMPY: set[Any] = {Tensor.numpy, Tensor.__array__}
 _FROM_ELSEWHERE = {torch.tensor, torch.as_tensor}
 _OF_WHOLE = {
@@ -88,17 +99,22 @@ class _SeenThrough(TorchFunctionMode):
     def __init__(self, rows: int, classes: int, way: Way) -> None:
         super().__init__()
         self._shape = (rows, classes)
+        self._single = {(rows,), (rows, 1)} if classes == 2 else set()
         self._way = way
         self.images: Tensor | None = None
         """What the decision began with."""
         self.seen: list[Tensor] = []
         """All of them, in the order of their computation."""
+        self._met: list[Tensor] = []
         self.heads: list[int] = []
         """Places of those that are not computed from others."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         first = args[0] if args and isinstance(args[0], Tensor) and args[0].requires_grad else None
+        # A deployed system decides without gradients, and may look whether there are any.
+        if func in _TELLS_GRADIENTS:
+            return None if func is _GRAD_FN else False
         if first is not None:
             if func in _OPEN and self._way.opens:
                 return first
@@ -126,13 +142,16 @@ class _SeenThrough(TorchFunctionMode):
         return _passed(images, told)
 
     def _note(self, told: object, args: Any) -> None:
-        if not isinstance(told, Tensor) or told.shape != self._shape or not told.requires_grad:
+        if not isinstance(told, Tensor) or not told.requires_grad or not told.is_floating_point():
             return
-        if not told.is_floating_point() or any(told is other for other in self.seen):
+        single = told.shape in self._single
+        if not (single or told.shape == self._shape) or any(told is other for other in self._met):
             return
-        if not any(isinstance(given, Tensor) and given.shape == self._shape for given in _flat(args)):
+        self._met.append(told)
+        if not any(isinstance(given, Tensor) and given.shape == told.shape for given in _flat(args)):
             self.heads.append(len(self.seen))
-        self.seen.append(told)
+        # One score of two classes: it rises with the second.
+        self.seen.append(torch.stack([-told.reshape(-1), told.reshape(-1)], dim=1) if single else told)
 
 
 def _flat(args: Any) -> Iterator[Any]:
@@ -152,7 +171,7 @@ def _makes_whole(func: Any, args: Any, kwargs: Any) -> bool:
 
 def _passed(images: Tensor, value: Tensor) -> Tensor:
     """The value, with the gradient of the identity."""
-    with torch._C.DisableTorchFunction():
+    with _UNWATCHED():
         return images + (value - images).detach()
 
 
@@ -194,6 +213,13 @@ def _nothing_hidden() -> Iterator[None]:
         no_switch: Callable[..., None] = lambda *_: None  # noqa: E731
         for place, name, instead in (
             (torch._C, "_set_grad_enabled", no_switch),
+            (torch._C, "DisableTorchFunction", nullcontext),
+            (torch._C, "DisableTorchFunctionSubclass", nullcontext),
+            (torch, "is_grad_enabled", lambda: False),
+            # A mode sees only what its own thread does.
+            (threading.Thread, "start", lambda thread: thread.run()),
+            (threading.Thread, "join", no_switch),
+            (ThreadPoolExecutor, "submit", _done),
             (torch.inference_mode, "__enter__", no_switch),
             (torch.inference_mode, "__exit__", no_switch),
             (Tensor, "register_hook", lambda *_: RemovableHandle(OrderedDict())),
@@ -207,6 +233,16 @@ def _nothing_hidden() -> Iterator[None]:
         yield
 
 
+def _done(_: ThreadPoolExecutor, work: Callable[..., Any], *args: Any, **kwargs: Any) -> "Future[Any]":
+    """Do what was given to another thread at once."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(work(*args, **kwargs))
+    except BaseException as error:
+        future.set_exception(error)
+    return future
+
+
 class SeenThrough(Defense):
     """A defense whose differentiable logits are the scores computed at one place inside.
 
@@ -214,14 +250,15 @@ class SeenThrough(Defense):
         defense: which.
         place: number of the scores among all that it computes; the last where there are fewer.
         way: how to look.
+        turned: whether the scores fall where they should rise.
     """
 
-    def __init__(self, defense: Defense, place: int, way: Way) -> None:
+    def __init__(self, defense: Defense, place: int, way: Way, turned: bool = False) -> None:
         nn.Module.__init__(self)
         alone = copy.copy(defense)
         # Each pass is one copy: an attacker averages over them.
         alone.vote = None
-        self._whole, self._place, self._way = (alone,), place, way
+        self._whole, self._place, self._way, self._turned = (alone,), place, way, turned
         self.num_classes = defense.num_classes
         self.stages = nn.ModuleList()
         self.vote = None
@@ -242,7 +279,7 @@ class SeenThrough(Defense):
         told = torch.cat(
             [
                 self._scores(rows[part[0] : part[-1] + 1], each.take(part))
-                for part in torch.split(torch.arange(len(rows)), rows_per_pass(rows))
+                for part in torch.split(torch.arange(len(rows)), 1 if self._way.alone else rows_per_pass(rows))
             ]
         )
         return told.reshape(len(images), copies, -1).transpose(0, 1)
@@ -252,7 +289,8 @@ class SeenThrough(Defense):
         if not seen:
             return rows.new_zeros(len(rows), self.num_classes)
         told = seen[min(self._place, len(seen) - 1)]
-        return told.clamp_min(1e-30).log() if _shares(told.detach()) else told
+        told = told.clamp_min(1e-30).log() if _shares(told.detach()) else told
+        return -told if self._turned else told
 
 
 def _shares(told: Tensor) -> bool:
@@ -290,27 +328,43 @@ def seen_through(defense: Defense, images: Tensor, known: Sequence[Defense] = ()
     """
     alone = copy.copy(defense)
     alone.vote = None
-    found: list[SeenThrough] = []
-    slopes = [slope for slope in (_declared(alone, images),) if slope is not None]
-    others = [slope for slope in (_declared(one, images) for one in known) if slope is not None]
-    for opens in (True, False):
-        for casts in (True, False):
-            way = Way(opens, casts)
-            try:
-                led = list(_led(alone, images, way))
-            except Exception:
-                continue
-            for place, slope in led:
-                same = any(bool(_agreement(slope, other).min() > SAME_WAY) for other in slopes)
-                # These are no promise of the author's: where stages clip their images, two gradients may differ.
-                if not same and not any(bool(_agreement(slope, other).median() > MUCH_ALIKE) for other in others):
-                    found.append(SeenThrough(defense, place, way))
-                    slopes.append(slope)
+    draw = Randomness(range(len(images)), images.device)
+    try:
+        label = alone.predict(images, draw.restarted()).label
+    except Exception:
+        return []
+    slopes = [slope for slope in (slope_of(alone, images),) if slope is not None]
+    others = [slope for slope in (slope_of(one, images) for one in known) if slope is not None]
+    met: list[tuple[float, SeenThrough]] = []
+    for each in (False, True):
+        for opens in (True, False):
+            for casts in (True, False):
+                way = Way(opens, casts, each)
+                try:
+                    led = list(_led(alone, images, way, draw))
+                except Exception:
+                    continue
+                for place, told, slope in led:
+                    same = any(bool(_agreement(slope, other).min() > SAME_WAY) for other in slopes)
+                    # These are no promise of the author's: where stages clip their images, two gradients may differ.
+                    alike = any(bool(_agreement(slope, other).median() > MUCH_ALIKE) for other in others)
+                    if not same and not alike:
+                        right = float((told.argmax(dim=1) == label).float().mean())
+                        turned = told.shape[1] == 2 and right < 0.5
+                        met.append(
+                            (max(right, 1 - right) if turned else right, SeenThrough(defense, place, way, turned))
+                        )
+                        slopes.append(slope)
+                break
+        # What is computed image by image hides behind a batch; it takes as many passes as there are images.
+        if any(right == 1 for right, _ in met) or others:
             break
-    return found
+    met.sort(key=lambda one: -one[0])
+    return [inside for _, inside in met[:MOST]]
 
 
-def _declared(defense: Defense, images: Tensor) -> Tensor | None:
+def slope_of(defense: Defense, images: Tensor) -> Tensor | None:
+    """Direction (N, D) of the gradient that a defense gives its attackers; None where it gives none."""
     leaf = images.detach().requires_grad_()
     try:
         with torch.enable_grad():
@@ -320,24 +374,24 @@ def _declared(defense: Defense, images: Tensor) -> Tensor | None:
         return None
 
 
-def _led(defense: Defense, images: Tensor, way: Way) -> Iterator[tuple[int, Tensor]]:
-    """Places from which a gradient leads to the images: the heads of networks and the last; with its direction."""
+def _led(defense: Defense, images: Tensor, way: Way, draw: Randomness) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Places from which a gradient leads to the images, the heads of networks first: scores and direction."""
     leaf = images.detach().requires_grad_()
-    seen = scores(defense, leaf, Randomness(range(len(images)), images.device), way)
-    ranks = [_ranks(seen.seen[place]) for place in seen.heads]
-    last = [
-        place
-        for place in reversed(range(len(seen.seen)))
-        # What only softens or sharpens scores adds nothing to them.
-        if place not in seen.heads and not any(torch.equal(_ranks(seen.seen[place]), rank) for rank in ranks)
+    parts = [
+        scores(defense, leaf[part[0] : part[-1] + 1], draw.restarted().take(part), way)
+        for part in torch.split(torch.arange(len(images)), 1 if way.alone else len(images))
     ]
-    for places, most in ((seen.heads, MOST), (last, 1)):
-        left = most
-        for place in places:
-            slope = _slope(seen.seen[place], leaf)
-            if slope is not None and left:
-                left -= 1
-                yield place, slope
+    count = min(len(part.seen) for part in parts)
+    seen = [torch.cat([part.seen[place] for part in parts]) for place in range(count)]
+    heads = [place for place in parts[0].heads if place < count]
+    ranks = [_ranks(seen[place]) for place in heads]
+    # What only softens or sharpens scores adds nothing to them.
+    others = [place for place in range(count) if place not in heads]
+    others = [place for place in others if not any(torch.equal(_ranks(seen[place]), rank) for rank in ranks)]
+    for place in (*heads[:LOOKED_AT], *others[-1:]):
+        slope = _slope(seen[place], leaf)
+        if slope is not None:
+            yield place, seen[place].detach(), slope
 
 
 def _slope(told: Tensor, leaf: Tensor) -> Tensor | None:

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.defense import Decision, Defense
-from benchmark.defense.inner import is_all_own
-from benchmark.defense.twin import probes
+from benchmark.defense.inner import is_all_own, landmarks
 from benchmark.randomness import Randomness
 
 Answer = Mapping[str, Tensor]
@@ -98,7 +97,7 @@ class Served:
     def _inner_defenses(self) -> list[Defense]:
         """The defense's inner networks, found once in a process and the same in each."""
         if self._inner is None:
-            self._inner = list(self.defense.inner(probes(self.shape).to(self.device)))
+            self._inner = list(self.defense.inner(landmarks(self.shape).to(self.device)))
         return self._inner
 
     def _part(self, message: Mapping[str, Any], defense: Defense) -> Defense:

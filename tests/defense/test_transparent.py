@@ -1,5 +1,8 @@
 """Scores are found inside a defense whatever hides them, with the gradient of what is computed."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +115,60 @@ HIDDEN = {
     "whole numbers": lambda images: NETWORK(((images * 255).to(torch.uint8) & 0xF0).float().flatten(1) / 255),
     "straight through a comparison": stand_in,
     "no module": lambda images: hard(images.detach().flatten(1) @ NETWORK.weight.T),
+}
+
+
+def one_by_one(images):
+    with torch.no_grad():
+        return torch.cat([hard(NETWORK(image.reshape(1, -1))) for image in images])
+
+
+def one_score(images):
+    with torch.no_grad():
+        score = images.flatten(1) @ (NETWORK.weight[0] - NETWORK.weight[1])
+    return hard(torch.stack([score, -score], dim=1))
+
+
+def looks_for_gradients(images):
+    if images.requires_grad or torch.is_grad_enabled():
+        return images.flatten(1)[:, :2] * 9
+    return hard(NETWORK(images.flatten(1)))
+
+
+def unwatched(images):
+    with torch._C.DisableTorchFunction():
+        return hard(NETWORK(images.detach().flatten(1)))
+
+
+def in_a_thread(images):
+    told = []
+    thread = threading.Thread(target=lambda: told.append(under_no_grad(images)))
+    thread.start()
+    thread.join()
+    return told[0]
+
+
+def in_a_pool(images):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(under_no_grad, images).result()
+
+
+DECOYS = torch.randn(9, 64, 2, generator=torch.Generator().manual_seed(3))
+
+
+def behind_decoys(images):
+    nothing = sum(images.flatten(1) @ decoy for decoy in DECOYS)
+    return under_no_grad(images) + 0 * nothing.detach()
+
+
+HIDDEN |= {
+    "images one by one": one_by_one,
+    "one score for two classes": one_score,
+    "it looks for gradients": looks_for_gradients,
+    "function modes are switched off": unwatched,
+    "in a thread": in_a_thread,
+    "in a pool of threads": in_a_pool,
+    "behind decoys": behind_decoys,
 }
 
 
