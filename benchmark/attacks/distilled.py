@@ -25,6 +25,9 @@ WEAKEST = 1 / 8
 CRAFTING_STEPS = 10
 """Steps of such an image."""
 
+MIXED = 0.4
+"""Most that an image has of another one."""
+
 POOLED = 24
 """Pixels from which on the copy begins with a pool, of which smaller images leave too little."""
 
@@ -162,9 +165,14 @@ class Distilled:
 
 
 def _some(view: AnswersView, count: int, draw: Randomness) -> Tensor:
-    """(n, C, H, W) training images, drawn without putting back."""
-    order = draw.uniform((len(view.images),)).reshape(-1).argsort()
-    return view.images[order[:count].cpu()].to(view.labels.device)
+    """(n, C, H, W) training images, drawn without putting back, each with something of another one.
+
+    A system that knows the training images could else tell by them that it is being copied, and answer otherwise.
+    """
+    order = draw.uniform((len(view.images),)).reshape(-1).argsort()[:count].cpu()
+    images, others = (view.images[places].to(view.labels.device) for places in (order, order.roll(1)))
+    share = draw.fork("mixture").uniform((len(order),), 0.0, MIXED).reshape(-1, 1, 1, 1).to(images.device)
+    return images + share * (others - images)
 
 
 def _adversarial(copy: nn.Module, task: Task, images: Tensor, strongest: float, draw: Randomness) -> Tensor:
