@@ -50,6 +50,7 @@ def test_a_system_that_tells_labels_alone_falls_nearly_as_far_as_its_network_to_
     assert left(hidden, candidates, labels) <= int(bare.robust.sum()) + 6
 
 
+@pytest.mark.slow
 def test_behind_noise_the_copy_finds_more_than_a_search_by_labels_without_it(run, problem):
     small = problem(CLASSES, adversarial=False)
     images, labels = small.images[:60], small.labels[:60]

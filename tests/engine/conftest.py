@@ -24,6 +24,7 @@ from torch import nn
 from benchmark.engine import RunReport, RunSettings, evaluate, workplace
 from benchmark.host.limits import Limits
 from benchmark.matrix import load_matrix
+from benchmark.matrix.diagnostics import Diagnostics, load_diagnostics
 from benchmark.models import build_network
 from benchmark.results.schema import DIAGNOSTIC, NOT_IDENTITY
 from benchmark.results.store import read_table
@@ -152,12 +153,21 @@ def write_submission(folder: Path, arguments: str = "", code: str = "") -> Path:
     return folder
 
 
+def small_diagnostics() -> tuple[Diagnostics, str]:
+    """The diagnostics in force, with budgets for toys."""
+    found, digest = load_diagnostics()
+    small = {"distilled": {"queries": 20, "images": 20, "rounds": 1}, "rays": {"queries": 20}}
+    cells = [cell.model_copy(update={"params": small.get(cell.name, cell.params)}) for cell in found.cell]
+    return found.model_copy(update={"cell": cells}), digest
+
+
 @contextmanager
 def small_matrix() -> Iterator[None]:
     """Put the small matrix in force; workers are forked, so that they have it too (and start faster)."""
     fork = multiprocessing.get_context("fork")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workplace, "load_matrix", lambda path=MATRIX: load_matrix(path))
+        patch.setattr(workplace, "load_diagnostics", small_diagnostics)
         patch.setattr(multiprocessing, "get_context", lambda _: fork)
         yield
 

@@ -115,7 +115,7 @@ def test_a_process_keeps_the_hash_that_it_began_with(package):
 @pytest.mark.parametrize("method", INSIDE)
 def test_an_attack_hangs_on_no_other_attack_s_module_but_those_that_it_builds_on(method):
     shared = {"apgd", "ascent", "base", "confirm", "follow", "hyperplane"} | {
-        *("minimum_norm", "momentum", "norms", "pgd", "remaining"),
+        *("minimum_norm", "momentum", "norms", "pgd", "rays", "remaining"),
     }
     own = place_of(method).partition(":")[0].rpartition(".")[2]
     found = {name.rpartition(".")[2] for name in closure([place_of(method).partition(":")[0]]) if ".attacks." in name}

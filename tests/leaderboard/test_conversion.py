@@ -20,7 +20,10 @@ from leaderboard.record import plain
 OFFICIAL = Path(__file__).resolve().parents[2] / "leaderboard"
 BEFORE: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("board_v0.4.0.json").read_text("utf-8"))
 SAID = ("track", "attack", "norm", "eps_255", "severity", "metric", "value", "low", "high", "n", "complete")
-NEW = {"indicator_monotonicity", "indicator_large_radius", "indicator_no_gradient", "inference_cost"}
+NEW = {
+    *("indicator_monotonicity", "indicator_large_radius", "indicator_no_gradient", "indicator_hidden"),
+    "inference_cost",
+}
 
 
 def told(value: object) -> str:
