@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmark.matrix.diagnostics import GRADIENT
 from benchmark.matrix.rules import rules
 from benchmark.results.schema import DIAGNOSTIC
+from leaderboard.bootstrap import Floats
 from leaderboard.entries import EntryRows
 from leaderboard.indicators import (
     HIDDEN,
@@ -92,13 +91,8 @@ def _images(name: str, entry: EntryRows, judged: Verdicts) -> Sequence[str]:
     return sorted(rows.loc[without, "sample_id"].astype(str))
 
 
-def _scores(judged: Verdicts, track: str = "") -> np.ndarray:  # type: ignore[type-arg]
-    cells = [
-        place
-        for place, cell in enumerate(judged.cells)
-        if (cell.norm, cell.eps_255) == rules().ranking.place and track in ("", cell.track)
-    ]
-    return judged.worst(judged.ranked(cells))[0]
+def _scores(judged: Verdicts, track: str = "") -> Floats:
+    return judged.worst(judged.at(*rules().ranking.place, track))[0]
 
 
 def _standing(judged: Verdicts, track: str = "") -> list[str]:

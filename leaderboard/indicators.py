@@ -92,9 +92,7 @@ def weakest_other_track(judged: Verdicts) -> str:
 
 
 def _worst(judged: Verdicts, track: str) -> float:
-    ranked = (track, *rules().ranking.place)
-    here = [i for i, c in enumerate(judged.cells) if (c.track, c.norm, c.eps_255) == ranked]
-    scores, complete = judged.worst(judged.ranked(here))
+    scores, complete = judged.worst(judged.at(*rules().ranking.place, track))
     return float(scores.mean()) if len(scores) and complete.all() else float("nan")
 
 
@@ -111,8 +109,7 @@ def _large_radius(entry: EntryRows) -> Indicator:
 def _hidden(entry: EntryRows, judged: Verdicts) -> Indicator:
     """What the diagnostics' own attacks at the budget that ranks break beyond the matrix's, on their images."""
     held = unaided(entry)
-    ranked = [i for i, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place]
-    scores, complete = judged.worst(judged.ranked(ranked))
+    scores, complete = judged.worst(judged.at(*rules().ranking.place))
     worst = pd.Series(scores, index=judged.images)[complete] if len(scores) else pd.Series(dtype=np.float64)
     both = worst.index.intersection(held.index)
     known = len(both) == len(held) > 0

@@ -239,9 +239,7 @@ def _vote_records(entry: EntryRows) -> list[Record]:
 
 def _external_record(entry: EntryRows, judged: Verdicts) -> list[Record]:
     """Share of images that only outsiders broke, at the budget that ranks; none without any."""
-    here = judged.ranked(
-        place for place, cell in enumerate(judged.cells) if (cell.norm, cell.eps_255) == rules().ranking.place
-    )
+    here = judged.at(*rules().ranking.place)
     theirs = [place for place in here if judged.cells[place].track == EXTERNAL]
     ours = [place for place in here if place not in theirs]
     if not theirs or not ours:

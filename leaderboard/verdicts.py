@@ -50,6 +50,11 @@ class Verdicts:
         """Return the cells among these that enter the worst case."""
         return [column for column in columns if not self.unranked[column]]
 
+    def at(self, norm: str, eps_255: float, track: str = "") -> list[int]:
+        """Return the ranked cells at a budget, of one track where it is named."""
+        met = (i for i, cell in enumerate(self.cells) if (cell.norm, cell.eps_255) == (norm, eps_255))
+        return self.ranked(i for i in met if track in ("", self.cells[i].track))
+
     def skips(self, columns: Iterable[int]) -> bool:
         """Tell whether the worst case over some cells is an upper bound: a robust image was not tried by one of them.
 

@@ -150,8 +150,11 @@ class CopyingAttack(Protocol):
 Attack = GradientAttack | ScoreAttack | LabelAttack | FittedAttack | CopyingAttack
 
 
-def project_linf(candidates: Tensor, images: Tensor, eps: float) -> Tensor:
-    """Project onto the L-inf ball of radius ``eps`` (in [0, 1]) around ``images`` and onto [0, 1]."""
+def project_linf(candidates: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
+    """Project onto the L-inf ball of radius ``eps`` (in [0, 1]) around ``images`` and onto [0, 1].
+
+    A tensor (N, 1, 1, 1) gives each image a radius of its own.
+    """
     return torch.minimum(torch.maximum(candidates, images - eps), images + eps).clamp(0, 1)
 
 

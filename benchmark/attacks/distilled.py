@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.access import AnswersView, LabelView, no_box
 from benchmark.attacks.ascent import check_at_least_one, check_positive
-from benchmark.attacks.base import ascent_signs
+from benchmark.attacks.base import ascent_signs, project_linf
 from benchmark.attacks.confirm import Purse, still_right
 from benchmark.attacks.pgd import Pgd
 from benchmark.attacks.rays import searched
@@ -190,14 +190,9 @@ def _adversarial(copy: nn.Module, task: Task, images: Tensor, strongest: float, 
             leaf = point.detach().requires_grad_()
             with torch.enable_grad():
                 (slope,) = torch.autograd.grad(objective(copy(leaf)).sum(), leaf)
-            point = _within(point + reach / 4 * ascent_signs(slope), centre, reach)
+            point = project_linf(point + reach / 4 * ascent_signs(slope), centre, reach)
         parts.append(point)
     return torch.cat(parts)
-
-
-def _within(points: Tensor, images: Tensor, reach: Tensor) -> Tensor:
-    """Project onto balls of a radius (n, 1, 1, 1) in [0, 1] of each image's own, and onto [0, 1]."""
-    return torch.minimum(torch.maximum(points, images - reach), images + reach).clamp(0, 1)
 
 
 def _learn(

@@ -29,13 +29,11 @@ from benchmark.randomness import Randomness, content_seed
 MOST = 6
 """Places at most where scores are attacked: those that agree best with what is decided."""
 
-
 LOOKED_AT = 48
 """Heads at most whose gradient is looked at."""
 
 SAME_WAY = 0.999
 """Cosine from which two gradients are the same: probabilities lead where their logits do."""
-
 
 MUCH_ALIKE = 0.5
 """Usual cosine from which two of them are attacks on one and the same network."""
@@ -83,7 +81,7 @@ _OF_WHOLE = {
     )
     if hasattr(place, name)
 }
-_TO_WHOLE = {Tensor.byte: 0, Tensor.short: 0, Tensor.int: 0, Tensor.long: 0}
+_TO_WHOLE = {Tensor.byte, Tensor.short, Tensor.int, Tensor.long}
 _WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
 

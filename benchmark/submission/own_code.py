@@ -1,6 +1,7 @@
 """Whether an entry's source is more than an arrangement of the benchmark's own parts; nothing of it runs."""
 
 import ast
+import importlib
 from pathlib import Path
 
 _NAMES = {"exec", "eval", "compile", "getattr", "setattr", "delattr", "vars", "globals", "locals", "open", "type"}
@@ -44,11 +45,23 @@ def _is_more(node: ast.AST) -> bool:
     if isinstance(node, ast.ImportFrom):
         module = node.module or ""
         inside = module == "benchmark" or module.startswith("benchmark.")
-        # A part that is taken by its name, and no module that one of the benchmark's has imported.
-        parts = all(alias.name[:1].isupper() or alias.name.startswith("with_") for alias in node.names)
-        return node.level > 0 or not (module in _BENIGN or (inside and parts))
+        return node.level > 0 or not (
+            module in _BENIGN or (inside and all(_is_a_part(module, a.name) for a in node.names))
+        )
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        # What a network or a list of its modules can be told to do alters it.
+        return not (isinstance(node.func.value, ast.Name) and node.func.value.id == "context")
     if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
         return True
     if isinstance(node, ast.Attribute):
         return node.attr.startswith("_") or node.attr.startswith("register_")
     return isinstance(node, ast.Name) and (node.id in _NAMES or node.id.startswith("__"))
+
+
+def _is_a_part(module: str, name: str) -> bool:
+    """Whether a name is a class or function of the benchmark's, and nothing that one of its modules has imported."""
+    try:
+        part = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return False
+    return callable(part) and str(getattr(part, "__module__", "")).startswith("benchmark.")

@@ -51,6 +51,10 @@ def test_an_arrangement_of_parts_is_none(tmp_path):
         "Defense.__init__",
         "network.register_forward_hook(print)",
         "parts = []\nparts[0] = 1",
+        "from benchmark.defense.inner import F",
+        "from benchmark.defense.transparent import ThreadPoolExecutor",
+        "more = network.head.append(network.stem)",
+        "network.half()",
         "this is no Python",
     ],
 )
